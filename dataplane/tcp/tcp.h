@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tcp: one worker's TCP. Segments go in, bytes in order come out, and the other way round.
+ *
+ * A turn of the owner's loop is: tcp_input (a burst), tcp_tick, then tcp_next_news until NULL,
+ * acting on each (read, send, close), then tcp_output until 0. Replies to one burst leave in one
+ * segment, the ACK riding along, because nothing is sent before tcp_output.
+ *
+ * Thread: the owning worker. Time: given to tcp_input, tcp_tick and tcp_output, monotonic
+ * microseconds; calls between them happen at the last time given.
+ * Memory: connections from a table of fixed capacity made by tcp_new; kept bytes in mbufs of
+ * config.pool; frames from config.frame_pools. A full table refuses the SYN; an empty pool is a
+ * lost segment, which TCP repairs. All bounds are in config and limits.h.
+ * Rules: RFC 9293, 7323, 6298, 5681, 6582, 6528, 5961; the state machine is in input.c.
+ */
+#ifndef POSTERN_TCP_H
+#define POSTERN_TCP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rte_mbuf.h>
+
+#include "base/siphash.h"
+#include "base/span.h"
+#include "net/net.h"
+#include "postern/counters.h"
+
+struct tcp;
+struct tcp_conn;
+
+struct tcp_config {
+	uint32_t conns;		      /* capacity, 1.. */
+	uint32_t handshakes;	      /* of them in SYN_RCVD at most; 0: all */
+	uint32_t receive_window;      /* octets a connection may have under way to us, to 1 GiB */
+	uint32_t send_queue;	      /* octets a connection may have queued or unacknowledged */
+	uint32_t idle_timeout_us;     /* 0: an idle connection lives for ever */
+	const struct net *net;
+	struct rte_mempool *pool;     /* bytes kept: send queues, reassembly, unread data */
+	struct rte_mempool *frame_pools[NET_PORTS_MAX]; /* where frames to each port come from */
+	struct siphash_key isn_key;   /* RFC 6528; the same on every worker */
+	struct siphash_key hash_key;  /* the connection table's */
+	uint16_t first_local_port;    /* active opens: random start within the worker's slice */
+	struct postern_counters *counters;
+};
+
+/* NULL: no memory or an impossible configuration. */
+struct tcp *tcp_new(const struct tcp_config *config, uint64_t now_us);
+/* Returns every mbuf; connections are forgotten without a segment. */
+void tcp_free(struct tcp *t);
+
+enum { TCP_LISTEN_MAX = 8 };
+/* Accept connections on this local port; false: TCP_LISTEN_MAX reached. */
+bool tcp_listen(struct tcp *t, uint16_t port);
+
+/* --- a turn ------------------------------------------------------------------------------ */
+
+/* Processes a burst (n at most 64), taking over the mbufs. */
+void tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n, uint64_t now_us);
+
+/* An ICMP error about a flow (NET_ERROR). */
+void tcp_error(struct tcp *t, const struct net_segment *error, uint64_t now_us);
+
+/* Runs the timers that are due. */
+void tcp_tick(struct tcp *t, uint64_t now_us);
+
+/* When tcp_tick next has something to do; UINT64_MAX: never. Never late. */
+uint64_t tcp_next_due(const struct tcp *t);
+
+/* What happened to a connection, as bits. */
+enum tcp_news {
+	TCP_OPENED = 1 << 0,  /* established; tcp_set_user now */
+	TCP_BYTES = 1 << 1,   /* tcp_read has something new */
+	TCP_ROOM = 1 << 2,    /* the peer acknowledged: tcp_send takes more */
+	TCP_PEER_DONE = 1 << 3, /* the peer's FIN: no byte follows those in tcp_read */
+	TCP_ENDED = 1 << 4,   /* it is over, tcp_end_of says how; the pointer is dead after this
+				 turn's next tcp_next_news */
+};
+
+/* The next connection something happened to, once a turn each, with all its bits; NULL: none. */
+struct tcp_conn *tcp_next_news(struct tcp *t, unsigned *news);
+
+/* Builds up to n frames ready for the port in m->port; 0: nothing left to send now. */
+uint16_t tcp_output(struct tcp *t, struct rte_mbuf **frames, uint16_t n, uint64_t now_us);
+
+/* --- a connection ------------------------------------------------------------------------ */
+
+enum tcp_end {
+	TCP_END_NONE,	  /* it lives */
+	TCP_END_CLOSED,	  /* both sides done */
+	TCP_END_RESET,	  /* the peer's RST */
+	TCP_END_REFUSED,  /* the peer's RST to our SYN */
+	TCP_END_TIMEOUT,  /* no answer */
+	TCP_END_IDLE,	  /* idle_timeout_us passed */
+};
+
+/* Opens a connection from `source` to flow `remote`:`port` over path. NULL: no free port or the
+ * table is full. Reported by TCP_OPENED or TCP_ENDED. */
+struct tcp_conn *tcp_connect(struct tcp *t, const struct ip_addr *source,
+			     const struct ip_addr *remote, uint16_t port,
+			     const struct net_path *path);
+
+void tcp_set_user(struct tcp_conn *c, void *user);
+void *tcp_user(const struct tcp_conn *c);
+void tcp_flow(const struct tcp *t, const struct tcp_conn *c, struct flow *flow);
+enum tcp_end tcp_end_of(const struct tcp_conn *c);
+
+/* The bytes that arrived in order and were not consumed yet, from `skip` octets on: one
+ * contiguous run, len 0 when there is none. Valid until the next call that takes t. */
+struct span tcp_read(const struct tcp *t, const struct tcp_conn *c, size_t skip);
+/* The first len of them are done with; the window opens. */
+void tcp_consume(struct tcp *t, struct tcp_conn *c, size_t len);
+/* How many wait in all. */
+size_t tcp_readable(const struct tcp_conn *c);
+
+/* Queues bytes; returns how many were taken: less than len when the send queue is full or the
+ * pool is empty (TCP_ROOM tells when it is worth trying again). 0 after tcp_shutdown. */
+size_t tcp_send(struct tcp *t, struct tcp_conn *c, const void *bytes, size_t len);
+/* Octets tcp_send would take. */
+size_t tcp_send_room(const struct tcp *t, const struct tcp_conn *c);
+/* Octets queued that the peer has not acknowledged. */
+size_t tcp_unacknowledged(const struct tcp_conn *c);
+
+/* Nothing more will be sent: FIN follows what is queued. Reading goes on. */
+void tcp_shutdown(struct tcp *t, struct tcp_conn *c);
+/* The owner is done both ways: what is queued is sent, then FIN; bytes that still arrive are
+ * answered by RST (RFC 1122 4.2.2.13). No news follows; the pointer is dead. */
+void tcp_close(struct tcp *t, struct tcp_conn *c);
+/* RST now. No news follows; the pointer is dead. */
+void tcp_abort(struct tcp *t, struct tcp_conn *c);
+
+/* --- for tests and status ----------------------------------------------------------------- */
+
+/* Connections in the table, in any state. */
+uint32_t tcp_conns(const struct tcp *t);
+/* The state's name as RFC 9293 spells it. */
+const char *tcp_state_name(const struct tcp_conn *c);
+
+#endif

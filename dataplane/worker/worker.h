@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * worker: the loop of one core. It owns its queues, its connections, its timers and its buffers
+ * and shares nothing but its rings and its counters.
+ *
+ * Thread: one worker, one thread; start-up and release by control.
+ * Time: worker_turn is given it; worker_run reads the one clock, once a turn.
+ * Memory: from worker_init; nothing is allocated in a turn.
+ */
+#ifndef POSTERN_WORKER_H
+#define POSTERN_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/net.h"
+#include "port/handover.h"
+#include "port/port.h"
+#include "postern/counters.h"
+#include "tcp/tcp.h"
+
+/* What speaks over the connections: a table of functions the worker calls, each with the state
+ * `start` returned for this worker. Nothing may block. */
+struct worker_service {
+	const char *name;
+	/* Once a worker, before its first turn; NULL with a failure. */
+	void *(*start)(struct tcp *tcp, uint16_t worker, void *config);
+	/* News of a connection (enum tcp_news). */
+	void (*run)(void *state, struct tcp_conn *conn, unsigned news, uint64_t now_us);
+	/* Once a turn after all news: time for what waits (active opens); may be NULL. Returns
+	 * when it next wants to be called without news, UINT64_MAX: not. */
+	uint64_t (*turn)(void *state, const struct net *net, uint64_t now_us);
+	void (*stop)(void *state);
+};
+
+struct worker_config {
+	uint16_t index;
+	uint32_t n_ports;
+	struct port *ports[NET_PORTS_MAX];
+	struct handover *handover; /* NULL: one worker alone */
+	struct net net;		   /* copied; ports, addresses and steering filled in */
+	struct tcp_config tcp;	   /* net, frame_pools, counters are filled in by worker_new */
+	uint16_t listen[TCP_LISTEN_MAX];
+	uint32_t n_listen;
+	const struct routes *const *routes; /* where control publishes; may be NULL */
+	struct postern_counters *counters;
+	int wake_fd;		   /* eventfd others wake us by; -1: none */
+	const struct worker_service *service;
+	void *service_config;
+};
+
+struct worker;
+
+struct worker *worker_new(const struct worker_config *config, uint64_t now_us);
+void worker_free(struct worker *w);
+
+/* One turn, top to bottom; returns how many frames came and went (0: it was idle). */
+uint32_t worker_turn(struct worker *w, uint64_t now_us);
+
+/* When a turn next has something to do without a frame arriving; UINT64_MAX: never. */
+uint64_t worker_next_due(const struct worker *w);
+
+struct tcp *worker_tcp(struct worker *w);
+
+#endif

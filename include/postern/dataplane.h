@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The data plane as control sees it: start it, publish to it, watch it, stop it.
+ *
+ * Thread: control (the EAL main lcore). Memory: the data plane's own, freed by dataplane_stop;
+ * published snapshots are taken over and freed after the grace period.
+ */
+#ifndef POSTERN_DATAPLANE_H
+#define POSTERN_DATAPLANE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "postern/address.h"
+#include "postern/counters.h"
+#include "postern/routes.h"
+
+struct worker_service;
+
+enum dataplane_interface_kind {
+	DATAPLANE_AF_XDP,
+	DATAPLANE_VDEV,
+	DATAPLANE_PCI,
+};
+
+enum {
+	DATAPLANE_INTERFACES_MAX = 8,
+	DATAPLANE_ADDRESSES_MAX = 32, /* an interface */
+	DATAPLANE_LISTEN_MAX = 8,
+	DATAPLANE_WORKERS_MAX = 64,
+};
+
+struct dataplane_interface {
+	enum dataplane_interface_kind kind;
+	const char *device; /* interface name, vdev string or PCI address */
+	uint32_t n_addresses;
+	struct ip_addr addresses[DATAPLANE_ADDRESSES_MAX];
+	uint8_t mac[6];	    /* all zero: the device's own */
+	uint16_t mtu;	    /* 0: the device's own */
+};
+
+struct dataplane_config {
+	uint16_t n_workers; /* run on the first n worker lcores of the EAL */
+	uint32_t n_interfaces;
+	struct dataplane_interface interfaces[DATAPLANE_INTERFACES_MAX];
+	uint32_t n_listen;
+	uint16_t listen[DATAPLANE_LISTEN_MAX];
+	uint16_t active_first, active_last; /* source ports of active opens; 0, 0: none */
+	uint32_t conns;		 /* capacity a worker */
+	uint32_t receive_window; /* octets a connection */
+	uint32_t send_queue;	 /* octets a connection */
+	uint32_t buffers;	 /* mbufs a worker for kept bytes */
+	uint64_t idle_timeout_us;
+	int only_owner;		 /* -1: steer by hash; else this worker owns every flow (tests) */
+	uint8_t entropy[64];	 /* from the kernel's generator */
+	const struct worker_service *service;
+	void *service_config;
+};
+
+struct dataplane;
+
+/* Opens the interfaces, starts the workers. 0, or -errno with a sentence in error. */
+int dataplane_start(struct dataplane **dp, const struct dataplane_config *config, char *error,
+		    size_t len);
+
+/* Stops the workers after their current turn, closes the interfaces, frees everything. */
+void dataplane_stop(struct dataplane *dp);
+
+/* Publishes a snapshot, takes it over; the one before is freed once no worker can hold it. */
+void dataplane_publish_routes_take(struct dataplane *dp, struct routes *routes);
+
+/* Sum over all workers. */
+void dataplane_counters(const struct dataplane *dp, struct postern_counters *sum);
+
+/* A next hop a worker needs and the kernel has not resolved: true and filled in, or false. */
+bool dataplane_next_unresolved(struct dataplane *dp, struct ip_addr *next_hop, uint8_t *port);
+
+#endif
