@@ -5,10 +5,16 @@
  *
  * Arm, cancel and re-arm cost O(1); a timer is embedded in what it times (24 octets on LP64) and
  * never allocated. A timer fires at the first wheel_next() whose now is at or after its due time
- * rounded up to the tick: late by less than one tick, never early.
+ * rounded up to the tick: late by less than one tick, never early. Time may jump: the cost is that
+ * of the slots that hold timers, not of the ticks passed over.
+ *
+ * A timer sits at the level of the highest digit (of WHEEL_SLOT_BITS bits) in which its due tick
+ * differs from the present one, in the slot of that digit. So the levels cover every 64-bit tick,
+ * the lowest occupied level holds the earliest timers, and where a timer sits follows from its
+ * due tick alone.
  *
  * Thread: the owner only. Time: the caller gives it, monotonic, in microseconds.
- * Memory: the wheel's own slots, in the struct.
+ * Memory: the wheel's own slots, in the struct, which must not move while a timer is armed.
  */
 #ifndef POSTERN_BASE_WHEEL_H
 #define POSTERN_BASE_WHEEL_H
@@ -17,9 +23,9 @@
 #include <stdint.h>
 
 enum {
-	WHEEL_LEVELS = 4,
 	WHEEL_SLOT_BITS = 8,
 	WHEEL_SLOTS = 1 << WHEEL_SLOT_BITS,
+	WHEEL_LEVELS = 64 / WHEEL_SLOT_BITS,
 };
 
 /* Never due. */
@@ -32,10 +38,12 @@ struct timer {
 };
 
 struct wheel {
-	uint64_t now_tick;   /* everything due before this tick has fired */
+	uint64_t now_tick;   /* everything due at or before this tick has fired */
 	uint32_t tick_shift; /* log2 of the tick's microseconds */
+	uint32_t levels;     /* bit l: a slot of level l is occupied */
 	uint64_t armed;	     /* timers armed */
 	struct timer *fired; /* due, not yet handed out */
+	struct timer **fired_end;
 	uint64_t occupied[WHEEL_LEVELS][WHEEL_SLOTS / 64];
 	struct timer *slots[WHEEL_LEVELS][WHEEL_SLOTS];
 };
@@ -43,8 +51,8 @@ struct wheel {
 /* A tick is 1 << tick_shift microseconds. */
 void wheel_init(struct wheel *w, uint64_t now_us, uint32_t tick_shift);
 
-/* Arms, or re-arms. A due time already past fires at the next wheel_next(). Due times beyond the
- * wheel's span (2^32 ticks) are kept and fire when they are due. */
+/* Arms, or re-arms. A due time already past fires at the next wheel_next(), after those that are
+ * due already. */
 void wheel_arm(struct wheel *w, struct timer *t, uint64_t due_us);
 
 /* Cancels; nothing when it is not armed. */
@@ -59,8 +67,9 @@ static inline bool timer_is_armed(const struct timer *t)
  * arm and cancel any timer between calls. */
 struct timer *wheel_next(struct wheel *w, uint64_t now_us);
 
-/* When wheel_next() can next have anything to do: never later than the earliest due timer's tick;
- * WHEEL_NEVER when none is armed. */
+/* When wheel_next() can next have anything to do: never later than the earliest due timer's tick,
+ * and before it by less than the width of the slot that timer sits in; WHEEL_NEVER when none is
+ * armed. */
 uint64_t wheel_next_due(const struct wheel *w);
 
 #endif
