@@ -29,6 +29,7 @@ enum {
 	NET_WORKERS_MAX = 64,
 	NET_INDIRECTION = 128,	 /* entries of the steering table */
 	NET_EXTENSIONS_MAX = 8,	 /* IPv6 extension headers skipped */
+	NET_OPTIONS_MAX = 16,	 /* options, padding included, in one of them */
 	NET_VLANS_MAX = 2,
 };
 
@@ -43,9 +44,9 @@ struct flow {
 struct net_path {
 	uint8_t mac[6];
 	uint8_t port;			 /* index of the interface */
-	uint8_t n_vlans;		 /* 0..NET_VLANS_MAX */
-	uint16_t vlan[NET_VLANS_MAX];	 /* TCI, host order, outermost first; a single tag is
-					    802.1Q, the outer of two 802.1ad */
+	uint8_t n_vlans : 4;		 /* 0..NET_VLANS_MAX */
+	uint8_t service_vlans : 4;	 /* bit i: tag i is 802.1ad's (0x88a8), else 802.1Q's */
+	uint16_t vlan[NET_VLANS_MAX];	 /* TCI, host order, outermost first */
 };
 
 /* What net must know of one interface. */
@@ -106,7 +107,9 @@ struct net {
 
 /* Looks at one frame. The mbuf may be chained; NET_SEGMENT leaves headers in the first segment
  * of the chain (frames whose headers are not are dropped as malformed) and the chain trimmed to
- * tcp_at + tcp_len. m->port must be the interface's index. Does not free. */
+ * tcp_at + tcp_len; segments of padding alone go back to their pool. Checksums verified here are
+ * marked good in ol_flags. m->port must be the interface's index. The mbuf stays the caller's,
+ * whatever the finding. */
 enum net_finding net_input(struct net *n, struct rte_mbuf *m, struct net_segment *seg);
 
 /* The worker that owns a flow. */

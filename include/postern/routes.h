@@ -18,6 +18,7 @@ struct route {
 	struct ip_addr prefix;
 	struct ip_addr gateway; /* meaningful unless on_link */
 	struct ip_addr source;	/* all zero: the interface's configured address of that version */
+	uint32_t metric;	/* the lower the better */
 	uint8_t prefix_len;	/* 0..128; an IPv4 prefix counts from 96 */
 	uint8_t port;		/* index of the interface in the configuration */
 	bool on_link;		/* the destination itself is the next hop */
@@ -36,7 +37,8 @@ struct routes {
 					 (port, address), compared as octets */
 };
 
-/* An empty snapshot with room for so many; NULL when there is no memory. */
+/* An empty snapshot (both counts 0) with room for so many, which the builder counts up; NULL when
+ * there is no memory. */
 struct routes *routes_new(uint32_t n_routes, uint32_t n_neighbours);
 void routes_free(struct routes *r);
 
