@@ -270,8 +270,8 @@ int frames_setup(void **state)
 	int n = 0;
 
 	snprintf(line, sizeof(line),
-		 "test --no-huge --no-shconf --no-pci -m 64 -l 0 --log-level error "
-		 "--file-prefix postern-test-net-%d",
+		 "test --no-huge --no-shconf --no-pci --no-telemetry -m 64 -l 0 "
+		 "--log-level error --file-prefix postern-test-net-%d",
 		 (int)getpid());
 	while ((arguments[n] = strsep(&rest, " ")))
 		n++;
