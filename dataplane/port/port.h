@@ -39,25 +39,25 @@ enum port_kind {
 struct port_config {
 	enum port_kind kind;
 	const char *device;
-	uint8_t index;		   /* of the interface in the configuration; stamped on frames */
-	uint16_t queues;	   /* 1..PORT_QUEUES_MAX; one a worker */
-	uint32_t frames;	   /* buffers a queue; 0: the kind's default */
-	uint16_t descriptors;	   /* a ring; 0: the kind's default */
+	uint8_t index;	      /* of the interface in the configuration; stamped on frames */
+	uint16_t queues;      /* 1..PORT_QUEUES_MAX; one a worker */
+	uint32_t frames;      /* buffers a queue; 0: the kind's default */
+	uint16_t descriptors; /* a ring, a power of two; 0: the kind's default */
 	/* PORT_MEMORY only: what the port shall claim to be able to do. */
 	bool memory_checksums;
 	bool memory_chains;
-	uint16_t memory_mtu;	   /* 0: 1500 */
+	uint16_t memory_mtu; /* 0: 1500 */
 	uint8_t memory_mac[6];
 };
 
 struct port_caps {
 	uint8_t mac[6];
-	uint16_t mtu;		   /* of IP, octets */
-	bool tx_ipv4_checksum;	   /* mbuf offload flags are honoured */
+	uint16_t mtu;	       /* of IP, octets */
+	bool tx_ipv4_checksum; /* mbuf offload flags are honoured */
 	bool tx_tcp_checksum;
-	bool rx_checksum;	   /* frames arrive with the checksum flags set */
-	bool chains;		   /* chained mbufs are sent as they are; else linearised here */
-	bool kernel_shares;	   /* the kernel sees the frames we do not take (AF_XDP) */
+	bool rx_checksum;   /* frames arrive with the checksum flags set */
+	bool chains;	    /* chained mbufs are sent as they are; else linearised here */
+	bool kernel_shares; /* the kernel sees the frames we do not take (AF_XDP) */
 };
 
 struct port;
@@ -84,15 +84,15 @@ uint16_t port_rx(struct port *port, uint16_t queue, struct rte_mbuf **frames, ui
  * counted. */
 void port_tx_take(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n);
 
-/* Sends what port_tx_take queued. */
+/* Sends what port_tx_take queued. What the interface has no room for yet stays queued: call it
+ * every turn, also when nothing was given to port_tx_take. */
 void port_flush(struct port *port, uint16_t queue);
 
 /* --- idle ------------------------------------------------------------------------------- */
 
 /* Sleeps until a frame arrives at any of the given ports' queue, wake_fd becomes readable (an
  * eventfd, drained here), or timeout_us has passed, whichever is first. Ports whose driver gives
- * nothing to wait on bound the sleep to PORT_BLIND_SLEEP_US. Returns the microseconds asked to
- * sleep at most, for the caller's counters. */
+ * nothing to wait on bound the sleep to PORT_BLIND_SLEEP_US. UINT64_MAX: no timer is due. */
 enum { PORT_BLIND_SLEEP_US = 100 };
 void port_idle(struct port *const *ports, uint32_t n_ports, uint16_t queue, int wake_fd,
 	       uint64_t timeout_us);
@@ -102,7 +102,9 @@ void port_idle(struct port *const *ports, uint32_t n_ports, uint16_t queue, int 
 /* Puts a frame into the receive queue, taken over; false (and freed) when it is full. */
 bool port_memory_push(struct port *port, uint16_t queue, struct rte_mbuf *frame);
 
-/* Takes the next transmitted frame, now the caller's, or NULL. */
+/* Takes the next transmitted frame, now the caller's, or NULL. It is bare octets, as on a wire:
+ * offload flags are done and gone. Where chains are claimed, its segments may be shared with the
+ * sender: copy before changing them. */
 struct rte_mbuf *port_memory_pop(struct port *port, uint16_t queue);
 
 #endif

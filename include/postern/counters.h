@@ -17,6 +17,7 @@
 	X(port_tx_frames, "frames handed to interfaces")                                           \
 	X(port_tx_octets, "octets handed to interfaces")                                           \
 	X(port_tx_full, "frames dropped because an interface's transmit queue was full")           \
+	X(port_tx_refused, "frames that no driver can send: too large, or contradictory flags")    \
 	X(port_tx_linearised, "chained frames copied into one buffer before transmission")         \
 	X(port_no_buffer, "frames dropped for want of a buffer")                                   \
 	X(handover_out, "frames handed to the worker that owns their flow")                        \
