@@ -94,4 +94,5 @@ def processes(lab):
         lab.impair(host, "none")
 
 
+# For tests that do not vary with the number of workers.
 one_worker = pytest.mark.parametrize("lab", ["one_worker"], indirect=True)

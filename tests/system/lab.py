@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -28,6 +29,14 @@ BACKEND = {"ipv4": "198.18.2.1", "ipv6": "fd00:18:2::1"}
 
 def endpoint(address, port):
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def patiently(condition, what, timeout=10):
+    """Asks until the condition holds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        time.sleep(0.01)
 
 
 class Process:
@@ -117,6 +126,11 @@ class Service(Process):
         """What it counts now, without stopping it."""
         self.send_signal(signal.SIGUSR1)
         return self.next_json()
+
+    def wait_until_idle(self):
+        """The peers are done; the last ACKs may still be on their way."""
+        patiently(lambda: self.counts()["connections_open"] == 0, "every connection is closed")
+        assert self.counts()["buffers_out"] == 0, self.story()
 
     def finish(self, timeout=60, stop=True):
         """Ends it and checks that it ended clean. Its last counts."""

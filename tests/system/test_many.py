@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Ten thousand connections: open at once, used, closed, and nothing left of them."""
+
+from lab import BACKEND, GATEWAY, all_well, endpoint
+from services import ECHO, versions
+
+COUNT = 10000
+
+
+@versions
+def test_ten_thousand_connections_leave_nothing(lab, processes, version):
+    service = lab.start_service(*lab.service_options, "--service", "echo", "--listen", ECHO)
+    crowd = lab.start_peer("client", "many-connections", GATEWAY[version], ECHO, "--bytes", 500,
+                           "--count", COUNT, "--parallel", 500, "--hold", "--timeout", 90,
+                           wait_for="open")
+    assert service.counts()["connections_open"] == COUNT
+    crowd.say("go on")
+    all_well(crowd.next_json(90))
+    service.wait_until_idle()
+    counts = service.finish()
+    assert counts["counters"]["tcp_passive_opens"] >= COUNT
+
+
+def test_thousands_of_connections_to_a_backend_leave_nothing(lab, processes):
+    """As many as one worker's source ports allow while each waits out its TIME_WAIT."""
+    count = 3000
+    lab.start_peer("backend", "echo-server", BACKEND["ipv4"], ECHO)
+    active = lab.start_service(*lab.service_options, "--connect", endpoint(BACKEND["ipv4"], ECHO),
+                               "--bytes", 100, "--receive", "--count", count, "--parallel", 500)
+    counts = active.finish(timeout=90, stop=False)
+    assert (counts["transfers_ok"], counts["transfers_failed"]) == (count, 0)
