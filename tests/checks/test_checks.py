@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Each check of the tree finds what it is there for: a violation is planted in a copy and must be named.
+
+A check that finds nothing anywhere is worth nothing, and would go unnoticed.
+"""
+
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+FOLDERS = ("bpf", "control", "dataplane", "include", "scripts", "tests", ".clang-format", ".clang-tidy")
+HEAD = "/* SPDX-License-Identifier: BSD-3-Clause */\n/*\n * A planted file.\n */\n"
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the tree's sources."""
+    for name in FOLDERS:
+        source = TREE / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name)
+        else:
+            shutil.copy2(source, tmp_path / name)
+    return tmp_path
+
+
+def run(tree, script, *arguments):
+    """Exit status and output of a copy's check."""
+    result = subprocess.run([tree / "scripts" / script, *arguments], text=True, capture_output=True)
+    return result.returncode, result.stdout + result.stderr
+
+
+def plant(tree, path, *lines):
+    (tree / path).parent.mkdir(parents=True, exist_ok=True)
+    (tree / path).write_text(HEAD + "\n".join(lines) + "\n")
+    return len(HEAD.splitlines())
+
+
+def test_clean_copy_has_no_violation(copy):
+    assert run(copy, "check-layers")[0] == 0
+    assert run(copy, "check-tree")[0] == 0
+
+
+@pytest.mark.parametrize("path, include", [
+    ("dataplane/base/planted.c", '"net/net.h"'),
+    ("dataplane/base/planted.c", '"postern/routes.h"'),
+    ("dataplane/base/planted.h", "<rte_mbuf.h>"),
+    ("dataplane/net/planted.c", '"tcp/tcp.h"'),
+    ("dataplane/net/planted.c", '"port/port.h"'),
+    ("dataplane/net/planted.c", "<rte_ethdev.h>"),
+    ("dataplane/net/planted.c", "<sys/socket.h>"),
+    ("dataplane/tcp/planted.c", '"worker/worker.h"'),
+    ("dataplane/tcp/planted.c", "<rte_cycles.h>"),
+    ("dataplane/tcp/planted.c", "<time.h>"),
+    ("dataplane/tcp/deeper/planted.c", "<pthread.h>"),
+    ("dataplane/tcp/planted.c", '"../port/port.h"'),
+    ("dataplane/tcp/planted.c", "PLANTED_HEADER"),
+    ("dataplane/smtp/planted.c", '"tcp/tcp.h"'),
+    ("dataplane/smtp/planted.c", "<rte_mbuf.h>"),
+    ("dataplane/policy/planted.c", "<rte_rcu_qsbr.h>"),
+    ("dataplane/relay/planted.c", '"policy/policy.h"'),
+    ("dataplane/port/planted.c", '"net/net.h"'),
+    ("dataplane/worker/planted.c", '"control/shield.h"'),
+    ("control/planted.c", '"worker/worker.h"'),
+    ("control/planted.c", "<rte_eal.h>"),
+    ("bpf/planted.c", '"base/span.h"'),
+    ("bpf/planted.c", "<stdio.h>"),
+    ("include/postern/planted.h", '"base/span.h"'),
+    ("include/postern/planted.h", "<rte_mbuf.h>"),
+    ("include/postern/planted.h", "<sys/socket.h>"),
+    ("tests/net/planted.c", '"tcp/tcp.h"'),
+    ("tests/tcp/planted.c", '"port/port.h"'),
+])
+def test_forbidden_include_is_named(copy, path, include):
+    before = plant(copy, path, "#include <stdint.h>", f"#include {include}")
+    status, output = run(copy, "check-layers")
+    assert status == 1
+    assert f"{path}:{before + 2}: " in output
+    assert "1 violations" in output
+
+
+def test_room_outside_the_table_is_named(copy):
+    plant(copy, "dataplane/attic/planted.c", "#include <stdint.h>")
+    status, output = run(copy, "check-layers")
+    assert status == 1 and "dataplane/attic" in output
+
+
+def test_tree_without_sources_does_not_pass(tmp_path):
+    (tmp_path / "dataplane").mkdir()
+    (tmp_path / "tests").mkdir()
+    shutil.copytree(TREE / "scripts", tmp_path / "scripts")
+    assert run(tmp_path, "check-layers")[0] == 1
+    assert run(tmp_path, "check-statics", tmp_path / "build")[0] == 1
+
+
+@pytest.mark.parametrize("path, text, complaint", [
+    ("dataplane/base/planted.c", "int planted;\n", "names no license"),
+    ("dataplane/base/planted.c", "// SPDX-License-Identifier: X\nint planted;\n", "what it is for"),
+    ("dataplane/base/planted.c", HEAD + "/* TO" + "DO: later */\n", "line 5 leaves something to be done"),
+    ("dataplane/base/planted.c", HEAD + "int planted; \n", "line 5 ends with white space"),
+    ("scripts/planted", "#!/bin/sh\n# SPDX-License-Identifier: X\n", "cannot be run"),
+])
+def test_broken_promise_of_a_file_is_named(copy, path, text, complaint):
+    (copy / path).write_text(text)
+    status, output = run(copy, "check-tree")
+    assert status == 1
+    assert path in output and complaint in output
+
+
+@pytest.fixture
+def objects(tmp_path):
+    """A function that compiles a text as an object of the room base, as a release build leaves it."""
+    shutil.copytree(TREE / "scripts", tmp_path / "scripts")
+    folder = tmp_path / "build/dataplane/base/libbase.a.p"
+    folder.mkdir(parents=True)
+
+    def compile_object(text):
+        plant(tmp_path, "dataplane/base/planted.c", text)
+        subprocess.run(["/usr/bin/gcc", "-O2", "-fPIC", "-c", tmp_path / "dataplane/base/planted.c",
+                        "-o", folder / "planted.c.o"], check=True)
+        return run(tmp_path, "check-statics", tmp_path / "build")
+    return compile_object
+
+
+@pytest.mark.parametrize("text, section", [
+    ("int planted;", ".bss"),
+    ("int planted = 1;", ".data"),
+    ("static int planted; int count(void) { return ++planted; }", ".bss"),
+    ("int count(void) { static int planted = 7; return ++planted; }", ".data"),
+    ("static _Thread_local int planted; int count(void) { return ++planted; }", ".tbss"),
+    ('const char *planted[] = {"a"};', ".data.rel"),
+    ("__attribute__((visibility(\"hidden\"))) int planted;", ".bss"),
+])
+def test_writable_static_is_named(objects, text, section):
+    status, output = objects(text)
+    assert status == 1
+    assert "planted.c.o: planted" in output and section in output
+
+
+def test_constants_are_no_writable_statics(objects):
+    status, output = objects('const char *const planted[] = {"a"}; const int one = 1;')
+    assert (status, output) == (0, "1 objects, 0 faults\n")
+
+
+def test_room_without_objects_is_named(objects, tmp_path):
+    plant(tmp_path, "dataplane/net/planted.c", "int nothing(void);")
+    status, output = objects("int planted(void) { return 1; }")
+    assert status == 1 and "dataplane/net" in output
+
+
+def test_misformatted_file_is_named(copy):
+    plant(copy, "dataplane/base/planted.c", "int  planted( void ) {return 1;}")
+    result = subprocess.run(["clang-format", "--dry-run", "-Werror", "dataplane/base/planted.c"],
+                            cwd=copy, capture_output=True, text=True)
+    assert result.returncode != 0 and "planted.c" in result.stderr
