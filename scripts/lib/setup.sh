@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Sourced by the scripts a person runs: a known environment, Debian packages, builds.
+# shellcheck shell=bash
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# Used by the scripts that source this file.
+# shellcheck disable=SC2034
+PYTHON=/usr/bin/python3
+
+# Debian's tools and nothing of the caller's: another python3, a cross compiler or a library path
+# in the environment must not change what is built.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
+unset CC CXX CFLAGS CPPFLAGS LDFLAGS CPATH C_INCLUDE_PATH LIBRARY_PATH LD_LIBRARY_PATH LD_PRELOAD
+unset PKG_CONFIG_PATH PYTHONPATH PYTHONHOME PYTEST_ADDOPTS DESTDIR MAKEFLAGS NINJA_STATUS
+unset BASH_ENV ENV CDPATH GREP_OPTIONS
+
+die() {
+	echo "$(basename "$0"): $*" >&2
+	exit 1
+}
+
+missing_packages() {
+	sed 's/[[:space:]]*#.*//; /^$/d' "$ROOT/scripts/packages" | while read -r package; do
+		dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null |
+			grep -qx installed || echo "$package"
+	done
+}
+
+# Ask apt for what is not there; on a machine that has everything, ask nothing of anybody.
+install_packages() {
+	local missing
+	mapfile -t missing < <(missing_packages)
+	[ ${#missing[@]} -gt 0 ] || return 0
+	[ "$(id -u)" = 0 ] || die "not root, and these packages are missing: ${missing[*]}"
+	echo "installing ${missing[*]}"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get -q update && apt-get -q -y --no-install-recommends \
+		-o DPkg::Lock::Timeout=300 install "${missing[@]}"
+}
+
+# configure FOLDER COMPILER [MESON OPTION]...: once; ninja notices later changes by itself.
+configure() {
+	local folder=$1 compiler=$2
+	shift 2
+	[ -f "$ROOT/$folder/build.ninja" ] || CC=$compiler meson setup "$ROOT/$folder" "$ROOT" "$@"
+}
+
+# The three builds. Every one has its own folder, so a second run compiles what changed.
+build() {
+	case $1 in
+	build)
+		configure build gcc --buildtype=release ;;
+	build-asan)
+		configure build-asan gcc --buildtype=debug -Doptimization=1 \
+			-Db_sanitize=address,undefined ;;
+	build-fuzz)
+		configure build-fuzz clang --buildtype=debug -Doptimization=1 \
+			-Db_sanitize=address,undefined -Dfuzz=true ;;
+	esac && ninja -C "$ROOT/$1"
+}
