@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""scripts/test itself: what fails, runs nothing or leaves something behind does not pass."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+import pytest
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+FORGETS_A_PROCESS = """
+import subprocess
+def test_forgets():
+    subprocess.Popen(["/usr/bin/sleep", "300"], start_new_session=True)
+"""
+FORGETS_A_NAMESPACE = """
+import subprocess
+def test_forgets():
+    subprocess.run(["/usr/sbin/ip", "netns", "add", "planted"], check=True)
+"""
+
+
+@pytest.fixture
+def run_checks(tmp_path):
+    """A function that runs scripts/test over a tree whose only tests are the text given."""
+    shutil.copytree(TREE / "scripts", tmp_path / "scripts")
+    (tmp_path / "tests/checks").mkdir(parents=True)
+    (tmp_path / ".ci").mkdir()
+
+    def run(text, *arguments, **environment):
+        (tmp_path / "tests/checks/test_planted.py").write_text(text)
+        result = subprocess.run([tmp_path / "scripts/test", "--only", "checks", *arguments], text=True,
+                                capture_output=True, env={**os.environ, **environment})
+        return result.returncode, result.stdout.splitlines()
+    return run
+
+
+def test_passing_tests_pass(run_checks):
+    status, lines = run_checks("def test_a(): pass\ndef test_b(): pass\n")
+    assert (status, lines[-1]) == (0, "2 passed, 0 failed")
+
+
+def test_caller_s_environment_changes_nothing(run_checks):
+    status, lines = run_checks("def test_a(): pass\n", CI="true", PATH="/nonexistent:/usr/bin",
+                               PYTHONPATH="/nonexistent", PYTEST_ADDOPTS="--nonsense", CC="nonsense")
+    assert (status, lines[-1]) == (0, "1 passed, 0 failed")
+
+
+def test_failing_test_fails_and_is_shown(run_checks):
+    status, lines = run_checks("def test_a(): pass\ndef test_b(): assert 'this' == 'that'\n")
+    assert (status, lines[-1]) == (1, "1 passed, 1 failed")
+    assert any("test_planted::test_b" in line for line in lines)
+    assert any("assert 'this' == 'that'" in line for line in lines)
+
+
+def test_skipped_test_is_counted_and_named(run_checks):
+    status, lines = run_checks("import pytest\ndef test_a(): pass\n"
+                               "def test_b(): pytest.skip('no BPF here')\n")
+    assert (status, lines[-1]) == (0, "1 passed, 0 failed, 1 skipped")
+    assert any("test_b: no BPF here" in line for line in lines)
+
+
+def test_no_test_is_a_failure(run_checks):
+    status, lines = run_checks("")
+    assert (status, lines[-1]) == (1, "0 passed, 1 failed")
+
+
+def test_tree_that_does_not_build_is_a_failure(run_checks):
+    status, lines = run_checks("def test_a(): pass\n", "--only", "rooms")
+    assert (status, lines[-1]) == (1, "1 passed, 1 failed")
+
+
+def ends(process):
+    """Whether a killed process ends soon; one that waits to be reaped has no command line."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            if not pathlib.Path(f"/proc/{process}/cmdline").read_bytes():
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@AS_ROOT
+@pytest.mark.parametrize("text, trace", [
+    (FORGETS_A_PROCESS, "sleep 300"),
+    (FORGETS_A_NAMESPACE, "/run/netns/planted"),
+])
+def test_trace_left_behind_is_a_failure(run_checks, text, trace):
+    status, lines = run_checks(text)
+    assert (status, lines[-1]) == (1, "1 passed, 1 failed")
+    left = [line for line in lines if trace in line]
+    assert len(left) == 1
+    if trace.startswith("sleep"):
+        assert ends(left[0].split()[0])
