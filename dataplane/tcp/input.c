@@ -1,0 +1,628 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Segments in: the state machine, in the order of RFC 9293 3.10.7.
+ *
+ * Thread: the owning worker. Time: tcp_input_take's.
+ * Memory: a connection at a SYN, a queue at the first payload; without either the segment is lost.
+ * Rules: RFC 9293 3.10.7; RFC 7323 (timestamps, PAWS); RFC 5961 (RST, SYN and ACK checks);
+ * RFC 6191 (a SYN in TIME_WAIT). Deliberately not done: urgent data is delivered in line
+ * (RFC 6093), data on a SYN is left to be sent again.
+ */
+#include <string.h>
+
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+
+#include "base/counter.h"
+#include "tcp/conn.h"
+
+/* A segment as the state machine sees it. */
+struct segment {
+	struct net_segment *net;
+	struct rte_mbuf *m; /* NULL once it was taken over */
+	uint32_t tag;
+	uint32_t len; /* of the payload */
+	struct tcp_header h;
+};
+
+/* --- answers ------------------------------------------------------------------------------- */
+
+static void ack_now(struct tcp *t, struct tcp_conn *c)
+{
+	c->flags |= CONN_ACK_NOW;
+	conn_want_output(t, c);
+}
+
+/* RFC 5961 7: what a blind attacker provokes is limited. */
+static void challenge(struct tcp *t, struct tcp_conn *c)
+{
+	if (!bucket_take(&t->challenges, t->now_us, TCP_CHALLENGES_PER_SECOND))
+		return;
+	counter_add(&t->counters->tcp_challenge_acks, 1);
+	ack_now(t, c);
+}
+
+/* RFC 9293 3.10.7.1: the RST for a segment nobody expects. */
+static void refuse(struct tcp *t, const struct segment *s)
+{
+	uint32_t end = s->h.seq + s->len + !!(s->h.flags & TCP_SYN) + !!(s->h.flags & TCP_FIN);
+
+	if (s->h.flags & TCP_RST)
+		return;
+	if (!bucket_take(&t->resets, t->now_us, TCP_RESETS_PER_SECOND))
+		return;
+	if (s->h.flags & TCP_ACK)
+		reply_reset(t, &s->net->flow, &s->net->path, s->h.ack, 0, TCP_RST);
+	else
+		reply_reset(t, &s->net->flow, &s->net->path, 0, end, TCP_RST | TCP_ACK);
+}
+
+/* --- opening ------------------------------------------------------------------------------- */
+
+static bool is_listening(const struct tcp *t, uint16_t port)
+{
+	for (uint32_t i = 0; i < t->n_listen; i++)
+		if (t->listen[i] == port)
+			return true;
+	return false;
+}
+
+/* What a SYN agrees on. */
+static void take_syn_options(struct tcp *t, struct tcp_conn *c, const struct tcp_header *h)
+{
+	conn_set_mss(t, c, h);
+	if (h->has_wscale) {
+		c->snd_wscale = h->wscale;
+		c->rcv_wscale = t->rcv_wscale;
+	} else {
+		c->snd_wscale = c->rcv_wscale = 0;
+	}
+	if (h->has_ts) {
+		c->flags |= CONN_TS;
+		c->ts_recent = h->ts_value;
+		c->ts_recent_ms = t->now_ms;
+	}
+	if (h->sack_permitted)
+		c->flags |= CONN_SACK;
+	c->rcv_nxt = c->rcv_acked = h->seq + 1;
+	c->rcv_adv = c->rcv_nxt + conn_syn_window(t);
+	c->snd_wnd = h->window; /* of a SYN: never scaled */
+	c->snd_wl1 = h->seq;
+	congestion_start(c);
+}
+
+static void open_passively(struct tcp *t, const struct segment *s)
+{
+	struct tcp_conn *c;
+
+	if (t->handshakes >= t->config.handshakes) {
+		counter_add(&t->counters->tcp_syn_full, 1);
+		return;
+	}
+	c = conn_new(t, &s->net->flow, s->tag, &s->net->path);
+	if (!c)
+		return;
+	c->state = TCP_SYN_RCVD;
+	c->flags |= CONN_SYN_DUE;
+	t->handshakes++;
+	take_syn_options(t, c, &s->h);
+	conn_want_output(t, c);
+	counter_add(&t->counters->tcp_passive_opens, 1);
+}
+
+static void no_connection(struct tcp *t, const struct segment *s)
+{
+	if ((s->h.flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN) {
+		if (is_listening(t, s->net->flow.local_port)) {
+			open_passively(t, s);
+			return;
+		}
+		counter_add(&t->counters->tcp_no_listener, 1);
+	} else {
+		counter_add(&t->counters->tcp_no_connection, 1);
+	}
+	refuse(t, s);
+}
+
+static void established(struct tcp *t, struct tcp_conn *c)
+{
+	if (c->state == TCP_SYN_RCVD && !(c->flags & CONN_ACTIVE))
+		t->handshakes--;
+	c->state = TCP_ESTABLISHED;
+	c->flags &= ~(uint32_t)CONN_SYN_DUE;
+	/* The SYN was timed unless it had to be sent twice (RFC 6298 3, 5.7). */
+	if (c->tries == 0 && c->srtt_us == 0)
+		rtt_sample(c, (uint32_t)t->now_us - c->rttvar_us);
+	c->tries = 0;
+	c->rtx_due_ms = 0;
+	if (t->config.idle_timeout_us)
+		c->life_due_ms = ms_from(t->now_ms, t->config.idle_timeout_us / 1000);
+	conn_schedule(t, c);
+	counter_add(&t->counters->tcp_established, 1);
+	conn_tell(t, c, TCP_OPENED);
+}
+
+/* RFC 9293 3.10.7.3. */
+static void in_syn_sent(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	bool has_ack = s->h.flags & TCP_ACK;
+
+	if (has_ack && s->h.ack != c->snd_una + 1) {
+		counter_add(&t->counters->tcp_bad_ack, 1);
+		refuse(t, s);
+		return;
+	}
+	if (s->h.flags & TCP_RST) {
+		if (has_ack) {
+			counter_add(&t->counters->tcp_resets_in, 1);
+			conn_end(t, c, TCP_END_REFUSED);
+		}
+		return;
+	}
+	if (!(s->h.flags & TCP_SYN))
+		return;
+	take_syn_options(t, c, &s->h);
+	if (!has_ack) {
+		/* Simultaneous open (RFC 9293 3.5). */
+		c->state = TCP_SYN_RCVD;
+		c->flags |= CONN_SYN_DUE;
+		conn_want_output(t, c);
+		return;
+	}
+	c->snd_una = s->h.ack;
+	c->snd_wl2 = s->h.ack;
+	established(t, c);
+	ack_now(t, c);
+}
+
+/* --- checks (RFC 9293 3.10.7.4, first to fourth) --------------------------------------------- */
+
+static bool is_old_timestamp(const struct tcp *t, const struct tcp_conn *c, const struct segment *s)
+{
+	if (!(c->flags & CONN_TS) || !s->h.has_ts || (s->h.flags & TCP_RST))
+		return false;
+	return seq_lt(s->h.ts_value, c->ts_recent) &&
+	       t->now_ms - c->ts_recent_ms < (uint32_t)TCP_TS_RECENT_MS;
+}
+
+/* RFC 9293's test, widened by one octet at either end: a segment that ends where the window begins
+ * or begins where it ends still brings its ACK, which a peer that filled our window depends on. */
+static bool is_acceptable(const struct tcp_conn *c, const struct segment *s)
+{
+	uint32_t len = s->len + !!(s->h.flags & TCP_SYN) + !!(s->h.flags & TCP_FIN);
+
+	return seq_le(s->h.seq, c->rcv_adv) && seq_le(c->rcv_nxt, s->h.seq + len);
+}
+
+static void take_reset(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	if (s->h.seq != c->rcv_nxt) {
+		challenge(t, c);
+		return;
+	}
+	counter_add(&t->counters->tcp_resets_in, 1);
+	if (c->state == TCP_TIME_WAIT)
+		return; /* RFC 1337: it does not cut TIME_WAIT short */
+	conn_end(t, c, c->state == TCP_SYN_RCVD ? TCP_END_REFUSED : TCP_END_RESET);
+}
+
+/* RFC 6191: a new incarnation may take TIME_WAIT's place when its numbers or times are beyond the
+ * old one's. */
+static bool may_reopen(const struct tcp_conn *c, const struct segment *s)
+{
+	if ((s->h.flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN)
+		return false;
+	if ((c->flags & CONN_TS) && s->h.has_ts && s->h.ts_value != c->ts_recent)
+		return seq_lt(c->ts_recent, s->h.ts_value);
+	return seq_lt(c->rcv_nxt, s->h.seq);
+}
+
+/* The peer's SYN comes a second time: either it has not heard our SYN and ACK, or both sides
+ * opened at once and this is its ACK to ours (RFC 9293 3.5, figure 7). */
+static bool syn_again(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	if ((s->h.flags & TCP_ACK) && s->h.ack == c->snd_una + 1) {
+		ack_now(t, c);
+		return true;
+	}
+	c->flags |= CONN_SYN_DUE;
+	conn_want_output(t, c);
+	return false;
+}
+
+/* True: the segment may go on to its ACK. */
+static bool passes_checks(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	if (is_old_timestamp(t, c, s)) {
+		counter_add(&t->counters->tcp_paws, 1);
+		challenge(t, c);
+		return false;
+	}
+	if (c->state == TCP_SYN_RCVD && (s->h.flags & TCP_SYN) && s->h.seq == c->rcv_nxt - 1)
+		return syn_again(t, c, s);
+	if (!is_acceptable(c, s)) {
+		if (s->h.flags & TCP_RST)
+			return false;
+		counter_add(&t->counters->tcp_unacceptable, 1);
+		ack_now(t, c);
+		return false;
+	}
+	if (s->h.flags & TCP_RST) {
+		take_reset(t, c, s);
+		return false;
+	}
+	if (s->h.flags & TCP_SYN) {
+		challenge(t, c);
+		return false;
+	}
+	return s->h.flags & TCP_ACK;
+}
+
+/* --- fifth: the ACK -------------------------------------------------------------------------- */
+
+static void measure(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	struct tcp_queue *q = c->q;
+
+	if (q && q->timing && seq_le(q->timed_seq, s->h.ack)) {
+		q->timing = false;
+		rtt_sample(c, (uint32_t)(t->now_us - q->timed_at_us));
+	} else if ((!q || !q->timing) && (c->flags & CONN_TS) && s->h.has_ts && s->h.ts_echo) {
+		/* RFC 7323 4.1: an echo tells which transmission it was, even of one repeated. */
+		uint32_t ms = t->now_ms + c->ts_offset - s->h.ts_echo;
+
+		if (ms <= TCP_RTO_MAX_MS)
+			rtt_sample(c, ms * 1000 + 500);
+	}
+}
+
+static void new_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	uint32_t acked = s->h.ack - c->snd_una;
+	uint32_t queued = c->q ? c->q->send_len : 0;
+	uint32_t octets = acked < queued ? acked : queued; /* the rest is our FIN */
+	bool again = false;
+
+	measure(t, c, s);
+	if (octets)
+		send_acknowledged(t, c, octets);
+	c->snd_una = s->h.ack;
+	if (seq_lt(c->snd_nxt, c->snd_una))
+		c->snd_nxt = c->snd_una;
+	c->tries = 0;
+	if (c->flags & CONN_RECOVERY) {
+		again = congestion_partial(c, acked);
+	} else {
+		c->dup_acks = 0;
+		congestion_acked(c, acked);
+	}
+	c->rtx_due_ms = c->snd_una == c->snd_max ? 0 : ms_from(t->now_ms, conn_rto_ms(c));
+	conn_schedule(t, c);
+	if (again)
+		c->flags |= CONN_RESEND;
+	conn_want_output(t, c);
+	if (octets)
+		conn_tell(t, c, TCP_ROOM);
+}
+
+static void take_window(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	uint32_t window = (uint32_t)s->h.window << c->snd_wscale;
+
+	if (!(seq_lt(c->snd_wl1, s->h.seq) ||
+	      (c->snd_wl1 == s->h.seq && seq_le(c->snd_wl2, s->h.ack))))
+		return;
+	if (window > c->snd_wnd) {
+		/* It may have been shut. */
+		if (c->snd_una == c->snd_max) {
+			c->rtx_due_ms = 0;
+			c->tries = 0;
+		}
+		conn_want_output(t, c);
+	}
+	c->snd_wnd = window;
+	c->snd_wl1 = s->h.seq;
+	c->snd_wl2 = s->h.ack;
+	if (c->q && window > c->q->window_seen)
+		c->q->window_seen = window;
+}
+
+static bool is_duplicate_ack(const struct tcp_conn *c, const struct segment *s)
+{
+	return s->h.ack == c->snd_una && s->len == 0 && !(s->h.flags & TCP_FIN) &&
+	       c->snd_una != c->snd_max && (uint32_t)s->h.window << c->snd_wscale == c->snd_wnd;
+}
+
+/* Whether our FIN was sent and the peer has acknowledged it. */
+static bool fin_is_acknowledged(const struct tcp_conn *c)
+{
+	return (c->flags & CONN_FIN_SENT) && c->snd_una == c->snd_max;
+}
+
+/* False: the segment goes no further. */
+static bool take_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	uint32_t reach = c->q && c->q->window_seen > c->snd_wnd ? c->q->window_seen : c->snd_wnd;
+
+	if (c->state == TCP_SYN_RCVD) {
+		if (s->h.ack != c->snd_una + 1) {
+			counter_add(&t->counters->tcp_bad_ack, 1);
+			refuse(t, s);
+			return false;
+		}
+		c->snd_una = s->h.ack;
+		c->snd_wnd = (uint32_t)s->h.window << c->snd_wscale;
+		c->snd_wl1 = s->h.seq;
+		c->snd_wl2 = s->h.ack;
+		established(t, c);
+		return true;
+	}
+	/* RFC 5961 5.2. */
+	if (seq_lt(c->snd_max, s->h.ack) || seq_lt(s->h.ack, c->snd_una - reach)) {
+		counter_add(&t->counters->tcp_bad_ack, 1);
+		challenge(t, c);
+		return false;
+	}
+	if (is_duplicate_ack(c, s)) {
+		if (c->q && congestion_duplicate(t, c))
+			c->flags |= CONN_RESEND;
+		conn_want_output(t, c);
+	}
+	if (seq_lt(c->snd_una, s->h.ack))
+		new_ack(t, c, s);
+	if (seq_le(c->snd_una, s->h.ack))
+		take_window(t, c, s);
+	return true;
+}
+
+/* Our FIN is acknowledged: the states move on. False: the connection is over. */
+static bool after_ack(struct tcp *t, struct tcp_conn *c)
+{
+	if (!fin_is_acknowledged(c))
+		return true;
+	switch (c->state) {
+	case TCP_FIN_WAIT_1:
+		c->state = TCP_FIN_WAIT_2;
+		if (c->flags & CONN_ORPHAN) {
+			c->life_due_ms = ms_from(t->now_ms, TCP_FIN_WAIT_2_MS);
+			conn_schedule(t, c);
+		}
+		return true;
+	case TCP_CLOSING:
+	case TCP_LAST_ACK:
+		conn_end(t, c, TCP_END_CLOSED);
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* --- seventh and eighth: bytes and FIN ---------------------------------------------------------
+ */
+
+static bool receives(const struct tcp_conn *c)
+{
+	return c->state == TCP_ESTABLISHED || c->state == TCP_FIN_WAIT_1 ||
+	       c->state == TCP_FIN_WAIT_2;
+}
+
+/* Every second full segment is acknowledged at once, a smaller one after a while, unless bytes of
+ * ours carry the ACK before (RFC 9293 3.8.6.3). */
+static void acknowledge_bytes(struct tcp *t, struct tcp_conn *c)
+{
+	if (c->rcv_nxt - c->rcv_acked >= 2u * c->snd_mss) {
+		ack_now(t, c);
+	} else if (!c->ack_due_ms) {
+		c->ack_due_ms = ms_from(t->now_ms, TCP_ACK_DELAY_MS);
+		conn_schedule(t, c);
+	}
+}
+
+static void take_bytes(struct tcp *t, struct tcp_conn *c, struct segment *s)
+{
+	struct rte_mbuf *m = s->m;
+	bool gap = c->q && c->q->n_ranges;
+	bool ahead = seq_lt(c->rcv_nxt, s->h.seq);
+
+	if (!receives(c))
+		return;
+	if ((c->flags & CONN_ORPHAN) && c->state == TCP_FIN_WAIT_2) {
+		/* It has all of ours and goes on talking to nobody. */
+		struct flow flow;
+
+		conn_flow(t, c, &flow);
+		reply_reset(t, &flow, &c->path, c->snd_nxt, c->rcv_nxt, TCP_RST | TCP_ACK);
+		counter_add(&t->counters->tcp_aborts, 1);
+		conn_drop(t, c);
+		return;
+	}
+	rte_pktmbuf_adj(m, (uint16_t)(s->net->tcp_at + s->net->header_len));
+	s->m = NULL;
+	if (receive_payload_take(t, c, m, s->h.seq)) {
+		conn_tell(t, c, TCP_BYTES);
+		if (gap)
+			ack_now(t, c); /* RFC 5681 4.2: it filled a gap */
+		else
+			acknowledge_bytes(t, c);
+	} else {
+		if (ahead && c->acks_owed < TCP_DUP_ACKS_OWED_MAX)
+			c->acks_owed++;
+		ack_now(t, c);
+	}
+}
+
+/* The peer's FIN, in order: nothing follows. */
+static void take_fin(struct tcp *t, struct tcp_conn *c)
+{
+	c->rcv_nxt++;
+	if (seq_lt(c->rcv_adv, c->rcv_nxt))
+		c->rcv_adv = c->rcv_nxt;
+	c->flags |= CONN_PEER_DONE;
+	if (c->q)
+		c->q->fin_known = false;
+	ack_now(t, c);
+	conn_tell(t, c, TCP_PEER_DONE);
+	switch (c->state) {
+	case TCP_ESTABLISHED:
+		c->state = TCP_CLOSE_WAIT;
+		break;
+	case TCP_FIN_WAIT_1:
+		c->state = TCP_CLOSING; /* its ACK, when it had one, moved us to FIN_WAIT_2 */
+		break;
+	case TCP_FIN_WAIT_2:
+		conn_end(t, c, TCP_END_CLOSED);
+		break;
+	default:
+		break;
+	}
+}
+
+/* A FIN may come before the bytes it follows: it is remembered. */
+static void look_at_fin(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	uint32_t fin_seq = s->h.seq + s->len;
+
+	if (!receives(c))
+		return;
+	if (s->h.flags & TCP_FIN) {
+		if (fin_seq == c->rcv_nxt) {
+			take_fin(t, c);
+			return;
+		}
+		if (seq_lt(c->rcv_nxt, fin_seq) && seq_le(fin_seq, c->rcv_adv) &&
+		    conn_queue(t, c)) {
+			c->q->fin_known = true;
+			c->q->fin_seq = fin_seq;
+			if (s->len == 0 && c->acks_owed < TCP_DUP_ACKS_OWED_MAX)
+				c->acks_owed++;
+		}
+		ack_now(t, c);
+	}
+	if (c->q && c->q->fin_known && c->q->fin_seq == c->rcv_nxt)
+		take_fin(t, c);
+}
+
+/* --- one segment --------------------------------------------------------------------------- */
+
+static void in_time_wait(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	if (may_reopen(c, s) && is_listening(t, c->local_port) && (c->flags & CONN_ORPHAN)) {
+		conn_drop(t, c);
+		no_connection(t, s);
+		return;
+	}
+	if (!passes_checks(t, c, s)) {
+		/* A FIN that comes again means our last ACK was lost. */
+		if (s->h.flags & TCP_FIN) {
+			c->life_due_ms = ms_from(t->now_ms, TCP_TIME_WAIT_MS);
+			ack_now(t, c);
+		}
+	}
+}
+
+static void in_connection(struct tcp *t, struct tcp_conn *c, struct segment *s)
+{
+	if (c->state == TCP_SYN_SENT) {
+		in_syn_sent(t, c, s);
+		return;
+	}
+	if (c->state == TCP_TIME_WAIT) {
+		in_time_wait(t, c, s);
+		return;
+	}
+	if (!passes_checks(t, c, s))
+		return;
+	if (s->h.has_ts && seq_le(s->h.seq, c->rcv_acked) && !seq_lt(s->h.ts_value, c->ts_recent)) {
+		c->ts_recent = s->h.ts_value;
+		c->ts_recent_ms = t->now_ms;
+	}
+	if (!take_ack(t, c, s) || !after_ack(t, c))
+		return;
+	c->seen_ms = t->now_ms;
+	if (s->len)
+		take_bytes(t, c, s);
+	if (!(c->flags & CONN_GONE))
+		look_at_fin(t, c, s);
+	if (!(c->flags & (CONN_GONE | CONN_ON_NEWS)))
+		conn_queue_settle(t, c);
+}
+
+/* No sane peer sends these together (RFC 9293 3.10.7; what scanners send). */
+static bool are_flags_sane(uint8_t flags)
+{
+	uint8_t kind = flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK);
+
+	if ((kind & TCP_SYN) && (kind & (TCP_FIN | TCP_RST)))
+		return false;
+	return kind != 0 && kind != TCP_FIN && !((kind & TCP_FIN) && (kind & TCP_RST));
+}
+
+static void one_segment(struct tcp *t, struct segment *s)
+{
+	struct net_segment *net = s->net;
+	struct tcp_conn *c;
+
+	if (!tcp_header_read(&s->h, rte_pktmbuf_mtod_offset(s->m, const uint8_t *, net->tcp_at),
+			     net->header_len) ||
+	    !are_flags_sane(s->h.flags)) {
+		counter_add(&t->counters->tcp_bad_header, 1);
+		return;
+	}
+	counter_add(&t->counters->tcp_segments_in, 1);
+	s->len = net->tcp_len - net->header_len;
+	c = table_find(t, &net->flow, s->tag);
+	if (c)
+		in_connection(t, c, s);
+	else
+		no_connection(t, s);
+}
+
+/* The connection a slot leads to, if only to have it in the cache when it is needed. */
+static void prefetch_conn(const struct tcp *t, uint32_t tag)
+{
+	const struct table_slot *slot = &t->table[tag & t->table_mask];
+
+	if (slot->conn) {
+		const uint8_t *c = slab_at(&t->conns, slot->conn - 1);
+
+		rte_prefetch0(c);
+		rte_prefetch0(c + 64);
+	}
+}
+
+void tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n, uint64_t now_us)
+{
+	struct segment s[TCP_BURST_MAX];
+
+	assert(n <= TCP_BURST_MAX);
+	t->now_us = now_us;
+	t->now_ms = (uint32_t)(now_us / 1000);
+	for (uint32_t i = 0; i < n; i++) {
+		s[i].net = &segments[i];
+		s[i].m = segments[i].m;
+		s[i].tag = flow_tag(t, &segments[i].flow);
+		rte_prefetch0(&t->table[s[i].tag & t->table_mask]);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		prefetch_conn(t, s[i].tag);
+	for (uint32_t i = 0; i < n; i++) {
+		one_segment(t, &s[i]);
+		rte_pktmbuf_free(s[i].m);
+	}
+}
+
+void tcp_error(struct tcp *t, const struct net_segment *error, uint64_t now_us)
+{
+	struct tcp_conn *c;
+
+	t->now_us = now_us;
+	t->now_ms = (uint32_t)(now_us / 1000);
+	/* Soft errors change nothing (RFC 5927 4.1); a path's smaller MTU is believed only of a
+	 * sequence number that is in flight, and honoured by sending smaller segments. */
+	c = table_find(t, &error->flow, flow_tag(t, &error->flow));
+	if (!c || error->error != NET_ERROR_TOO_BIG)
+		return;
+	if (seq_lt(error->error_seq, c->snd_una) || !seq_lt(error->error_seq, c->snd_max))
+		return;
+	conn_path_shrinks(t, c, error->error_mtu);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Every quantity of TCP's that a peer controls, and its bound. */
+#ifndef POSTERN_TCP_LIMITS_H
+#define POSTERN_TCP_LIMITS_H
+
+enum {
+	/* Segments. */
+	TCP_BURST_MAX = 64,	  /* segments one tcp_input_take processes */
+	TCP_MSS_MIN = 216,	  /* a smaller MSS option is read as this: 536 less the largest
+				     IP and TCP options, and no more headers than payload */
+	TCP_MSS_DEFAULT_V4 = 536, /* RFC 9293 3.7.1, without an option */
+	TCP_MSS_DEFAULT_V6 = 1220,
+	TCP_WSCALE_MAX = 14,	 /* RFC 7323 2.3 */
+	TCP_SACK_BLOCKS_MAX = 3, /* sent; a fourth does not fit beside timestamps */
+
+	/* Receiving. */
+	TCP_PAGE = 2048,	   /* reassembly keeps bytes in pages aligned in the stream */
+	TCP_RANGES_MAX = 32,	   /* runs of bytes ahead of a gap, a connection */
+	TCP_DUP_ACKS_OWED_MAX = 8, /* duplicate ACKs for one burst */
+	TCP_WINDOW_MAX = 1 << 30,  /* RFC 7323 2.3 */
+
+	/* Time, milliseconds. */
+	TCP_ACK_DELAY_MS = 40,
+	TCP_RTO_INITIAL_MS = 1000, /* RFC 6298 2.1 */
+	TCP_RTO_MIN_MS = 200,
+	TCP_RTO_MAX_MS = 60 * 1000,
+	TCP_TIME_WAIT_MS = 10 * 1000,
+	TCP_FIN_WAIT_2_MS = 20 * 1000, /* an orphan's; an owned connection has its idle timeout */
+	TCP_TS_RECENT_MS = 24 * 24 * 3600 * 1000, /* RFC 7323 5.5: older is no evidence */
+
+	/* Patience: how often a segment is sent again before the peer counts as gone. */
+	TCP_SYN_RETRIES = 5,
+	TCP_RETRIES = 10,
+	TCP_PROBES = 15,
+
+	/* Answers to segments that are no part of a conversation, a worker. */
+	TCP_REPLIES_MAX = 64, /* RSTs waiting to be sent in one turn */
+	TCP_RESETS_PER_SECOND = 1000,
+	TCP_CHALLENGES_PER_SECOND = 1000, /* RFC 5961 7 */
+};
+
+#endif

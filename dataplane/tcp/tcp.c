@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A connection's life, what its owner calls, and the lists that connect input to output.
+ *
+ * Thread, Time, Memory: tcp.h.
+ * Rules: RFC 9293 3.9.1 (calls); RFC 6528 (initial sequence numbers); RFC 7323 5.4 (a timestamp
+ * offset for each connection). tcp_close differs from a socket's: what still arrives while our
+ * last bytes are on their way is acknowledged and thrown away, because a RST there would destroy
+ * the reply the peer has not read yet (RFC 1122 4.2.2.13 allows it, mail suffers from it).
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <rte_mbuf.h>
+
+#include "base/counter.h"
+#include "tcp/conn.h"
+
+enum { WHEEL_TICK_SHIFT = 8 }; /* 256 us */
+
+static const char *const state_names[] = {
+	[TCP_CLOSED] = "CLOSED",	 [TCP_SYN_SENT] = "SYN-SENT",
+	[TCP_SYN_RCVD] = "SYN-RECEIVED", [TCP_ESTABLISHED] = "ESTABLISHED",
+	[TCP_FIN_WAIT_1] = "FIN-WAIT-1", [TCP_FIN_WAIT_2] = "FIN-WAIT-2",
+	[TCP_CLOSE_WAIT] = "CLOSE-WAIT", [TCP_CLOSING] = "CLOSING",
+	[TCP_LAST_ACK] = "LAST-ACK",	 [TCP_TIME_WAIT] = "TIME-WAIT",
+};
+
+/* --- the whole --------------------------------------------------------------------------- */
+
+static bool config_is_possible(const struct tcp_config *config)
+{
+	return config->conns > 0 && config->conns < SLAB_NONE / 4 && config->net &&
+	       config->counters && config->pool && config->receive_window >= TCP_PAGE &&
+	       config->receive_window <= TCP_WINDOW_MAX && config->send_queue > 0 &&
+	       config->send_queue <= TCP_WINDOW_MAX &&
+	       rte_pktmbuf_data_room_size(config->pool) >= TCP_PAGE;
+}
+
+static uint8_t scale_for(uint32_t window)
+{
+	uint8_t scale = 0;
+
+	while (window >> scale > UINT16_MAX)
+		scale++;
+	return scale;
+}
+
+static bool table_init(struct tcp *t)
+{
+	uint32_t slots = 16;
+	void *table;
+
+	while (slots < 2 * t->config.conns)
+		slots *= 2;
+	table = mmap(NULL, (size_t)slots * sizeof(struct table_slot), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (table == MAP_FAILED)
+		return false;
+	t->table = table;
+	t->table_mask = slots - 1;
+	return true;
+}
+
+struct tcp *tcp_new(const struct tcp_config *config, uint64_t now_us)
+{
+	struct tcp *t;
+
+	if (!config_is_possible(config))
+		return NULL;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->config = *config;
+	if (!t->config.handshakes)
+		t->config.handshakes = config->conns;
+	t->net = config->net;
+	t->counters = config->counters;
+	t->now_us = now_us;
+	t->now_ms = (uint32_t)(now_us / 1000);
+	t->next_local_port = config->first_local_port;
+	t->rcv_wscale = scale_for(config->receive_window);
+	t->news = t->output = (struct conn_list){SLAB_NONE, SLAB_NONE};
+	wheel_init(&t->wheel, now_us, WHEEL_TICK_SHIFT);
+	if (!slab_init(&t->conns, sizeof(struct tcp_conn), 16, config->conns) ||
+	    !slab_init(&t->queues, sizeof(struct tcp_queue), 64, config->conns) || !table_init(t)) {
+		tcp_free(t);
+		return NULL;
+	}
+	return t;
+}
+
+void tcp_free(struct tcp *t)
+{
+	if (!t)
+		return;
+	if (t->table) {
+		for (uint32_t i = 0; i <= t->table_mask; i++) {
+			struct tcp_conn *c;
+
+			if (!t->table[i].conn)
+				continue;
+			c = slab_at(&t->conns, t->table[i].conn - 1);
+			send_release(t, c);
+			receive_release(t, c);
+		}
+		munmap(t->table, ((size_t)t->table_mask + 1) * sizeof(struct table_slot));
+	}
+	slab_release(&t->queues);
+	slab_release(&t->conns);
+	free(t);
+}
+
+bool tcp_listen(struct tcp *t, uint16_t port)
+{
+	if (t->n_listen == TCP_LISTEN_MAX)
+		return false;
+	t->listen[t->n_listen++] = port;
+	return true;
+}
+
+uint32_t tcp_conns(const struct tcp *t)
+{
+	return t->conns.in_use;
+}
+
+/* --- lists ------------------------------------------------------------------------------- */
+
+static uint32_t *list_link(struct tcp_conn *c, uint32_t flag)
+{
+	return flag == CONN_ON_NEWS ? &c->news_next : &c->output_next;
+}
+
+static void list_push(struct tcp *t, struct conn_list *list, struct tcp_conn *c, uint32_t flag)
+{
+	uint32_t index = slab_index(&t->conns, c);
+
+	if (c->flags & flag)
+		return;
+	c->flags |= flag;
+	*list_link(c, flag) = SLAB_NONE;
+	if (list->last == SLAB_NONE)
+		list->first = index;
+	else
+		*list_link(slab_at(&t->conns, list->last), flag) = index;
+	list->last = index;
+}
+
+struct tcp_conn *conn_list_pop(struct tcp *t, struct conn_list *list, uint32_t flag)
+{
+	struct tcp_conn *c;
+
+	if (list->first == SLAB_NONE)
+		return NULL;
+	c = slab_at(&t->conns, list->first);
+	list->first = *list_link(c, flag);
+	if (list->first == SLAB_NONE)
+		list->last = SLAB_NONE;
+	c->flags &= ~flag;
+	return c;
+}
+
+void conn_tell(struct tcp *t, struct tcp_conn *c, unsigned news)
+{
+	if (c->flags & CONN_ORPHAN)
+		return;
+	c->news |= (uint8_t)news;
+	list_push(t, &t->news, c, CONN_ON_NEWS);
+}
+
+void conn_want_output(struct tcp *t, struct tcp_conn *c)
+{
+	if (!(c->flags & CONN_GONE))
+		list_push(t, &t->output, c, CONN_ON_OUTPUT);
+}
+
+/* --- life -------------------------------------------------------------------------------- */
+
+void conn_flow(const struct tcp *t, const struct tcp_conn *c, struct flow *flow)
+{
+	flow->local = t->net->addresses[c->local].ip;
+	flow->remote = c->remote;
+	flow->local_port = c->local_port;
+	flow->remote_port = c->remote_port;
+}
+
+/* RFC 6528: a clock of 4 us steps and a keyed hash of the connection's name. */
+static void conn_numbers(struct tcp *t, struct tcp_conn *c, const struct flow *flow)
+{
+	uint64_t secret = siphash24(&t->config.isn_key, flow, sizeof(*flow));
+	uint32_t iss = (uint32_t)secret + (uint32_t)(t->now_us / 4);
+
+	c->snd_una = c->snd_nxt = c->snd_max = iss;
+	c->ts_offset = (uint32_t)(secret >> 32);
+}
+
+static bool local_index(const struct tcp *t, const struct ip_addr *local, uint8_t *index)
+{
+	for (uint32_t i = 0; i < t->net->n_addresses; i++) {
+		if (ip_addr_equal(&t->net->addresses[i].ip, local)) {
+			*index = (uint8_t)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+struct tcp_conn *conn_new(struct tcp *t, const struct flow *flow, uint32_t tag,
+			  const struct net_path *path)
+{
+	struct tcp_conn *c;
+	uint32_t index;
+	uint8_t local;
+
+	if (!local_index(t, &flow->local, &local))
+		return NULL;
+	index = slab_take(&t->conns);
+	if (index == SLAB_NONE) {
+		counter_add(&t->counters->tcp_table_full, 1);
+		return NULL;
+	}
+	c = slab_at(&t->conns, index);
+	memset(c, 0, sizeof(*c));
+	c->remote = flow->remote;
+	c->local_port = flow->local_port;
+	c->remote_port = flow->remote_port;
+	c->local = local;
+	c->path = *path;
+	c->seen_ms = t->now_ms;
+	c->snd_mss = TCP_MSS_DEFAULT_V4;
+	conn_numbers(t, c, flow);
+	table_add(t, c, tag);
+	return c;
+}
+
+struct tcp_queue *conn_queue(struct tcp *t, struct tcp_conn *c)
+{
+	uint32_t index;
+
+	if (c->q)
+		return c->q;
+	index = slab_take(&t->queues);
+	if (index == SLAB_NONE)
+		return NULL;
+	c->q = slab_at(&t->queues, index);
+	memset(c->q, 0, sizeof(*c->q));
+	c->q->window_seen = c->snd_wnd;
+	c->q->recover = c->snd_una;
+	return c->q;
+}
+
+static void queue_give(struct tcp *t, struct tcp_conn *c)
+{
+	if (!c->q)
+		return;
+	send_release(t, c);
+	receive_release(t, c);
+	slab_give(&t->queues, slab_index(&t->queues, c->q));
+	c->q = NULL;
+}
+
+void conn_queue_settle(struct tcp *t, struct tcp_conn *c)
+{
+	const struct tcp_queue *q = c->q;
+
+	if (!q || q->send_len || q->read_len || q->n_ranges || q->fin_known ||
+	    c->snd_una != c->snd_max)
+		return;
+	c->flags &= ~(uint32_t)CONN_RECOVERY;
+	queue_give(t, c);
+}
+
+void conn_free_if_over(struct tcp *t, struct tcp_conn *c)
+{
+	const uint32_t over = CONN_GONE | CONN_ORPHAN;
+
+	if ((c->flags & over) != over || (c->flags & (CONN_ON_NEWS | CONN_ON_OUTPUT)) ||
+	    t->handed == c)
+		return;
+	queue_give(t, c);
+	slab_give(&t->conns, slab_index(&t->conns, c));
+}
+
+/* Out of the table: no segment finds it any more. */
+void conn_leave(struct tcp *t, struct tcp_conn *c)
+{
+	if (c->flags & CONN_GONE)
+		return;
+	if (c->state == TCP_SYN_RCVD && !(c->flags & CONN_ACTIVE))
+		t->handshakes--;
+	table_remove(t, c);
+	wheel_cancel(&t->wheel, &c->timer);
+	send_release(t, c);
+	c->flags |= CONN_GONE;
+}
+
+void conn_drop(struct tcp *t, struct tcp_conn *c)
+{
+	conn_leave(t, c);
+	c->state = TCP_CLOSED;
+	c->flags |= CONN_ORPHAN;
+	c->news = 0;
+	receive_release(t, c);
+	conn_free_if_over(t, c);
+}
+
+/* Whether its owner knows of it: a passive connection is first told of when it opens. */
+static bool has_owner(const struct tcp_conn *c)
+{
+	if (c->flags & CONN_ORPHAN)
+		return false;
+	return (c->flags & CONN_ACTIVE) || (c->state != TCP_SYN_RCVD && c->state != TCP_CLOSED);
+}
+
+static void enter_time_wait(struct tcp *t, struct tcp_conn *c)
+{
+	c->state = TCP_TIME_WAIT;
+	c->rtx_due_ms = 0;
+	c->life_due_ms = ms_from(t->now_ms, TCP_TIME_WAIT_MS);
+	conn_schedule(t, c);
+}
+
+/* Both directions are done. Bytes that wait to be read keep it from its owner's end, not from
+ * TIME_WAIT's. */
+static void conn_end_closed(struct tcp *t, struct tcp_conn *c)
+{
+	bool waits = c->state == TCP_TIME_WAIT;
+
+	if (!(c->flags & CONN_END_WAITS))
+		counter_add(&t->counters->tcp_closed, 1);
+	if (!waits)
+		conn_leave(t, c);
+	if (c->flags & CONN_ORPHAN) {
+		if (!waits)
+			conn_drop(t, c);
+		return;
+	}
+	if (tcp_readable(c)) {
+		c->flags |= CONN_END_WAITS;
+		return;
+	}
+	c->flags &= ~(uint32_t)CONN_END_WAITS;
+	c->end = TCP_END_CLOSED;
+	conn_tell(t, c, TCP_ENDED);
+}
+
+void conn_end(struct tcp *t, struct tcp_conn *c, enum tcp_end how)
+{
+	bool owned = has_owner(c);
+
+	if (how == TCP_END_CLOSED) {
+		if (c->state == TCP_FIN_WAIT_2 || c->state == TCP_CLOSING)
+			enter_time_wait(t, c);
+		conn_end_closed(t, c);
+		return;
+	}
+	if (how == TCP_END_IDLE && owned) {
+		struct flow flow;
+
+		conn_flow(t, c, &flow);
+		reply_reset(t, &flow, &c->path, c->snd_nxt, c->rcv_nxt, TCP_RST | TCP_ACK);
+	}
+	if (!owned) {
+		conn_drop(t, c);
+		return;
+	}
+	conn_leave(t, c);
+	c->end = (uint8_t)how;
+	conn_tell(t, c, TCP_ENDED);
+}
+
+/* --- what happened ------------------------------------------------------------------------- */
+
+/* The owner has seen the last news handed out: what it left unread is kept, what ended is freed. */
+static void settle_handed(struct tcp *t)
+{
+	struct tcp_conn *c = t->handed;
+
+	t->handed = NULL;
+	if (!c)
+		return;
+	if (c->end) {
+		/* TIME_WAIT, where there is one, goes on without an owner. */
+		c->flags |= CONN_ORPHAN;
+		c->user = NULL;
+		receive_release(t, c);
+	} else {
+		receive_keep(t, c);
+	}
+	conn_queue_settle(t, c);
+	conn_free_if_over(t, c);
+}
+
+struct tcp_conn *tcp_next_news(struct tcp *t, unsigned *news)
+{
+	struct tcp_conn *c;
+
+	settle_handed(t);
+	while ((c = conn_list_pop(t, &t->news, CONN_ON_NEWS))) {
+		if (c->news == 0 || (c->flags & CONN_ORPHAN)) {
+			conn_free_if_over(t, c);
+			continue;
+		}
+		*news = c->news;
+		c->news = 0;
+		t->handed = c;
+		return c;
+	}
+	return NULL;
+}
+
+void tcp_set_user(struct tcp_conn *c, void *user)
+{
+	c->user = user;
+}
+
+void *tcp_user(const struct tcp_conn *c)
+{
+	return c->user;
+}
+
+void tcp_flow(const struct tcp *t, const struct tcp_conn *c, struct flow *flow)
+{
+	conn_flow(t, c, flow);
+}
+
+enum tcp_end tcp_end_of(const struct tcp_conn *c)
+{
+	return c->end;
+}
+
+const char *tcp_state_name(const struct tcp_conn *c)
+{
+	return state_names[c->state];
+}
+
+/* --- opening ------------------------------------------------------------------------------- */
+
+void conn_set_mss(struct tcp *t, struct tcp_conn *c, const struct tcp_header *syn)
+{
+	bool v4 = ip_addr_is_v4(&c->remote);
+	uint16_t ours = (uint16_t)(net_segment_max(t->net, c->path.port, v4) - TCP_HEADER_MIN);
+	uint16_t mss = v4 ? TCP_MSS_DEFAULT_V4 : TCP_MSS_DEFAULT_V6;
+
+	if (syn->has_mss)
+		mss = syn->mss < TCP_MSS_MIN ? TCP_MSS_MIN : syn->mss;
+	c->snd_mss = mss < ours ? mss : ours;
+}
+
+void conn_path_shrinks(struct tcp *t, struct tcp_conn *c, uint16_t mtu)
+{
+	bool v4 = ip_addr_is_v4(&c->remote);
+	uint16_t headers = (uint16_t)((v4 ? 20 : 40) + TCP_HEADER_MIN);
+	uint16_t floor = v4 ? TCP_MSS_DEFAULT_V4 : TCP_MSS_DEFAULT_V6;
+	uint16_t mss = mtu > headers ? (uint16_t)(mtu - headers) : 0;
+
+	if (mss < floor)
+		mss = floor;
+	if (mss >= c->snd_mss)
+		return;
+	/* What was too big is sent again in smaller pieces; it is no sign of congestion. */
+	c->snd_mss = mss;
+	c->snd_nxt = c->snd_una;
+	if (c->q)
+		c->q->timing = false;
+	conn_want_output(t, c);
+}
+
+struct tcp_conn *tcp_connect(struct tcp *t, const struct ip_addr *source,
+			     const struct ip_addr *remote, uint16_t port,
+			     const struct net_path *path)
+{
+	uint16_t first = t->config.active_first, count = t->config.active_count;
+	struct flow flow = {.local = *source, .remote = *remote, .remote_port = port};
+	struct tcp_conn *c;
+	uint32_t tag;
+
+	for (uint16_t tries = 0; tries < count; tries++) {
+		if (t->next_local_port < first || t->next_local_port - first >= count)
+			t->next_local_port = first;
+		flow.local_port = t->next_local_port++;
+		tag = flow_tag(t, &flow);
+		if (table_find(t, &flow, tag))
+			continue;
+		c = conn_new(t, &flow, tag, path);
+		if (!c)
+			return NULL;
+		c->state = TCP_SYN_SENT;
+		c->flags |= CONN_ACTIVE | CONN_SYN_DUE;
+		c->rcv_wscale = t->rcv_wscale;
+		conn_want_output(t, c);
+		counter_add(&t->counters->tcp_active_opens, 1);
+		return c;
+	}
+	return NULL;
+}
+
+/* --- closing ------------------------------------------------------------------------------- */
+
+void tcp_shutdown(struct tcp *t, struct tcp_conn *c)
+{
+	if (c->flags & (CONN_FIN_QUEUED | CONN_GONE))
+		return;
+	if (c->state == TCP_ESTABLISHED)
+		c->state = TCP_FIN_WAIT_1;
+	else if (c->state == TCP_CLOSE_WAIT)
+		c->state = TCP_LAST_ACK;
+	else
+		return;
+	c->flags |= CONN_FIN_QUEUED;
+	conn_want_output(t, c);
+}
+
+void tcp_close(struct tcp *t, struct tcp_conn *c)
+{
+	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD || (c->flags & CONN_GONE)) {
+		conn_drop(t, c);
+		return;
+	}
+	tcp_shutdown(t, c);
+	c->flags |= CONN_ORPHAN;
+	c->user = NULL;
+	c->news = 0;
+	if (c->q && c->q->read_len) {
+		tcp_consume(t, c, c->q->read_len);
+		if (c->flags & CONN_GONE)
+			return;
+	}
+	if (c->state == TCP_FIN_WAIT_2)
+		c->life_due_ms = ms_from(t->now_ms, TCP_FIN_WAIT_2_MS);
+	else if (c->state != TCP_TIME_WAIT)
+		c->life_due_ms = 0;
+	conn_schedule(t, c);
+}
+
+void tcp_abort(struct tcp *t, struct tcp_conn *c)
+{
+	struct flow flow;
+
+	if (!(c->flags & CONN_GONE) && c->state != TCP_TIME_WAIT && c->state != TCP_SYN_SENT) {
+		conn_flow(t, c, &flow);
+		reply_reset(t, &flow, &c->path, c->snd_nxt, c->rcv_nxt, TCP_RST | TCP_ACK);
+		counter_add(&t->counters->tcp_aborts, 1);
+	}
+	conn_drop(t, c);
+}
+
+/* --- answers that belong to no connection --------------------------------------------------- */
+
+bool bucket_take(struct bucket *b, uint64_t now_us, uint32_t per_second)
+{
+	uint64_t cost = 1000000u / per_second;
+
+	/* It holds a tenth of a second's worth. */
+	if (b->full_at_us < now_us)
+		b->full_at_us = now_us;
+	if (b->full_at_us - now_us > 100000)
+		return false;
+	b->full_at_us += cost;
+	return true;
+}
+
+void reply_reset(struct tcp *t, const struct flow *flow, const struct net_path *path, uint32_t seq,
+		 uint32_t ack, uint8_t flags)
+{
+	if (t->n_replies == TCP_REPLIES_MAX)
+		return;
+	t->replies[t->n_replies++] = (struct tcp_reply){
+		.flow = *flow,
+		.path = *path,
+		.seq = seq,
+		.ack = ack,
+		.flags = flags,
+	};
+}

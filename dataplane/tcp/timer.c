@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Timers: retransmission and persist, delayed ACK, and the bounds of each state in time.
+ *
+ * Thread: the owning worker. Time: tcp_tick's.
+ * Memory: one wheel timer a connection, armed for the earliest of its three deadlines. A deadline
+ * that moves later leaves it armed: it fires, finds nothing due and is armed again, which costs
+ * less than moving it with every ACK.
+ * Rules: RFC 6298 (RTO, Karn by timing no octet sent twice, minimum TCP_RTO_MIN_MS), RFC 9293
+ * 3.8.3 (giving up), 3.8.6.1 (persist).
+ */
+#include "base/counter.h"
+#include "tcp/conn.h"
+
+static uint64_t due_us(const struct tcp *t, uint32_t due_ms)
+{
+	int32_t ahead = (int32_t)(due_ms - t->now_ms);
+
+	return ahead <= 0 ? t->now_us : ((uint64_t)(t->now_us / 1000) + (uint32_t)ahead) * 1000;
+}
+
+static bool is_due(const struct tcp *t, uint32_t due_ms)
+{
+	return due_ms && seq_le(due_ms, t->now_ms);
+}
+
+void conn_schedule(struct tcp *t, struct tcp_conn *c)
+{
+	const uint32_t due_ms[] = {c->rtx_due_ms, c->ack_due_ms, c->life_due_ms};
+	uint64_t earliest = WHEEL_NEVER;
+
+	for (unsigned i = 0; i < RTE_DIM(due_ms); i++) {
+		uint64_t due = due_ms[i] ? due_us(t, due_ms[i]) : WHEEL_NEVER;
+
+		if (due < earliest)
+			earliest = due;
+	}
+	if (earliest == WHEEL_NEVER)
+		return;
+	if (!timer_is_armed(&c->timer) || earliest < c->timer.due_us)
+		wheel_arm(&t->wheel, &c->timer, earliest);
+}
+
+void rtt_sample(struct tcp_conn *c, uint32_t rtt_us)
+{
+	if (rtt_us == 0)
+		rtt_us = 1;
+	if (c->srtt_us == 0) {
+		c->srtt_us = rtt_us;
+		c->rttvar_us = rtt_us / 2;
+	} else {
+		uint32_t off = c->srtt_us > rtt_us ? c->srtt_us - rtt_us : rtt_us - c->srtt_us;
+
+		c->rttvar_us = c->rttvar_us - c->rttvar_us / 4 + off / 4;
+		c->srtt_us = c->srtt_us - c->srtt_us / 8 + rtt_us / 8;
+		if (c->srtt_us == 0)
+			c->srtt_us = 1;
+	}
+}
+
+uint32_t conn_rto_ms(const struct tcp_conn *c)
+{
+	uint64_t rto = TCP_RTO_INITIAL_MS;
+
+	if (c->srtt_us) {
+		rto = ((uint64_t)c->srtt_us + 4ull * c->rttvar_us) / 1000 + 1;
+		if (rto < TCP_RTO_MIN_MS)
+			rto = TCP_RTO_MIN_MS;
+	}
+	rto <<= c->tries < 16 ? c->tries : 16;
+	return rto < TCP_RTO_MAX_MS ? (uint32_t)rto : TCP_RTO_MAX_MS;
+}
+
+/* Everything from snd_una on counts as lost and is sent again as the window allows. */
+static void go_back(struct tcp *t, struct tcp_conn *c)
+{
+	congestion_timeout(c);
+	c->snd_nxt = c->snd_una;
+	if (c->q)
+		c->q->timing = false;
+	c->flags |= CONN_FORCE;
+	counter_add(&t->counters->tcp_rto, 1);
+}
+
+static uint8_t patience(const struct tcp_conn *c)
+{
+	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
+		return TCP_SYN_RETRIES;
+	return c->snd_una == c->snd_max ? TCP_PROBES : TCP_RETRIES;
+}
+
+static void retransmit_timeout(struct tcp *t, struct tcp_conn *c)
+{
+	c->rtx_due_ms = 0;
+	if (c->tries >= patience(c)) {
+		counter_add(&t->counters->tcp_timeouts, 1);
+		conn_end(t, c, TCP_END_TIMEOUT);
+		return;
+	}
+	c->tries++;
+	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD) {
+		c->flags |= CONN_SYN_DUE;
+		counter_add(&t->counters->tcp_rto, 1);
+	} else if (c->snd_una != c->snd_max) {
+		go_back(t, c);
+	} else {
+		/* Nothing is in flight: the peer's window is shut or too small to be worth it. */
+		c->flags |= c->snd_wnd == 0 ? CONN_PROBE_DUE : CONN_FORCE;
+	}
+	conn_want_output(t, c);
+}
+
+static void life_over(struct tcp *t, struct tcp_conn *c)
+{
+	uint32_t idle_ms = t->config.idle_timeout_us / 1000;
+
+	c->life_due_ms = 0;
+	if (c->flags & CONN_ORPHAN) {
+		conn_drop(t, c);
+		return;
+	}
+	if (c->state == TCP_TIME_WAIT) {
+		/* Its owner has bytes to read, or its end to hear of. */
+		conn_leave(t, c);
+		return;
+	}
+	if (t->now_ms - c->seen_ms < idle_ms) {
+		c->life_due_ms = ms_from(c->seen_ms, idle_ms);
+		return;
+	}
+	conn_end(t, c, TCP_END_IDLE);
+}
+
+void conn_timer_fired(struct tcp *t, struct tcp_conn *c)
+{
+	if (is_due(t, c->ack_due_ms)) {
+		c->ack_due_ms = 0;
+		c->flags |= CONN_ACK_NOW;
+		conn_want_output(t, c);
+	}
+	if (is_due(t, c->rtx_due_ms))
+		retransmit_timeout(t, c);
+	if (!(c->flags & CONN_GONE) && is_due(t, c->life_due_ms))
+		life_over(t, c);
+	if (!(c->flags & CONN_GONE))
+		conn_schedule(t, c);
+}
+
+void tcp_tick(struct tcp *t, uint64_t now_us)
+{
+	struct timer *due;
+
+	t->now_us = now_us;
+	t->now_ms = (uint32_t)(now_us / 1000);
+	while ((due = wheel_next(&t->wheel, now_us)))
+		conn_timer_fired(
+			t, (struct tcp_conn *)((uint8_t *)due - offsetof(struct tcp_conn, timer)));
+}
+
+uint64_t tcp_next_due(const struct tcp *t)
+{
+	/* What waits for tcp_output or tcp_next_news waits for nothing else. */
+	if (t->output.first != SLAB_NONE || t->news.first != SLAB_NONE || t->n_replies)
+		return t->now_us;
+	return wheel_next_due(&t->wheel);
+}
