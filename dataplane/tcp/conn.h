@@ -10,6 +10,7 @@
 
 #include <assert.h>
 
+#include "base/counter.h"
 #include "base/slab.h"
 #include "base/wheel.h"
 #include "tcp/header.h"
@@ -83,6 +84,7 @@ struct tcp_conn {
 	uint16_t local_port, remote_port;
 	uint8_t local; /* index into net's addresses */
 	uint8_t state;
+	uint8_t news, end;
 	uint32_t flags;
 	uint32_t snd_una, snd_nxt, snd_max, snd_wnd;
 	uint32_t snd_wl1, snd_wl2;
@@ -104,8 +106,6 @@ struct tcp_conn {
 	uint8_t snd_wscale, rcv_wscale;
 	struct timer timer; /* at the earliest of the three, or before */
 	struct net_path path;
-	uint8_t news;
-	uint8_t end;
 	uint8_t tries; /* retransmissions without an answer */
 	uint8_t dup_acks;
 	uint8_t acks_owed; /* duplicate ACKs to send */

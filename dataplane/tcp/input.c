@@ -13,7 +13,6 @@
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
 
-#include "base/counter.h"
 #include "tcp/conn.h"
 
 /* A segment as the state machine sees it. */

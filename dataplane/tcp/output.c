@@ -12,7 +12,6 @@
  */
 #include <rte_mbuf.h>
 
-#include "base/counter.h"
 #include "tcp/conn.h"
 
 /* Where this turn's frames go. */

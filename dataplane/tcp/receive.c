@@ -14,7 +14,6 @@
 
 #include <rte_mbuf.h>
 
-#include "base/counter.h"
 #include "tcp/conn.h"
 
 static void free_list(struct rte_mbuf *m)

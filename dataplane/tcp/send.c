@@ -10,7 +10,6 @@
 
 #include <rte_mbuf.h>
 
-#include "base/counter.h"
 #include "tcp/conn.h"
 
 /* Room behind the last mbuf's data, taking a new mbuf when there is none. */

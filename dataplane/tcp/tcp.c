@@ -14,7 +14,6 @@
 
 #include <rte_mbuf.h>
 
-#include "base/counter.h"
 #include "tcp/conn.h"
 
 enum { WHEEL_TICK_SHIFT = 8 }; /* 256 us */

@@ -31,17 +31,18 @@ struct tcp;
 struct tcp_conn;
 
 struct tcp_config {
-	uint32_t conns;		      /* capacity, 1.. */
-	uint32_t handshakes;	      /* of them in SYN_RCVD at most; 0: all */
-	uint32_t receive_window;      /* octets a connection may have under way to us, to 1 GiB */
-	uint32_t send_queue;	      /* octets a connection may have queued or unacknowledged */
-	uint32_t idle_timeout_us;     /* 0: an idle connection lives for ever */
+	uint32_t conns;		  /* capacity, 1.. */
+	uint32_t handshakes;	  /* of them in SYN_RCVD at most; 0: all */
+	uint32_t receive_window;  /* octets a connection may have under way to us, to 1 GiB */
+	uint32_t send_queue;	  /* octets a connection may have queued or unacknowledged */
+	uint32_t idle_timeout_us; /* 0: an idle connection lives for ever */
 	const struct net *net;
-	struct rte_mempool *pool;     /* bytes kept: send queues, reassembly, unread data */
+	struct rte_mempool *pool; /* bytes kept: send queues, reassembly, unread data */
 	struct rte_mempool *frame_pools[NET_PORTS_MAX]; /* where frames to each port come from */
-	struct siphash_key isn_key;   /* RFC 6528; the same on every worker */
-	struct siphash_key hash_key;  /* the connection table's */
-	uint16_t first_local_port;    /* active opens: random start within the worker's slice */
+	struct siphash_key isn_key;			/* RFC 6528; the same on every worker */
+	struct siphash_key hash_key;			/* the connection table's */
+	uint16_t active_first, active_count; /* source ports of active opens: the worker's slice */
+	uint16_t first_local_port;	     /* where in it to begin: random (RFC 6056) */
 	struct postern_counters *counters;
 };
 
@@ -70,12 +71,12 @@ uint64_t tcp_next_due(const struct tcp *t);
 
 /* What happened to a connection, as bits. */
 enum tcp_news {
-	TCP_OPENED = 1 << 0,  /* established; tcp_set_user now */
-	TCP_BYTES = 1 << 1,   /* tcp_read has something new */
-	TCP_ROOM = 1 << 2,    /* the peer acknowledged: tcp_send takes more */
+	TCP_OPENED = 1 << 0,	/* established; tcp_set_user now */
+	TCP_BYTES = 1 << 1,	/* tcp_read has something new */
+	TCP_ROOM = 1 << 2,	/* the peer acknowledged: tcp_send takes more */
 	TCP_PEER_DONE = 1 << 3, /* the peer's FIN: no byte follows those in tcp_read */
-	TCP_ENDED = 1 << 4,   /* it is over, tcp_end_of says how; the pointer is dead after this
-				 turn's next tcp_next_news */
+	TCP_ENDED = 1 << 4,	/* it is over, tcp_end_of says how; the pointer is dead after this
+				   turn's next tcp_next_news */
 };
 
 /* The next connection something happened to, once a turn each, with all its bits; NULL: none. */
@@ -87,12 +88,12 @@ uint16_t tcp_output(struct tcp *t, struct rte_mbuf **frames, uint16_t n, uint64_
 /* --- a connection ------------------------------------------------------------------------ */
 
 enum tcp_end {
-	TCP_END_NONE,	  /* it lives */
-	TCP_END_CLOSED,	  /* both sides done */
-	TCP_END_RESET,	  /* the peer's RST */
-	TCP_END_REFUSED,  /* the peer's RST to our SYN */
-	TCP_END_TIMEOUT,  /* no answer */
-	TCP_END_IDLE,	  /* idle_timeout_us passed */
+	TCP_END_NONE,	 /* it lives */
+	TCP_END_CLOSED,	 /* both sides done */
+	TCP_END_RESET,	 /* the peer's RST */
+	TCP_END_REFUSED, /* the peer's RST to our SYN */
+	TCP_END_TIMEOUT, /* no answer */
+	TCP_END_IDLE,	 /* idle_timeout_us passed */
 };
 
 /* Opens a connection from `source` to flow `remote`:`port` over path. NULL: no free port or the
@@ -124,8 +125,9 @@ size_t tcp_unacknowledged(const struct tcp_conn *c);
 
 /* Nothing more will be sent: FIN follows what is queued. Reading goes on. */
 void tcp_shutdown(struct tcp *t, struct tcp_conn *c);
-/* The owner is done both ways: what is queued is sent, then FIN; bytes that still arrive are
- * answered by RST (RFC 1122 4.2.2.13). No news follows; the pointer is dead. */
+/* The owner is done both ways: what is queued is sent, then FIN. Bytes that still arrive are thrown
+ * away until the peer has all of ours, and answered by RST after that. No news follows; the
+ * pointer is dead. */
 void tcp_close(struct tcp *t, struct tcp_conn *c);
 /* RST now. No news follows; the pointer is dead. */
 void tcp_abort(struct tcp *t, struct tcp_conn *c);

@@ -9,7 +9,6 @@
  * Rules: RFC 6298 (RTO, Karn by timing no octet sent twice, minimum TCP_RTO_MIN_MS), RFC 9293
  * 3.8.3 (giving up), 3.8.6.1 (persist).
  */
-#include "base/counter.h"
 #include "tcp/conn.h"
 
 static uint64_t due_us(const struct tcp *t, uint32_t due_ms)
