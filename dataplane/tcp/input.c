@@ -134,8 +134,8 @@ static void established(struct tcp *t, struct tcp_conn *c)
 		rtt_sample(c, (uint32_t)t->now_us - c->rttvar_us);
 	c->tries = 0;
 	c->rtx_due_ms = 0;
-	if (t->config.idle_timeout_us)
-		c->life_due_ms = ms_from(t->now_ms, t->config.idle_timeout_us / 1000);
+	if (t->config.idle_timeout_ms)
+		c->life_due_ms = ms_from(t->now_ms, t->config.idle_timeout_ms);
 	conn_schedule(t, c);
 	counter_add(&t->counters->tcp_established, 1);
 	conn_tell(t, c, TCP_OPENED);

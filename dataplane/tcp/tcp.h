@@ -35,7 +35,7 @@ struct tcp_config {
 	uint32_t handshakes;	  /* of them in SYN_RCVD at most; 0: all */
 	uint32_t receive_window;  /* octets a connection may have under way to us, to 1 GiB */
 	uint32_t send_queue;	  /* octets a connection may have queued or unacknowledged */
-	uint32_t idle_timeout_us; /* 0: an idle connection lives for ever */
+	uint32_t idle_timeout_ms; /* 0: an idle connection lives for ever */
 	const struct net *net;
 	struct rte_mempool *pool; /* bytes kept: send queues, reassembly, unread data */
 	struct rte_mempool *frame_pools[NET_PORTS_MAX]; /* where frames to each port come from */
@@ -93,7 +93,7 @@ enum tcp_end {
 	TCP_END_RESET,	 /* the peer's RST */
 	TCP_END_REFUSED, /* the peer's RST to our SYN */
 	TCP_END_TIMEOUT, /* no answer */
-	TCP_END_IDLE,	 /* idle_timeout_us passed */
+	TCP_END_IDLE,	 /* idle_timeout_ms passed */
 };
 
 /* Opens a connection from `source` to flow `remote`:`port` over path. NULL: no free port or the

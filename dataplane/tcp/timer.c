@@ -111,7 +111,7 @@ static void retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 
 static void life_over(struct tcp *t, struct tcp_conn *c)
 {
-	uint32_t idle_ms = t->config.idle_timeout_us / 1000;
+	uint32_t idle_ms = t->config.idle_timeout_ms;
 
 	c->life_due_ms = 0;
 	if (c->flags & CONN_ORPHAN) {

@@ -19,17 +19,20 @@
 #include "postern/counters.h"
 #include "tcp/tcp.h"
 
+struct worker;
+
 /* What speaks over the connections: a table of functions the worker calls, each with the state
  * `start` returned for this worker. Nothing may block. */
 struct worker_service {
 	const char *name;
-	/* Once a worker, before its first turn; NULL with a failure. */
-	void *(*start)(struct tcp *tcp, uint16_t worker, void *config);
+	/* Once a worker, before its first turn; NULL: it cannot. */
+	void *(*start)(struct worker *w, void *config);
 	/* News of a connection (enum tcp_news). */
 	void (*run)(void *state, struct tcp_conn *conn, unsigned news, uint64_t now_us);
 	/* Once a turn after all news: time for what waits (active opens); may be NULL. Returns
-	 * when it next wants to be called without news, UINT64_MAX: not. */
-	uint64_t (*turn)(void *state, const struct net *net, uint64_t now_us);
+	 * when it next wants a turn though no frame arrives; UINT64_MAX: not. */
+	uint64_t (*turn)(void *state, uint64_t now_us);
+	/* Connections that still live are dropped without news. */
 	void (*stop)(void *state);
 };
 
@@ -49,8 +52,6 @@ struct worker_config {
 	void *service_config;
 };
 
-struct worker;
-
 struct worker *worker_new(const struct worker_config *config, uint64_t now_us);
 void worker_free(struct worker *w);
 
@@ -60,6 +61,33 @@ uint32_t worker_turn(struct worker *w, uint64_t now_us);
 /* When a turn next has something to do without a frame arriving; UINT64_MAX: never. */
 uint64_t worker_next_due(const struct worker *w);
 
+/* --- for the service --- */
+
 struct tcp *worker_tcp(struct worker *w);
+uint16_t worker_index(const struct worker *w);
+
+enum worker_connect {
+	WORKER_CONNECTING, /* news will tell how it ends */
+	WORKER_UNRESOLVED, /* the kernel was asked for the next hop's link address: try again soon */
+	WORKER_NO_ROUTE,
+	WORKER_FULL,	   /* no source port, or the connection table is full */
+};
+
+/* Opens a connection by the published routes; *conn is set on WORKER_CONNECTING only. */
+enum worker_connect worker_connect(struct worker *w, const struct ip_addr *to, uint16_t port,
+				   struct tcp_conn **conn);
+
+/* --- for control --- */
+
+struct worker_unresolved {
+	struct ip_addr next_hop;
+	uint8_t port; /* index of the interface */
+};
+
+/* A next hop this worker waits for; false: none. The one call another thread may make. */
+bool worker_next_unresolved(struct worker *w, struct worker_unresolved *u);
+
+/* Mbufs of the worker's kept-bytes pool that are in use, approximately while it runs. */
+uint32_t worker_buffers_out(const struct worker *w);
 
 #endif

@@ -51,9 +51,9 @@ struct dataplane_config {
 	uint32_t receive_window; /* octets a connection */
 	uint32_t send_queue;	 /* octets a connection */
 	uint32_t buffers;	 /* mbufs a worker for kept bytes */
-	uint64_t idle_timeout_us;
+	uint32_t idle_timeout_ms;
 	int only_owner;		 /* -1: steer by hash; else this worker owns every flow (tests) */
-	uint8_t entropy[64];	 /* from the kernel's generator */
+	uint8_t entropy[56];	 /* from the kernel's generator */
 	const struct worker_service *service;
 	void *service_config;
 };
@@ -64,11 +64,21 @@ struct dataplane;
 int dataplane_start(struct dataplane **dp, const struct dataplane_config *config, char *error,
 		    size_t len);
 
-/* Stops the workers after their current turn, closes the interfaces, frees everything. */
+/* Stops the workers after their current turn; what they hold stays to be looked at. */
+void dataplane_halt(struct dataplane *dp);
+
+/* Halts, closes the interfaces, frees everything. */
 void dataplane_stop(struct dataplane *dp);
 
 /* Publishes a snapshot, takes it over; the one before is freed once no worker can hold it. */
 void dataplane_publish_routes_take(struct dataplane *dp, struct routes *routes);
+
+/* How things stand, over all workers: exact once nothing moves. */
+struct dataplane_status {
+	uint32_t connections; /* in the tables, in any state */
+	uint32_t buffers_out; /* mbufs holding bytes */
+};
+void dataplane_status(const struct dataplane *dp, struct dataplane_status *status);
 
 /* Sum over all workers. */
 void dataplane_counters(const struct dataplane *dp, struct postern_counters *sum);
