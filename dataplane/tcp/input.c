@@ -510,12 +510,12 @@ static void in_time_wait(struct tcp *t, struct tcp_conn *c, const struct segment
 		no_connection(t, s);
 		return;
 	}
-	if (!passes_checks(t, c, s)) {
-		/* A FIN that comes again means our last ACK was lost. */
-		if (s->h.flags & TCP_FIN) {
-			c->life_due_ms = ms_from(t->now_ms, TCP_TIME_WAIT_MS);
-			ack_now(t, c);
-		}
+	if (!passes_checks(t, c, s))
+		return;
+	if (s->h.flags & TCP_FIN) {
+		/* It comes again because our last ACK was lost. */
+		c->life_due_ms = ms_from(t->now_ms, TCP_TIME_WAIT_MS);
+		ack_now(t, c);
 	}
 }
 

@@ -94,18 +94,14 @@ void tcp_free(struct tcp *t)
 {
 	if (!t)
 		return;
-	if (t->table) {
-		for (uint32_t i = 0; i <= t->table_mask; i++) {
-			struct tcp_conn *c;
+	for (uint32_t i = 0; i < t->conns.touched; i++) {
+		struct tcp_conn *c = slab_at(&t->conns, i);
 
-			if (!t->table[i].conn)
-				continue;
-			c = slab_at(&t->conns, t->table[i].conn - 1);
-			send_release(t, c);
-			receive_release(t, c);
-		}
-		munmap(t->table, ((size_t)t->table_mask + 1) * sizeof(struct table_slot));
+		send_release(t, c);
+		receive_release(t, c);
 	}
+	if (t->table)
+		munmap(t->table, ((size_t)t->table_mask + 1) * sizeof(struct table_slot));
 	slab_release(&t->queues);
 	slab_release(&t->conns);
 	free(t);

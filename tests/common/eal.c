@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* An EAL for tests. Thread, Time, Memory, Rules: eal.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <rte_common.h>
+#include <rte_eal.h>
+
+#include "eal.h"
+
+void test_eal_start(const char *name)
+{
+	char prefix[64];
+	const char *argv[] = {
+		"test", "--no-huge", "--no-shconf", "--no-pci",	      "-m",	     "256",
+		"-l",	"0",	     prefix,	    "--no-telemetry", "--log-level", "*:error"};
+
+	snprintf(prefix, sizeof(prefix), "--file-prefix=postern-%s-%d", name, getpid());
+	if (rte_eal_init(RTE_DIM(argv), (char **)argv) < 0) {
+		fprintf(stderr, "the EAL does not start\n");
+		exit(1);
+	}
+}

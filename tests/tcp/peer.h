@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A peer played by hand: segments are made one by one, given to a struct tcp, and its answers
+ * taken apart.
+ *
+ * Thread: the test's. Time: p->now_us, moved by hand. Memory: pools of the EAL's, all of which
+ * must be full again at the end.
+ */
+#ifndef POSTERN_TESTS_TCP_PEER_H
+#define POSTERN_TESTS_TCP_PEER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tcp/header.h"
+#include "tcp/tcp.h"
+
+enum {
+	SERVICE_PORT = 25,
+	PEER_PORT = 40000,
+	PEER_MSS = 1000,
+	PEER_BUFFERS = 1023,
+	PEER_BYTES_MAX = 1 << 18,
+};
+
+struct peer {
+	struct tcp *tcp;
+	struct net net;
+	struct postern_counters counters;
+	struct rte_mempool *kept, *frames;
+	uint64_t now_us;
+
+	/* Our end of the conversation, as the peer sees it. */
+	struct flow flow; /* from tcp's side: local is the service */
+	struct net_path path;
+	uint32_t seq;	 /* next we send */
+	uint32_t ack;	 /* next we expect */
+	uint16_t window; /* field we send */
+	bool ts;	 /* we send timestamps */
+	uint32_t ts_value, ts_echo;
+	uint8_t n_sack;
+
+	/* What tcp told its owner. */
+	struct tcp_conn *conn;
+	unsigned news; /* gathered since peer_news_clear */
+	enum tcp_end end;
+	bool keep_unread; /* the owner reads nothing */
+	uint8_t *read;	  /* what the owner read */
+	size_t read_len;
+
+	/* The last answer. */
+	struct tcp_header got;
+	struct flow got_flow;
+	uint8_t got_payload[2048];
+	uint32_t got_len;
+};
+
+struct peer_options {
+	bool v6;
+	uint32_t conns; /* 0: 16 */
+	uint32_t handshakes;
+	uint32_t receive_window; /* 0: 65535 */
+	uint32_t send_queue;	 /* 0: 65536 */
+	uint32_t idle_timeout_ms;
+};
+
+void peer_init(struct peer *p, const struct peer_options *options);
+/* Frees tcp and asserts that every buffer is back. */
+void peer_release(struct peer *p);
+
+/* Sends a segment at p->seq, acknowledging p->ack, and lets tcp and its owner act. p->seq moves
+ * on by what it occupies. */
+void peer_send(struct peer *p, uint8_t flags, const void *payload, uint32_t len);
+/* The same at any numbers; p->seq stays. */
+void peer_send_at(struct peer *p, uint8_t flags, uint32_t seq, uint32_t ack, const void *payload,
+		  uint32_t len);
+/* Puts a segment into the burst peer_burst_end gives to tcp as one. */
+void peer_burst_add(struct peer *p, uint8_t flags, const void *payload, uint32_t len);
+void peer_burst_end(struct peer *p);
+
+/* Takes tcp's next segment apart into p->got; false: it has nothing to say. */
+bool peer_hear(struct peer *p);
+/* Asserts that tcp says just this next: flags, length; and takes p->ack along when it is new. */
+void peer_expect(struct peer *p, uint8_t flags, uint32_t len);
+void peer_expect_silence(struct peer *p);
+
+/* Connections tcp still has, once it has said all it had to. */
+uint32_t peer_conns(struct peer *p);
+
+/* Moves time and runs the timers. */
+void peer_wait_ms(struct peer *p, uint32_t ms);
+
+/* The whole handshake, from either end. With options on the peer's SYN as set in p. */
+void peer_open(struct peer *p);
+void peer_open_actively(struct peer *p);
+
+/* The owner acts (reads unless keep_unread); called by the above. */
+void peer_owner(struct peer *p);
+void peer_news_clear(struct peer *p);
+
+#endif
