@@ -213,15 +213,52 @@ static struct rte_mbuf *new_segment(const uint8_t *octets, uint32_t len)
 	return m;
 }
 
-struct rte_mbuf *frame_mbuf(const struct frame *f, const uint16_t *splits, unsigned n_splits)
+/* What DPDK shares between users of a block; apart from it, out of the way of an overrun. */
+struct exact_block {
+	struct rte_mbuf_ext_shared_info info;
+	uint8_t *octets;
+};
+
+static void free_exact(void *octets, void *opaque)
+{
+	struct exact_block *block = opaque;
+
+	free(block->octets);
+	free(block);
+}
+
+static struct rte_mbuf *new_exact_segment(const uint8_t *octets, uint32_t len)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(frames_pool);
+	struct exact_block *block = malloc(sizeof(*block));
+
+	assert_non_null(m);
+	assert_non_null(block);
+	block->octets = malloc(len);
+	memcpy(block->octets, octets, len);
+	block->info.free_cb = free_exact;
+	block->info.fcb_opaque = block;
+	rte_mbuf_ext_refcnt_set(&block->info, 1);
+	rte_pktmbuf_attach_extbuf(m, block->octets, (rte_iova_t)block->octets, (uint16_t)len,
+				  &block->info);
+	m->data_len = (uint16_t)len;
+	m->pkt_len = len;
+	return m;
+}
+
+static struct rte_mbuf *chain_of(const struct frame *f, const uint16_t *splits, unsigned n_splits,
+				 struct rte_mbuf *(*new_one)(const uint8_t *, uint32_t))
 {
 	struct rte_mbuf *head = NULL;
 	uint32_t done = 0;
 
 	for (unsigned i = 0; i <= n_splits; i++) {
-		uint32_t len = i < n_splits ? RTE_MIN(splits[i], f->len - done) : f->len - done;
-		struct rte_mbuf *m = new_segment(f->octets + done, len);
+		uint32_t rest = f->len - done, len = rest;
+		struct rte_mbuf *m;
 
+		if (i < n_splits && splits[i] < rest)
+			len = splits[i];
+		m = new_one(f->octets + done, len);
 		done += len;
 		if (!head)
 			head = m;
@@ -230,6 +267,16 @@ struct rte_mbuf *frame_mbuf(const struct frame *f, const uint16_t *splits, unsig
 	}
 	head->port = 0;
 	return head;
+}
+
+struct rte_mbuf *frame_mbuf(const struct frame *f, const uint16_t *splits, unsigned n_splits)
+{
+	return chain_of(f, splits, n_splits, new_segment);
+}
+
+struct rte_mbuf *frame_mbuf_exact(const struct frame *f, const uint16_t *splits, unsigned n_splits)
+{
+	return chain_of(f, splits, n_splits, new_exact_segment);
 }
 
 uint32_t mbuf_octets(const struct rte_mbuf *m, uint8_t *octets)
@@ -262,6 +309,20 @@ void net_of_tests(struct net *n, struct postern_counters *counters)
 	n->n_workers = 1;
 	n->steering_key = (struct siphash_key){0x0706050403020100, 0x0f0e0d0c0b0a0908};
 	n->counters = counters;
+}
+
+uint64_t counted(const struct postern_counters *c, size_t counter)
+{
+	return *(const uint64_t *)((const char *)c + counter);
+}
+
+uint64_t counted_in_all(const struct postern_counters *c)
+{
+	uint64_t sum = 0;
+
+	for (size_t at = 0; at < sizeof(*c); at += sizeof(uint64_t))
+		sum += counted(c, at);
+	return sum;
 }
 
 int frames_setup(void **state)

@@ -89,8 +89,15 @@ extern struct rte_mempool *frames_pool;
 
 /* The frame in a chain: segments of the given lengths, the last takes the rest. */
 struct rte_mbuf *frame_mbuf(const struct frame *f, const uint16_t *splits, unsigned n_splits);
+/* The same, each segment in a heap block of just its size, so that ASan sees a read beyond it. */
+struct rte_mbuf *frame_mbuf_exact(const struct frame *f, const uint16_t *splits, unsigned n_splits);
 /* The octets of a chain; returns how many. */
 uint32_t mbuf_octets(const struct rte_mbuf *m, uint8_t *octets);
+
+/* How much was counted as name. */
+#define COUNTER(name) offsetof(struct postern_counters, name)
+uint64_t counted(const struct postern_counters *c, size_t counter);
+uint64_t counted_in_all(const struct postern_counters *c);
 
 /* The world's view; counters are zeroed. */
 void net_of_tests(struct net *n, struct postern_counters *counters);
