@@ -27,10 +27,9 @@
 
 #include "postern/shield_map.h"
 
-/* What libxdp looks for to join this program instead of loading its own. */
-struct {
-	__uint(xsk_prog_version, 1);
-} xsk_metadata SEC("xdp_metadata");
+/* What libxdp looks for to join this program instead of loading its own: a variable whose type says
+ * the number, beside the program's name and the sockets' map. */
+__uint(xsk_prog_version, 1) SEC("xdp_metadata");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
