@@ -31,15 +31,18 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    def end(*_):
+        raise KeyboardInterrupt("told to end")
+
     # A test run that is told to end takes its labs down.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, end)
 
 
 def pytest_collection_modifyitems(config, items):
     if reason := why_not():
         for item in items:
             item.add_marker(pytest.mark.skip(reason=reason))
-    if not config.getoption("--long"):
+    if not config.getoption("--long") and not config.option.markexpr:
         long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
