@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Look at the shield's pinned maps, and flag a source by hand, with bpftool.
 
-    shield.py flag ADDRESS SECONDS    drop it: an IPv4 address, or an IPv6 address's /64
-    shield.py unflag ADDRESS
-    shield.py drops ADDRESS           frames the kernel dropped of it since it was flagged
+    shield.py flag SOURCE SECONDS     drop it: an IPv4 address or /24, an IPv6 address's /64, or a
+                                      /64, /56 or /48
+    shield.py unflag SOURCE
+    shield.py drops SOURCE            frames the kernel dropped of it since it was flagged
+    shield.py allow NETWORK           spare it, whatever the verdict; any length
+    shield.py disallow NETWORK
     shield.py counters                what became of all frames, a 'name number' a line
 
 Maps are looked for in $POSTERN_BPFFS/maps, default /run/postern/bpf. Layouts: postern/shield_map.h.
@@ -20,75 +23,125 @@ import subprocess
 import sys
 import time
 
-MAPS = pathlib.Path(os.environ.get("POSTERN_BPFFS", "/run/postern/bpf")) / "maps"
 HEADER = pathlib.Path(__file__).resolve().parents[2] / "include/postern/shield_map.h"
-LEVEL_BIT = {128: 0, 64: 2}  # enum shield_level, by prefix length
 
 
-def bpftool(*words):
-    result = subprocess.run(["bpftool", "--json", "map", *words], text=True, capture_output=True)
-    answer = json.loads(result.stdout) if result.stdout.strip() else {}
-    if result.returncode:
-        fault = answer.get("error") if isinstance(answer, dict) else None
-        sys.exit(f"shield.py: {fault or result.stderr.strip()}")
-    return answer
+class ShieldError(Exception):
+    pass
+
+
+def enum_words(name):
+    body = re.search(rf"enum {name} \{{(.*?)\}}", HEADER.read_text(), re.DOTALL)[1]
+    return re.findall(r"^\s*SHIELD_(\w+),", body, re.MULTILINE)
+
+
+def mapped(network):
+    """The 16 octets and the prefix length of a network, IPv4 in mapped form."""
+    octets, length = network.network_address.packed, network.prefixlen
+    if network.version == 4:
+        return bytes(10) + b"\xff\xff" + octets, length + 96
+    return octets, length
+
+
+def source_network(text):
+    """What a source is flagged at: an IPv6 address alone stands for its /64."""
+    network = ipaddress.ip_network(text)
+    return network.supernet(new_prefix=64) if network.prefixlen == 128 else network
 
 
 def hexadecimal(octets):
     return ["hex"] + [f"{octet:02x}" for octet in octets]
 
 
-def octets(words):
+def octets_of(words):
     return bytes(int(word, 16) for word in words)
 
 
-def source_key(text):
-    """struct shield_source and its prefix length."""
-    address = ipaddress.ip_address(text)
-    if address.version == 4:
-        return bytes(10) + b"\xff\xff" + address.packed + struct.pack("=I", 128), 128
-    return address.packed[:8] + bytes(8) + struct.pack("=I", 64), 64
+class Shield:
+    """The pinned maps below one bpffs."""
+
+    def __init__(self, bpffs):
+        self.maps = pathlib.Path(bpffs) / "maps"
+
+    def flag(self, source, seconds):
+        network = source_network(source)
+        level = f"V{network.version}_{network.prefixlen}"
+        if level not in enum_words("shield_level"):
+            raise ShieldError(f"nobody can be flagged at the length of {network}")
+        expiry_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + int(float(seconds) * 1e9)
+        self._update("flagged", self._source_key(network), struct.pack("=QQ", expiry_ns, 0))
+        # The level's bit last, so that it is never set for nothing.
+        config = self._lookup("config", bytes(4))
+        levels = struct.unpack("=I", config[:4])[0] | 1 << enum_words("shield_level").index(level)
+        self._update("config", bytes(4), struct.pack("=I", levels) + config[4:])
+
+    def unflag(self, source):
+        self._delete("flagged", self._source_key(source_network(source)))
+
+    def drops(self, source):
+        value = self._lookup("flagged", self._source_key(source_network(source)))
+        return struct.unpack("=QQ", value)[1]
+
+    def allow(self, network):
+        octets, length = mapped(ipaddress.ip_network(network))
+        self._update("allow", struct.pack("=I", length) + octets,
+                     struct.pack("=QII", 0, length, 0))
+
+    def disallow(self, network):
+        octets, length = mapped(ipaddress.ip_network(network))
+        self._delete("allow", struct.pack("=I", length) + octets)
+
+    def counters(self):
+        """Sums over the CPUs by the header's names, in small letters."""
+        names = enum_words("shield_counter")
+        entries = self._bpftool("dump", "counters")
+        return {name.lower(): sum(struct.unpack("=Q", octets_of(cpu["value"]))[0]
+                                  for cpu in entry["values"])
+                for entry, name in zip(entries, names)}
+
+    def count(self, name):
+        return self.counters()[name]
+
+    @staticmethod
+    def _source_key(network):
+        octets, length = mapped(network)
+        return octets + struct.pack("=I", length)
+
+    def _update(self, name, key, value):
+        self._bpftool("update", name, "key", *hexadecimal(key), "value", *hexadecimal(value))
+
+    def _delete(self, name, key):
+        self._bpftool("delete", name, "key", *hexadecimal(key))
+
+    def _lookup(self, name, key):
+        return octets_of(self._bpftool("lookup", name, "key", *hexadecimal(key))["value"])
+
+    def _bpftool(self, verb, name, *words):
+        result = subprocess.run(["bpftool", "--json", "map", verb, "pinned", self.maps / name,
+                                 *words], text=True, capture_output=True)
+        answer = json.loads(result.stdout) if result.stdout.strip() else {}
+        if result.returncode:
+            fault = answer.get("error") if isinstance(answer, dict) else None
+            raise ShieldError(fault or result.stderr.strip())
+        return answer
 
 
-def flag(address, seconds):
-    key, prefix_len = source_key(address)
-    expiry_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + int(float(seconds) * 1e9)
-    bpftool("update", "pinned", MAPS / "flagged", "key", *hexadecimal(key),
-            "value", *hexadecimal(struct.pack("=QQ", expiry_ns, 0)))
-    # The level's bit last, so that it is never set for nothing.
-    zero = hexadecimal(bytes(4))
-    config = octets(bpftool("lookup", "pinned", MAPS / "config", "key", *zero)["value"])
-    levels, rest = struct.unpack("=I", config[:4])[0] | 1 << LEVEL_BIT[prefix_len], config[4:]
-    bpftool("update", "pinned", MAPS / "config", "key", *zero,
-            "value", *hexadecimal(struct.pack("=I", levels) + rest))
-
-
-def unflag(address):
-    bpftool("delete", "pinned", MAPS / "flagged", "key", *hexadecimal(source_key(address)[0]))
-
-
-def drops(address):
-    key = hexadecimal(source_key(address)[0])
-    value = octets(bpftool("lookup", "pinned", MAPS / "flagged", "key", *key)["value"])
-    print(struct.unpack("=QQ", value)[1])
-
-
-def counters():
-    body = re.search(r"enum shield_counter \{(.*?)\}", HEADER.read_text(), re.DOTALL)[1]
-    names = re.findall(r"^\s*SHIELD_(\w+),", body, re.MULTILINE)
-    for entry, name in zip(bpftool("dump", "pinned", MAPS / "counters"), names):
-        total = sum(struct.unpack("=Q", octets(cpu["value"]))[0] for cpu in entry["values"])
-        print(name.lower(), total)
-
-
-COMMANDS = {"flag": (flag, 2), "unflag": (unflag, 1), "drops": (drops, 1), "counters": (counters, 0)}
+COMMANDS = {"flag": 2, "unflag": 1, "drops": 1, "allow": 1, "disallow": 1, "counters": 0}
 
 
 def main():
-    command, count = COMMANDS.get(sys.argv[1] if len(sys.argv) > 1 else "", (None, 0))
-    if command is None or len(sys.argv) != 2 + count:
+    word, arguments = (sys.argv + [""])[1], sys.argv[2:]
+    if COMMANDS.get(word) != len(arguments):
         sys.exit(__doc__)
-    command(*sys.argv[2:])
+    shield = Shield(os.environ.get("POSTERN_BPFFS", "/run/postern/bpf"))
+    try:
+        answer = getattr(shield, word)(*arguments)
+    except (ShieldError, ValueError) as error:
+        sys.exit(f"shield.py: {error}")
+    if isinstance(answer, dict):
+        print(*(f"{name} {number}" for name, number in answer.items()), sep="\n")
+    elif answer is not None:
+        print(answer)
 
 
 if __name__ == "__main__":

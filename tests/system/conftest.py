@@ -4,10 +4,13 @@
 import os
 import random
 import signal
+import sys
 
 import pytest
 
-from lab import Lab, remove_abandoned
+from lab import Lab, remove_abandoned, ROOT
+
+sys.path.insert(0, str(ROOT / "scripts" / "lib"))  # shield.py
 
 # What the gateway can be: the lab's options, tcp_service's options.
 SETUPS = {
