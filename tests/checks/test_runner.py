@@ -10,7 +10,9 @@ import time
 import pytest
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+WITH_OWN_MOUNTS = pytest.mark.skipif(
+    subprocess.run(["/usr/bin/unshare", "--mount", "true"], capture_output=True).returncode != 0,
+    reason="needs root and mount namespaces")
 FORGETS_A_PROCESS = """
 import subprocess
 def test_forgets():
@@ -86,7 +88,7 @@ def ends(process):
     return False
 
 
-@AS_ROOT
+@WITH_OWN_MOUNTS
 @pytest.mark.parametrize("text, trace", [
     (FORGETS_A_PROCESS, "sleep 300"),
     (FORGETS_A_NAMESPACE, "/run/netns/planted"),
