@@ -4,7 +4,9 @@
 A check that finds nothing anywhere is worth nothing, and would go unnoticed.
 """
 
+import json
 import pathlib
+import shlex
 import shutil
 import subprocess
 
@@ -156,3 +158,45 @@ def test_misformatted_file_is_named(copy):
     result = subprocess.run(["clang-format", "--dry-run", "-Werror", "dataplane/base/planted.c"],
                             cwd=copy, capture_output=True, text=True)
     assert result.returncode != 0 and "planted.c" in result.stderr
+
+
+@pytest.fixture
+def tidy(tmp_path):
+    """A function that runs check-tidy over a tree of one file, compiled with the flags given."""
+    shutil.copytree(TREE / "scripts", tmp_path / "scripts")
+    shutil.copy2(TREE / ".clang-tidy", tmp_path)
+    build = tmp_path / "build"
+    build.mkdir()
+
+    def run_tidy(text, *flags, files=("dataplane/base/planted.c",)):
+        plant(tmp_path, "dataplane/base/planted.c", text)
+        (build / "compile_commands.json").write_text(json.dumps([
+            {"directory": str(build), "file": f"../{name}",
+             "command": shlex.join(["clang", *flags, "-o", "planted.o", "-c", f"../{name}"])}
+            for name in files]))
+        return run(tmp_path, "check-tidy", build)
+    return run_tidy
+
+
+FAULTY = "int planted(int a);\nint planted(int a)\n{\n\tif (a)\n\t\t;\n\treturn 1 / (a - a);\n}"
+FLAGGED = ("#ifdef PLANTED\nint planted(void);\nint planted(void)\n{\n\tint *p = 0;\n\n\treturn *p;\n}\n"
+           "#endif\nint fine;")
+
+
+def test_finding_is_named_every_time(tidy):
+    for _ in range(2):
+        status, output = tidy(FAULTY)
+        assert status == 1 and "planted.c" in output and "1 with findings" in output
+
+
+def test_clean_file_is_looked_at_again_when_text_or_flags_change(tidy):
+    for _ in range(2):
+        assert tidy(FLAGGED)[0] == 0
+    assert tidy(FLAGGED, "-DPLANTED")[0] == 1
+    assert tidy(FLAGGED)[0] == 0
+    assert tidy(FAULTY)[0] == 1
+
+
+def test_file_in_no_target_is_named(tidy):
+    status, output = tidy(FLAGGED, files=())
+    assert status == 1 and "in no target" in output
