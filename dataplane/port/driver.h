@@ -53,6 +53,9 @@ struct port_driver {
 	int (*open)(struct port *port, const struct port_config *config, char *error, size_t len);
 	uint16_t (*rx)(struct port_queue *q, struct rte_mbuf **frames, uint16_t n);
 	uint16_t (*tx)(struct port_queue *q, struct rte_mbuf **frames, uint16_t n);
+	/* Makes a frame's offload requests fit for tx; false: they contradict each other or the
+	 * frame, which is dropped. NULL: nothing to do. */
+	bool (*prepare)(struct port_queue *q, struct rte_mbuf *m);
 	/* After it no driver holds an mbuf of the pools, which port_close frees. */
 	void (*close)(struct port *port);
 };
@@ -66,14 +69,16 @@ struct port {
 	struct port_queue queues[];
 };
 
-extern const struct port_driver port_memory_driver;
+extern const struct port_driver port_memory_driver, port_device_driver, port_af_xdp_driver;
 
 /* Writes the sentence, returns code. */
 int port_error(char *error, size_t len, int code, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* Makes every queue's pool: frames buffers that each hold a frame of that many octets. */
-int port_pools_new(struct port *port, uint32_t frames, uint32_t frame_len, char *error, size_t len);
+/* Makes a queue's pool: frames buffers that each hold a frame of that many octets. flags:
+ * RTE_MEMPOOL_F_*. 0, or -errno with a sentence. */
+int port_pool_new(struct port *port, uint16_t queue, uint32_t frames, uint32_t frame_len,
+		  unsigned flags, char *error, size_t len);
 
 /* Does a NIC's work for the in-memory form: fills in the checksums that ol_flags ask for; checks
  * a received frame's and says so in ol_flags. */

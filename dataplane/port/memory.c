@@ -63,19 +63,22 @@ static int memory_open(struct port *port, const struct port_config *config, char
 	if (memcmp(caps->mac, &none, sizeof(caps->mac)) == 0)
 		memcpy(caps->mac, &own, sizeof(caps->mac));
 
-	rc = port_pools_new(port, config->frames ? config->frames : MEMORY_FRAMES,
-			    caps->mtu + PORT_FRAME_OVERHEAD, error, len);
-	for (uint16_t i = 0; rc == 0 && i < port->n_queues; i++) {
+	for (uint16_t i = 0; i < port->n_queues; i++) {
 		struct port_queue *q = &port->queues[i];
 
+		rc = port_pool_new(port, i, config->frames ? config->frames : MEMORY_FRAMES,
+				   caps->mtu + PORT_FRAME_OVERHEAD, 0, error, len);
+		if (rc)
+			return rc;
 		q->checksums = config->memory_checksums;
 		q->rx = ring_new(rte_align32pow2(descriptors));
 		q->tx = ring_new(rte_align32pow2(descriptors));
 		if (!q->rx || !q->tx)
-			rc = port_error(error, len, -ENOMEM, "%s: no memory for rings of %u frames",
-					config->device, descriptors);
+			return port_error(error, len, -ENOMEM,
+					  "%s: no memory for rings of %u frames", config->device,
+					  descriptors);
 	}
-	return rc;
+	return 0;
 }
 
 static void memory_close(struct port *port)

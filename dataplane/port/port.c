@@ -31,29 +31,48 @@ int port_error(char *error, size_t len, int code, const char *format, ...)
 	return code;
 }
 
+/* As rte_pktmbuf_pool_create, with flags. */
+static struct rte_mempool *pool_new(const char *name, uint32_t n, uint16_t room, unsigned flags)
+{
+	struct rte_pktmbuf_pool_private private = {.mbuf_data_room_size = room};
+	struct rte_mempool *pool =
+		rte_mempool_create_empty(name, n, sizeof(struct rte_mbuf) + room, PORT_POOL_CACHE,
+					 sizeof(private), (int)rte_socket_id(), flags);
+	int rc;
+
+	if (!pool)
+		return NULL;
+	rte_pktmbuf_pool_init(pool, &private);
+	rc = rte_mempool_populate_default(pool);
+	if (rc < 0) {
+		rte_mempool_free(pool);
+		rte_errno = -rc;
+		return NULL;
+	}
+	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+	return pool;
+}
+
 /* Pools are named after the port's address: unique among all that live, whatever tests open. */
-int port_pools_new(struct port *port, uint32_t frames, uint32_t frame_len, char *error, size_t len)
+int port_pool_new(struct port *port, uint16_t queue, uint32_t frames, uint32_t frame_len,
+		  unsigned flags, char *error, size_t len)
 {
 	/* Other lcores free frames of this pool (hand-over) and keep some in their caches. */
 	uint32_t kept = port->n_queues * (PORT_POOL_CACHE + PORT_POOL_CACHE / 2);
 	char name[RTE_MEMPOOL_NAMESIZE];
+	struct rte_mempool *pool;
 
-	if (frame_len < RTE_MBUF_DEFAULT_DATAROOM)
-		frame_len = RTE_MBUF_DEFAULT_DATAROOM;
+	frame_len = RTE_MAX(frame_len, (uint32_t)RTE_MBUF_DEFAULT_DATAROOM);
 	if (frame_len > UINT16_MAX - RTE_PKTMBUF_HEADROOM)
-		return port_error(error, len, -EINVAL, "an MTU of %u needs a buffer too large",
+		return port_error(error, len, -EINVAL, "an MTU of %u needs too large a buffer",
 				  frame_len - PORT_FRAME_OVERHEAD);
-	for (uint16_t i = 0; i < port->n_queues; i++) {
-		snprintf(name, sizeof(name), "p%lx.%u", (unsigned long)(uintptr_t)port, i);
-		port->queues[i].pool =
-			rte_pktmbuf_pool_create(name, frames + kept, PORT_POOL_CACHE, 0,
-						(uint16_t)(frame_len + RTE_PKTMBUF_HEADROOM),
-						(int)rte_socket_id());
-		if (!port->queues[i].pool)
-			return port_error(error, len, -rte_errno,
-					  "no memory for %u buffers of queue %u: %s", frames, i,
-					  rte_strerror(rte_errno));
-	}
+	snprintf(name, sizeof(name), "p%lx.%u", (unsigned long)(uintptr_t)port, queue);
+	pool = pool_new(name, frames + kept, (uint16_t)(frame_len + RTE_PKTMBUF_HEADROOM), flags);
+	if (!pool)
+		return port_error(error, len, -rte_errno,
+				  "no memory for %u buffers of queue %u: %s", frames, queue,
+				  rte_strerror(rte_errno));
+	port->queues[queue].pool = pool;
 	return 0;
 }
 
@@ -61,9 +80,10 @@ static const struct port_driver *driver_of(enum port_kind kind)
 {
 	switch (kind) {
 	case PORT_AF_XDP:
+		return &port_af_xdp_driver;
 	case PORT_VDEV:
 	case PORT_PCI:
-		return NULL;
+		return &port_device_driver;
 	case PORT_MEMORY:
 		return &port_memory_driver;
 	}
@@ -86,7 +106,7 @@ int port_open(struct port **port, const struct port_config *config,
 	int rc;
 
 	if (!driver)
-		return port_error(error, len, -EINVAL, "%s: this kind of port is not built in",
+		return port_error(error, len, -EINVAL, "%s: there is no such kind of port",
 				  config->device);
 	if (config->queues < 1 || config->queues > PORT_QUEUES_MAX)
 		return port_error(error, len, -EINVAL,
@@ -203,6 +223,11 @@ void port_tx_take(struct port *port, uint16_t queue, struct rte_mbuf **frames, u
 		}
 		if (must_copy(q, m))
 			m = copy_take(q, m);
+		if (m && q->driver->prepare && !q->driver->prepare(q, m)) {
+			counter_add(&q->counters->port_tx_refused, 1);
+			rte_pktmbuf_free(m);
+			m = NULL;
+		}
 		if (m)
 			q->staged[q->n_staged++] = m;
 	}

@@ -296,6 +296,6 @@ int main(void)
 		cmocka_unit_test(no_frame_is_left_to_a_sleeper),
 	};
 
-	test_eal_start();
+	test_eal_start("port");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

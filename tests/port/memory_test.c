@@ -471,6 +471,6 @@ int main(void)
 		cmocka_unit_test(the_claims_asked_for_are_the_claims_made),
 	};
 
-	test_eal_start();
+	test_eal_start("port");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
