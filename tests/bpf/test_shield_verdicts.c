@@ -191,6 +191,12 @@ static const struct row rows[] = {
 	{"fragment_header_cut_by_the_ip_length_is_dropped",
 	 {SMTP6, .extensions = "F", .length_lie = -24},
 	 SHIELD_DROP_MALFORMED},
+	{"tcp_header_behind_an_extension_that_ends_in_padding_is_malformed",
+	 {SMTP6, .extensions = "D", .length_lie = -4},
+	 SHIELD_DROP_MALFORMED},
+	{"tcp_header_behind_a_fragment_header_that_ends_in_padding_is_malformed",
+	 {SMTP6, .extensions = "F", .length_lie = -4},
+	 SHIELD_DROP_MALFORMED},
 	{"ip_length_below_its_header_passes", {SMTP4, .length_lie = -21}, SHIELD_PASS},
 	{"short_ihl_passes", {SMTP4, .ihl = 4}, SHIELD_PASS},
 	{"ihl_beyond_the_frame_passes", {SMTP4, .ihl = 15}, SHIELD_PASS, .cut = 54},
@@ -391,6 +397,12 @@ static const struct row rows[] = {
 	 SHIELD_PASS},
 	{"error_that_quotes_another_version_passes_v6",
 	 {ICMP6(1), .quotes = QUOTE(ANSWER4, .payload = 40)},
+	 SHIELD_PASS},
+	{"error_that_quotes_a_wrong_version_passes",
+	 {ICMP4(3), .quotes = QUOTE(ANSWER4, .version = 6)},
+	 SHIELD_PASS},
+	{"error_that_quotes_a_wrong_version_passes_v6",
+	 {ICMP6(1), .quotes = QUOTE(ANSWER6, .version = 4)},
 	 SHIELD_PASS},
 	{"error_that_quotes_a_short_ihl_passes",
 	 {ICMP4(3), .quotes = QUOTE(ANSWER4, .ihl = 4)},
@@ -853,17 +865,27 @@ static void what_is_not_listed_cannot_be_taken_off(void **state)
 	assert_int_equal(shield_allow(fix.shield, &a, 129, 0, fix.error, ERROR_LEN), -EINVAL);
 }
 
-static void level_without_its_bit_costs_no_lookup(void **state)
+static void level_without_its_bit_is_not_looked_up(void **state)
 {
-	struct frame f = smtp_frame();
+	static const struct frame_spec spec4 = {SMTP4}, spec6 = {SMTP6};
+	static const char *const at[SHIELD_LEVELS] = {
+		[SHIELD_V4_32] = STRANGER4 "/32", [SHIELD_V4_24] = STRANGER4 "/24",
+		[SHIELD_V6_64] = STRANGER6 "/64", [SHIELD_V6_56] = STRANGER6 "/56",
+		[SHIELD_V6_48] = STRANGER6 "/48",
+	};
 
-	flag(STRANGER4 "/32");
-	expect(f.data, f.len, SHIELD_DROP_FLAGGED, false);
-	atomic_fetch_and(shield_levels(fix.shield), ~(1u << SHIELD_V4_32));
-	expect(f.data, f.len, SHIELD_REDIRECT_SMTP, false);
-	atomic_fetch_or(shield_levels(fix.shield), 1u << SHIELD_V4_32);
-	expect(f.data, f.len, SHIELD_DROP_FLAGGED, false);
-	unflag(STRANGER4 "/32");
+	for (int i = 0; i < SHIELD_LEVELS; i++) {
+		struct frame f;
+
+		frame_build(&f, i <= SHIELD_V4_24 ? &spec4 : &spec6);
+		flag(at[i]);
+		atomic_store(shield_levels(fix.shield), 1u << i);
+		expect(f.data, f.len, SHIELD_DROP_FLAGGED, false);
+		atomic_store(shield_levels(fix.shield), ~(1u << i));
+		expect(f.data, f.len, SHIELD_REDIRECT_SMTP, false);
+		unflag(at[i]);
+	}
+	atomic_store(shield_levels(fix.shield), 0);
 }
 
 static void a_worker_flags_by_the_descriptor_alone(void **state)
@@ -1084,7 +1106,7 @@ int main(void)
 		cmocka_unit_test(drops_are_counted_per_entry_and_kept_when_flagged_again),
 		cmocka_unit_test(flag_at_another_length_is_refused),
 		cmocka_unit_test(what_is_not_listed_cannot_be_taken_off),
-		cmocka_unit_test(level_without_its_bit_costs_no_lookup),
+		cmocka_unit_test(level_without_its_bit_is_not_looked_up),
 		cmocka_unit_test(a_worker_flags_by_the_descriptor_alone),
 		cmocka_unit_test(what_has_expired_is_removed_and_its_level_switched_off),
 		cmocka_unit_test(many_flags_are_walked_whole),
