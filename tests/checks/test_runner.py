@@ -92,7 +92,7 @@ def ends(process):
 @pytest.mark.parametrize("text, trace", [
     (FORGETS_A_PROCESS, "sleep 300"),
     (FORGETS_A_NAMESPACE, "/run/netns/planted"),
-])
+], ids=["process", "namespace"])
 def test_trace_left_behind_is_a_failure(run_checks, text, trace):
     status, lines = run_checks(text)
     assert (status, lines[-1]) == (1, "1 passed, 1 failed")
