@@ -224,6 +224,8 @@ static bool syn_again(struct tcp *t, struct tcp_conn *c, const struct segment *s
 		ack_now(t, c);
 		return true;
 	}
+	c->path =
+		s->net->path; /* no checksum covers the link's addresses: the first may be wrong */
 	c->flags |= CONN_SYN_DUE;
 	conn_want_output(t, c);
 	return false;
@@ -481,8 +483,12 @@ static void look_at_fin(struct tcp *t, struct tcp_conn *c, const struct segment 
 {
 	uint32_t fin_seq = s->h.seq + s->len;
 
-	if (!receives(c))
+	if (!receives(c)) {
+		/* A FIN that comes again: our ACK of it was lost. */
+		if ((s->h.flags & TCP_FIN) || s->len)
+			ack_now(t, c);
 		return;
+	}
 	if (s->h.flags & TCP_FIN) {
 		if (fin_seq == c->rcv_nxt) {
 			take_fin(t, c);

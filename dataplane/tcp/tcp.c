@@ -375,7 +375,8 @@ static void settle_handed(struct tcp *t)
 	t->handed = NULL;
 	if (!c)
 		return;
-	if (c->end) {
+	/* An end that the reading itself brought about is still to be told. */
+	if (c->end && !(c->news & TCP_ENDED)) {
 		/* TIME_WAIT, where there is one, goes on without an owner. */
 		c->flags |= CONN_ORPHAN;
 		c->user = NULL;

@@ -125,10 +125,15 @@ void peer_burst_add(struct peer *p, uint8_t flags, const void *payload, uint32_t
 	p->seq += len + !!(flags & TCP_SYN) + !!(flags & TCP_FIN);
 }
 
-void peer_burst_end(struct peer *p)
+void peer_burst_give(struct peer *p)
 {
 	tcp_input_take(p->tcp, burst, burst_len, p->now_us);
 	burst_len = 0;
+}
+
+void peer_burst_end(struct peer *p)
+{
+	peer_burst_give(p);
 	peer_owner(p);
 }
 

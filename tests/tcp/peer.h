@@ -77,6 +77,8 @@ void peer_send_at(struct peer *p, uint8_t flags, uint32_t seq, uint32_t ack, con
 /* Puts a segment into the burst peer_burst_end gives to tcp as one. */
 void peer_burst_add(struct peer *p, uint8_t flags, const void *payload, uint32_t len);
 void peer_burst_end(struct peer *p);
+/* The same, but the owner has not looked yet. */
+void peer_burst_give(struct peer *p);
 
 /* Takes tcp's next segment apart into p->got; false: it has nothing to say. */
 bool peer_hear(struct peer *p);

@@ -156,6 +156,19 @@ static void a_repeated_syn_gets_the_same_answer(void **state)
 	peer_release(&p);
 }
 
+static void a_repeated_syn_corrects_the_way_back(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.path.mac[3] ^= 0x40; /* flipped on the link, where TCP's checksum does not reach */
+	peer_send(&p, TCP_SYN, NULL, 0);
+	p.path.mac[3] ^= 0x40;
+	peer_send_at(&p, TCP_SYN, p.seq - 1, 0, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0); /* net at the peer would drop it otherwise */
+	peer_release(&p);
+}
+
 static void a_half_open_connection_ends_unseen(void **state)
 {
 	struct peer p;
@@ -846,6 +859,46 @@ static void unread_bytes_outlive_the_close(void **state)
 	peer_release(&p);
 }
 
+static void an_end_that_reading_brings_is_told(void **state)
+{
+	struct tcp_conn *c;
+	unsigned news;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.keep_unread = true;
+	peer_open(&p);
+	c = p.conn;
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	tcp_shutdown(p.tcp, c);
+	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
+	/* The peer's FIN is news; while its owner looks at it, it reads the last byte. */
+	peer_burst_add(&p, TCP_ACK | TCP_FIN, NULL, 0);
+	peer_burst_give(&p);
+	assert_ptr_equal(tcp_next_news(p.tcp, &news), c);
+	assert_int_equal(news & TCP_ENDED, 0);
+	tcp_consume(p.tcp, c, HELLO);
+	assert_ptr_equal(tcp_next_news(p.tcp, &news), c);
+	assert_int_equal(news, TCP_ENDED);
+	assert_null(tcp_next_news(p.tcp, &news));
+	peer_release(&p);
+}
+
+static void a_repeated_fin_is_acknowledged_again(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	peer_send(&p, TCP_ACK | TCP_FIN, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_send_at(&p, TCP_ACK | TCP_FIN, p.seq - 1 - HELLO, p.ack, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq);
+	assert_int_equal(p.read_len, HELLO);
+	peer_release(&p);
+}
+
 static void a_closed_connection_delivers_its_last_reply_before_it_resets(void **state)
 {
 	struct peer p;
@@ -1030,6 +1083,7 @@ int main(void)
 		cmocka_unit_test(a_stale_ack_in_syn_sent_is_reset_and_the_open_goes_on),
 		cmocka_unit_test(both_sides_may_open_at_once),
 		cmocka_unit_test(a_repeated_syn_gets_the_same_answer),
+		cmocka_unit_test(a_repeated_syn_corrects_the_way_back),
 		cmocka_unit_test(a_half_open_connection_ends_unseen),
 		cmocka_unit_test(syn_synack_rst_leaves_the_listener_well),
 		cmocka_unit_test(a_third_ack_without_timestamps_still_opens),
@@ -1064,6 +1118,8 @@ int main(void)
 		cmocka_unit_test(both_sides_may_close_at_once),
 		cmocka_unit_test(a_fin_ahead_of_bytes_waits_for_them),
 		cmocka_unit_test(unread_bytes_outlive_the_close),
+		cmocka_unit_test(a_repeated_fin_is_acknowledged_again),
+		cmocka_unit_test(an_end_that_reading_brings_is_told),
 		cmocka_unit_test(a_closed_connection_delivers_its_last_reply_before_it_resets),
 		cmocka_unit_test(an_orphan_in_fin_wait_2_does_not_stay),
 		cmocka_unit_test(an_abort_resets),
