@@ -21,4 +21,6 @@ void test_eal_start(const char *name)
 		fprintf(stderr, "the EAL does not start\n");
 		exit(1);
 	}
+	/* Nothing is kept in it; removed now, it is gone however the test ends. */
+	rmdir(rte_eal_get_runtime_dir());
 }

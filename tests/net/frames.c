@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <rte_eal.h>
+
+#include "common/eal.h"
 
 const uint8_t our_mac[6] = {0x02, 0, 0, 0, 0, 0x01};
 const uint8_t other_mac[6] = {0x02, 0, 0, 0, 0, 0x02};
@@ -327,17 +328,7 @@ uint64_t counted_in_all(const struct postern_counters *c)
 
 int frames_setup(void **state)
 {
-	char line[160], *arguments[16], *rest = line;
-	int n = 0;
-
-	snprintf(line, sizeof(line),
-		 "test --no-huge --no-shconf --no-pci --no-telemetry -m 64 -l 0 "
-		 "--log-level error --file-prefix postern-test-net-%d",
-		 (int)getpid());
-	while ((arguments[n] = strsep(&rest, " ")))
-		n++;
-	if (rte_eal_init(n, arguments) < 0)
-		return -1;
+	test_eal_start("net");
 	frames_pool = rte_pktmbuf_pool_create("frames", POOL_BUFFERS, 0, 0,
 					      RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	return frames_pool ? 0 : -1;
@@ -347,12 +338,9 @@ int frames_setup(void **state)
 int frames_teardown(void **state)
 {
 	unsigned in_use = rte_mempool_in_use_count(frames_pool);
-	char folder[256];
 
-	snprintf(folder, sizeof(folder), "%s", rte_eal_get_runtime_dir());
 	rte_mempool_free(frames_pool);
 	rte_eal_cleanup();
-	rmdir(folder);
 	if (in_use != 0)
 		print_error("%u buffers were not freed\n", in_use);
 	return in_use == 0 ? 0 : -1;
