@@ -21,13 +21,22 @@ uint64_t checksum_add(const void *octets, size_t len)
 {
 	const uint8_t *p = octets;
 	uint64_t sum = 0;
-	uint32_t rest = 0;
+	uint16_t word = 0;
 	size_t i;
 
 	for (i = 0; i + 4 <= len; i += 4)
 		sum += load32(p + i);
-	memcpy(&rest, p + i, len - i);
-	return sum + rest;
+	if (len & 2) {
+		memcpy(&word, p + i, 2);
+		sum += word;
+		i += 2;
+	}
+	if (len & 1) {
+		word = 0;
+		memcpy(&word, p + i, 1);
+		sum += word;
+	}
+	return sum;
 }
 
 /* The sum of octets that stand one octet later than they were summed (RFC 1071 2 B). */
