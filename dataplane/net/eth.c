@@ -25,9 +25,6 @@ static enum parsed parse_vlans(struct packet *p, struct net_path *path)
 {
 	const uint8_t *tag;
 
-	path->n_vlans = 0;
-	path->service_vlans = 0;
-	path->vlan[0] = path->vlan[1] = 0;
 	while (is_vlan(p->ethertype)) {
 		if (path->n_vlans == NET_VLANS_MAX)
 			return PARSED_NOT_OURS;

@@ -24,12 +24,12 @@
 #include "postern/routes.h"
 
 enum {
-	NET_PORTS_MAX = 8,	 /* interfaces */
-	NET_ADDRESSES_MAX = 64,	 /* our own addresses, over all interfaces */
+	NET_PORTS_MAX = 8,	/* interfaces */
+	NET_ADDRESSES_MAX = 64, /* our own addresses, over all interfaces */
 	NET_WORKERS_MAX = 64,
-	NET_INDIRECTION = 128,	 /* entries of the steering table */
-	NET_EXTENSIONS_MAX = 8,	 /* IPv6 extension headers skipped */
-	NET_OPTIONS_MAX = 16,	 /* options, padding included, in one of them */
+	NET_INDIRECTION = 128,	/* entries of the steering table */
+	NET_EXTENSIONS_MAX = 8, /* IPv6 extension headers skipped */
+	NET_OPTIONS_MAX = 16,	/* options, padding included, in one of them */
 	NET_VLANS_MAX = 2,
 };
 
@@ -43,17 +43,17 @@ struct flow {
  * connection answers on the path its SYN came by. */
 struct net_path {
 	uint8_t mac[6];
-	uint8_t port;			 /* index of the interface */
-	uint8_t n_vlans : 4;		 /* 0..NET_VLANS_MAX */
-	uint8_t service_vlans : 4;	 /* bit i: tag i is 802.1ad's (0x88a8), else 802.1Q's */
-	uint16_t vlan[NET_VLANS_MAX];	 /* TCI, host order, outermost first */
+	uint8_t port;		      /* index of the interface */
+	uint8_t n_vlans : 4;	      /* 0..NET_VLANS_MAX */
+	uint8_t service_vlans : 4;    /* bit i: tag i is 802.1ad's (0x88a8), else 802.1Q's */
+	uint16_t vlan[NET_VLANS_MAX]; /* TCI, host order, outermost first */
 };
 
 /* What net must know of one interface. */
 struct net_port {
 	uint8_t mac[6];
-	uint16_t mtu;		    /* of IP, octets */
-	bool tx_ipv4_checksum;	    /* the port can fill them in (mbuf offload flags) */
+	uint16_t mtu;	       /* of IP, octets */
+	bool tx_ipv4_checksum; /* the port can fill them in (mbuf offload flags) */
 	bool tx_tcp_checksum;
 };
 
@@ -74,14 +74,14 @@ struct net_segment {
 	struct rte_mbuf *m;
 	struct flow flow;
 	struct net_path path;
-	uint16_t tcp_at;      /* where the TCP header begins; it lies in the first mbuf, whole */
-	uint16_t tcp_len;     /* header and payload, octets; link padding is cut off */
-	uint8_t header_len;   /* TCP header with options, 20..60, checked against tcp_len */
-	uint8_t ecn;	      /* the IP header's two bits */
+	uint16_t tcp_at;    /* where the TCP header begins; it lies in the first mbuf, whole */
+	uint16_t tcp_len;   /* header and payload, octets; link padding is cut off */
+	uint8_t header_len; /* TCP header with options, 20..60, checked against tcp_len */
+	uint8_t ecn;	    /* the IP header's two bits */
 	/* NET_ERROR only: flow is the quoted one, seen from us */
-	uint8_t error;	      /* enum net_error_kind */
-	uint16_t error_mtu;   /* NET_ERROR_TOO_BIG: the IP MTU told; 0: not told */
-	uint32_t error_seq;   /* sequence number quoted */
+	uint8_t error;	    /* enum net_error_kind */
+	uint16_t error_mtu; /* NET_ERROR_TOO_BIG: the IP MTU told; 0: not told */
+	uint32_t error_seq; /* sequence number quoted */
 };
 
 /* One worker's view of the network. Filled in at start-up, constant afterwards but for routes. */
@@ -126,9 +126,9 @@ void net_output(const struct net *n, struct rte_mbuf *m, const struct flow *flow
 uint16_t net_segment_max(const struct net *n, uint8_t port, bool v4);
 
 enum net_route {
-	NET_ROUTE_READY,	/* path is filled in */
-	NET_ROUTE_UNRESOLVED,	/* the kernel must resolve next_hop first */
-	NET_ROUTE_NONE,		/* there is no route */
+	NET_ROUTE_READY,      /* path is filled in */
+	NET_ROUTE_UNRESOLVED, /* the kernel must resolve next_hop first */
+	NET_ROUTE_NONE,	      /* there is no route */
 };
 
 /* How to reach an address, by the published routes. On READY path, and on READY and UNRESOLVED

@@ -126,7 +126,7 @@ static inline uint8_t *push_header(struct rte_mbuf *m, uint16_t n)
 	return rte_pktmbuf_mtod(m, uint8_t *);
 }
 
-/* eth.c */
+/* eth.c; path comes zeroed. */
 enum parsed net_eth_parse(const struct net *n, struct packet *p, struct net_path *path);
 void net_eth_write(const struct net *n, struct rte_mbuf *m, const struct net_path *path,
 		   uint16_t ethertype);

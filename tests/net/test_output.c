@@ -24,6 +24,7 @@ static struct rte_mbuf *new_tcp(const struct flow *flow, uint16_t payload, uint1
 	for (unsigned i = 0; i < payload; i++)
 		tcp[20 + i] = (uint8_t)(i * 13 + 5);
 	m = frame_mbuf(&f, &split, 1);
+	memset(m->buf_addr, 0xa5, rte_pktmbuf_headroom(m));
 	m->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_GOOD; /* from an earlier life */
 	return m;
 }
@@ -122,14 +123,21 @@ static void vlan_tags_go_out_as_they_came(void **state)
 	}
 }
 
-static uint32_t output(const struct net *n, bool v6, uint16_t payload, struct frame *f,
-		       uint64_t *flags)
+static struct rte_mbuf *output_over(const struct net *n, bool v6, uint16_t payload,
+				    const struct net_path *path)
 {
 	struct flow flow = flow_of(v6);
-	struct net_path path = path_of();
 	struct rte_mbuf *m = new_tcp(&flow, payload, 20 + payload);
 
-	net_output(n, m, &flow, &path, 1);
+	net_output(n, m, &flow, path, 1);
+	return m;
+}
+
+static void output(const struct net *n, bool v6, uint16_t payload, struct frame *f, uint64_t *flags)
+{
+	struct net_path path = path_of();
+	struct rte_mbuf *m = output_over(n, v6, payload, &path);
+
 	f->len = mbuf_octets(m, f->octets);
 	*flags = m->ol_flags;
 	if (m->ol_flags) {
@@ -138,7 +146,6 @@ static uint32_t output(const struct net *n, bool v6, uint16_t payload, struct fr
 		assert_int_equal(m->l4_len, 20);
 	}
 	rte_pktmbuf_free(m);
-	return f->len;
 }
 
 static void an_ipv4_header_is_atomic_and_never_fragmented(void **state)
@@ -226,6 +233,22 @@ static void ports_that_can_are_asked_for_the_checksums(void **state)
 	assert_int_equal(plain_checksum(ip, 20, 0), 0);
 }
 
+static void ports_are_told_of_the_tags_before_the_ip_header(void **state)
+{
+	struct postern_counters counters;
+	struct net n;
+	struct net_path path = path_of();
+
+	net_of_tests(&n, &counters);
+	n.ports[0].tx_tcp_checksum = true;
+	for (path.n_vlans = 0; path.n_vlans <= NET_VLANS_MAX; path.n_vlans++) {
+		struct rte_mbuf *m = output_over(&n, true, 0, &path);
+
+		assert_int_equal(m->l2_len, 14 + 4 * path.n_vlans);
+		rte_pktmbuf_free(m);
+	}
+}
+
 static void the_largest_segment_fills_the_mtu(void **state)
 {
 	struct postern_counters counters;
@@ -247,6 +270,7 @@ int main(void)
 		cmocka_unit_test(an_ipv4_header_is_atomic_and_never_fragmented),
 		cmocka_unit_test(an_ipv6_header_carries_a_flow_label_of_its_flow),
 		cmocka_unit_test(ports_that_can_are_asked_for_the_checksums),
+		cmocka_unit_test(ports_are_told_of_the_tags_before_the_ip_header),
 		cmocka_unit_test(the_largest_segment_fills_the_mtu),
 	};
 

@@ -129,6 +129,27 @@ static void the_longest_prefix_with_the_lowest_metric_is_taken(void **state)
 	routes_free(r);
 }
 
+static void routes_are_sorted_by_prefix_and_metric_from_any_order(void **state)
+{
+	uint64_t seed = seed_of_test();
+
+	for (unsigned round = 0; round < 200; round++) {
+		struct routes *r = routes_new(40, 0);
+
+		for (unsigned i = 0; i < 40; i++)
+			add_route(r, "10.0.0.0", next_random(&seed) % 4, 0)->metric =
+				(uint32_t)(next_random(&seed) % 3 * UINT32_MAX / 2);
+		routes_sort(r);
+		for (unsigned i = 1; i < 40; i++) {
+			const struct route *a = &r->routes[i - 1], *b = &r->routes[i];
+
+			assert_true(a->prefix_len >= b->prefix_len);
+			assert_true(a->prefix_len > b->prefix_len || a->metric <= b->metric);
+		}
+		routes_free(r);
+	}
+}
+
 static void without_a_route_there_is_none(void **state)
 {
 	static const struct row to4 = {.to = "8.8.8.8", .found = NET_ROUTE_NONE};
@@ -244,6 +265,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_longest_prefix_with_the_lowest_metric_is_taken),
+		cmocka_unit_test(routes_are_sorted_by_prefix_and_metric_from_any_order),
 		cmocka_unit_test(without_a_route_there_is_none),
 		cmocka_unit_test(a_route_over_an_interface_without_our_address_is_none),
 		cmocka_unit_test(a_route_names_its_source_if_it_is_ours),
