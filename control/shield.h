@@ -46,7 +46,7 @@ struct shield_flagged {
 
 /* Opens the maps below the directory, making directory, bpffs and maps where they are missing. A
  * pinned map of another layout is refused. */
-int shield_open(struct shield **s, const char *bpffs, char *error, size_t len);
+int shield_open(struct shield **out, const char *bpffs, char *error, size_t len);
 
 /* Lets go of everything and takes nothing away: maps and programs stay. NULL is allowed. */
 void shield_close(struct shield *s);

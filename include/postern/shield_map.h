@@ -42,24 +42,24 @@ enum shield_level {
 /* flagged: HASH, preallocated. Who adds an entry stores it first and sets its level's bit after,
  * and who clears a bit looks for entries again after: so none is left without its bit. */
 struct shield_source {
-	__u8 address[16];  /* bits behind the prefix are zero */
-	__u32 prefix_len;  /* 128, 120, 64, 56, 48 */
+	__u8 address[16]; /* bits behind the prefix are zero */
+	__u32 prefix_len; /* 128, 120, 64, 56, 48 */
 };
 
 struct shield_flag {
-	__u64 expiry_ns;   /* dropped until then */
-	__u64 drops;	   /* frames dropped by this entry */
+	__u64 expiry_ns; /* dropped until then */
+	__u64 drops;	 /* frames dropped by this entry */
 };
 
 /* allow: LPM_TRIE. */
 struct shield_prefix {
-	__u32 prefix_len;  /* 0..128, the kernel's layout for a trie's key */
+	__u32 prefix_len; /* 0..128, the kernel's layout for a trie's key */
 	__u8 address[16];
 };
 
 struct shield_spare {
-	__u64 expiry_ns;   /* spared until then; 0: for ever */
-	__u32 prefix_len;  /* the key's own: what to look beyond when this one has expired */
+	__u64 expiry_ns;  /* spared until then; 0: for ever */
+	__u32 prefix_len; /* the key's own: what to look beyond when this one has expired */
 	__u32 zero;
 };
 
@@ -73,23 +73,23 @@ struct shield_endpoint {
 
 /* config: ARRAY of one, BPF_F_MMAPABLE, so that a level is switched by a store. */
 struct shield_config {
-	__u32 levels;		 /* bits 1 << enum shield_level that may hold an entry */
+	__u32 levels;		  /* bits 1 << enum shield_level that may hold an entry */
 	__u16 backend_port_first; /* our source ports toward backends, host order */
-	__u16 backend_port_last; /* inclusive; first > last: none */
+	__u16 backend_port_last;  /* inclusive; first > last: none */
 };
 
 /* counters: PERCPU_ARRAY of __u64. Every frame is counted once, by what became of it; a spared one
  * once more. */
 enum shield_counter {
-	SHIELD_PASS,		/* none of our business: the kernel's */
-	SHIELD_REDIRECT_SMTP,	/* TCP to a service */
+	SHIELD_PASS,		 /* none of our business: the kernel's */
+	SHIELD_REDIRECT_SMTP,	 /* TCP to a service */
 	SHIELD_REDIRECT_BACKEND, /* TCP from a backend to our source ports */
-	SHIELD_REDIRECT_ICMP,	/* an ICMP error that quotes one of the two */
-	SHIELD_DROP_FLAGGED,	/* TCP to a service from a flagged source */
-	SHIELD_DROP_FRAGMENT,	/* a fragment that begins, or may begin, TCP to a service */
-	SHIELD_DROP_MALFORMED,	/* to a service address, yet its TCP header cannot be reached */
-	SHIELD_SPARED,		/* flagged, but on the allowlist */
-	SHIELD_NO_SOCKET,	/* meant for the data plane, which has no socket there: dropped */
+	SHIELD_REDIRECT_ICMP,	 /* an ICMP error that quotes one of the two */
+	SHIELD_DROP_FLAGGED,	 /* TCP to a service from a flagged source */
+	SHIELD_DROP_FRAGMENT,	 /* a fragment that begins, or may begin, TCP to a service */
+	SHIELD_DROP_MALFORMED,	 /* to a service address, yet its TCP header cannot be reached */
+	SHIELD_SPARED,		 /* flagged, but on the allowlist */
+	SHIELD_NO_SOCKET,	 /* meant for the data plane, which has no socket there: dropped */
 	SHIELD_COUNTERS,
 };
 
