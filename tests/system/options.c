@@ -108,8 +108,10 @@ static int endpoint(struct parser *p, const char *text, struct options_endpoint 
 	} else if (colon && strchr(text, ':') != colon) {
 		colon = NULL;
 	}
-	if (!colon || !address_within(from, (size_t)(to - from), &e->address))
-		return wrong(p, "'%s' is no ADDRESS:PORT or [ADDRESS]:PORT", text);
+	if (!colon || !address_within(from, (size_t)(to - from), &e->address)) {
+		wrong(p, "'%s' is no ADDRESS:PORT or [ADDRESS]:PORT", text);
+		return -EINVAL;
+	}
 	if (number(p, colon + 1, 1, UINT16_MAX, &port) != 0)
 		return -EINVAL;
 	e->port = (uint16_t)port;

@@ -60,12 +60,13 @@ enum transfer_fault {
 
 /* What a worker tells control. */
 struct services_report {
-	_Alignas(64) _Atomic uint64_t open; /* connections that live, TIME-WAIT not counted */
-	_Atomic uint64_t ok, failed;	    /* transfers */
-	_Atomic int first_fault;	    /* enum transfer_fault */
+	_Atomic uint64_t open;	     /* connections that live, TIME-WAIT not counted */
+	_Atomic uint64_t ok, failed; /* transfers */
+	_Atomic int first_fault;     /* enum transfer_fault */
 };
 
 struct services_config {
+	struct services_report reports[NET_WORKERS_MAX];
 	uint32_t n_listen;
 	struct {
 		uint16_t port;
@@ -81,7 +82,6 @@ struct services_config {
 	uint16_t n_workers;
 	int only_owner;	  /* -1, or the one worker that opens connections */
 	_Atomic bool end; /* set by control: reset what is open, open no more */
-	struct services_report reports[NET_WORKERS_MAX];
 };
 
 /* For dataplane_config: service_config is a struct services_config. */

@@ -209,6 +209,7 @@ static int eal_start(struct program *p)
 {
 	const struct options *o = &p->options;
 	static struct eal_args args; /* the EAL keeps pointers into it */
+	int failed;
 
 	if (lcores_write(p, args.lcores, sizeof(args.lcores)) != 0)
 		return -1;
@@ -233,18 +234,13 @@ static int eal_start(struct program *p)
 	}
 	eal_arg(&args, "--lcores");
 	args.argv[args.n++] = args.lcores;
-	if (eal_init_quietly(p, &args) < 0)
+	failed = eal_init_quietly(p, &args);
+	/* Made without need, and empty: one that is killed shall not leave it behind either. */
+	rmdir(rte_eal_get_runtime_dir());
+	if (failed < 0)
 		return wrong(p, "%s", p->last_log[0] ? p->last_log : rte_strerror(rte_errno));
 	p->eal = true;
 	return 0;
-}
-
-static void eal_stop(struct program *p)
-{
-	if (p->eal)
-		rte_eal_cleanup();
-	/* Made at the start, also of one that failed, and left behind; empty by now. */
-	rmdir(rte_eal_get_runtime_dir());
 }
 
 /* --- interfaces and the shield --------------------------------------------------------------- */
@@ -595,7 +591,8 @@ static void stop(struct program *p)
 	dataplane_stop(p->dataplane);
 	netlink_watch_close(p->watch);
 	shield_close(p->shield);
-	eal_stop(p);
+	if (p->eal)
+		rte_eal_cleanup();
 }
 
 int main(int argc, char **argv)
