@@ -38,7 +38,7 @@ def both_versions(lab, count, size, parallel, timeout):
 
 def test_forty_transfers_each_way_at_five_percent_loss_each_way(lab, service):
     lab.impair("client", "--loss", 5)
-    both_versions(lab, HALF, TRANSFER, 5, 120)
+    both_versions(lab, HALF, TRANSFER, HALF, 120)
     counts = lab.dropped("client")
     # 80 MB each way are 55,000 full frames.
     assert counts["dropped_in"] > 2000, counts
@@ -51,7 +51,7 @@ def test_forty_transfers_to_a_backend_at_five_percent_loss_each_way(lab, process
     for version in BACKEND:
         active = lab.start_service(*lab.service_options, "--connect",
                                    endpoint(BACKEND[version], ECHO), "--bytes", TRANSFER,
-                                   "--receive", "--count", HALF, "--parallel", 10)
+                                   "--receive", "--count", HALF, "--parallel", HALF)
         counts = active.finish(timeout=120, stop=False)
         assert (counts["transfers_ok"], counts["transfers_failed"]) == (HALF, 0)
     counts = lab.dropped("backend")
@@ -96,6 +96,6 @@ def test_many_handshakes_and_closes_at_five_percent_loss(lab, service):
 @pytest.mark.long
 def test_uploads_and_downloads_at_ten_percent_loss(lab, service):
     lab.impair("client", "--loss", 10)
-    both_versions(lab, HALF, TRANSFER, 10, 600)
+    both_versions(lab, HALF, TRANSFER, HALF, 600)
     all_well(lab.peer("client", "discard-client", GATEWAY["ipv4"], DISCARD, "--bytes", TRANSFER,
                       "--count", HALF, "--parallel", 10, timeout=600))
