@@ -122,6 +122,8 @@ class Process:
 class Service(Process):
     """build/tests/tcp_service in the gateway's namespace."""
 
+    all_handed_over = False  # every frame arrives at a worker that is not its flow's owner
+
     def counts(self):
         """What it counts now, without stopping it."""
         self.send_signal(signal.SIGUSR1)
@@ -139,6 +141,9 @@ class Service(Process):
         assert status == 0, f"exit status {status}\n{self.story()}"
         assert counts["connections_open"] == 0, self.story()
         assert counts["buffers_out"] == 0, self.story()
+        if self.all_handed_over:
+            frames = counts["counters"]["port_rx_frames"]
+            assert 0 < frames == counts["counters"]["handover_in"], self.story()
         return counts
 
 
@@ -208,6 +213,7 @@ class Lab:
     def start_service(self, *options, wait=True):
         service = self.start("gw", TCP_SERVICE, "--af-xdp", "mx0", "--bpffs", self.bpffs, *options,
                              kind=Service, name="tcp_service")
+        service.all_handed_over = "--only-owner" in options
         if wait:
             service.wait_for("ready")
         return service
