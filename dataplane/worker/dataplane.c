@@ -143,6 +143,7 @@ static void net_set_up(struct dataplane *dp)
 	const struct dataplane_config *config = &dp->config;
 	struct net *net = &dp->net;
 
+	assert(dp->n_workers > 0); /* check() has seen to it */
 	net->n_workers = dp->n_workers;
 	net->n_ports = config->n_interfaces;
 	net->steering_key = dp->keys.steering;

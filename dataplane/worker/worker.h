@@ -47,7 +47,7 @@ struct worker_config {
 	uint32_t n_listen;
 	const struct routes *const *routes; /* where control publishes; may be NULL */
 	struct postern_counters *counters;
-	int wake_fd;		   /* eventfd others wake us by; -1: none */
+	int wake_fd; /* eventfd others wake us by; -1: none */
 	const struct worker_service *service;
 	void *service_config;
 };
@@ -68,9 +68,10 @@ uint16_t worker_index(const struct worker *w);
 
 enum worker_connect {
 	WORKER_CONNECTING, /* news will tell how it ends */
-	WORKER_UNRESOLVED, /* the kernel was asked for the next hop's link address: try again soon */
+	WORKER_UNRESOLVED, /* the kernel was asked for the next hop's link address: try again soon
+			    */
 	WORKER_NO_ROUTE,
-	WORKER_FULL,	   /* no source port, or the connection table is full */
+	WORKER_FULL, /* no source port, or the connection table is full */
 };
 
 /* Opens a connection by the published routes; *conn is set on WORKER_CONNECTING only. */

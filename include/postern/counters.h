@@ -11,54 +11,54 @@
 #include <stdint.h>
 
 /* X(name, what it counts) */
-#define POSTERN_COUNTERS(X)                                                                        \
-	X(port_rx_frames, "frames received from interfaces")                                       \
-	X(port_rx_octets, "octets received from interfaces")                                       \
-	X(port_tx_frames, "frames handed to interfaces")                                           \
-	X(port_tx_octets, "octets handed to interfaces")                                           \
-	X(port_tx_full, "frames dropped because an interface's transmit queue was full")           \
-	X(port_tx_refused, "frames that no driver can send: too large, or contradictory flags")    \
-	X(port_tx_linearised, "chained frames copied into one buffer before transmission")         \
-	X(port_no_buffer, "frames dropped for want of a buffer")                                   \
-	X(handover_out, "frames handed to the worker that owns their flow")                        \
-	X(handover_in, "frames taken over from other workers")                                     \
-	X(handover_full, "frames dropped because the owner's ring was full")                       \
-	X(net_not_ours, "frames for another link or IP address, or not IP")                        \
-	X(net_not_tcp, "IP packets for us that are neither TCP nor an ICMP error we can use")      \
-	X(net_malformed, "frames with impossible lengths, versions or extension headers")          \
-	X(net_fragment, "IP fragments dropped")                                                    \
-	X(net_bad_source, "packets from addresses that cannot be a peer's")                        \
-	X(net_bad_checksum, "packets whose IP, ICMP or TCP checksum was wrong")                    \
-	X(net_icmp_error, "ICMP errors that quote a flow of ours")                                 \
-	X(tcp_segments_in, "TCP segments accepted for processing")                                 \
-	X(tcp_segments_out, "TCP segments sent")                                                   \
-	X(tcp_passive_opens, "connections a client opened")                                        \
-	X(tcp_active_opens, "connections we opened")                                               \
-	X(tcp_established, "handshakes completed, both ways")                                      \
-	X(tcp_closed, "connections ended in order")                                                \
-	X(tcp_resets_in, "connections ended by the peer's RST")                                    \
-	X(tcp_aborts, "connections we reset")                                                      \
-	X(tcp_timeouts, "connections given up because the peer stopped answering")                 \
-	X(tcp_resets_out, "RST segments sent")                                                     \
-	X(tcp_bad_header, "segments with impossible offsets, flags or options")                    \
-	X(tcp_no_listener, "SYNs to a port nobody listens on")                                     \
-	X(tcp_no_connection, "segments of no connection")                                          \
-	X(tcp_table_full, "opens refused because the connection table was full")                   \
-	X(tcp_syn_full, "SYNs dropped because too many handshakes were under way")                 \
-	X(tcp_unacceptable, "segments outside the receive window, answered by an ACK")             \
-	X(tcp_paws, "segments dropped for an old timestamp (RFC 7323)")                            \
-	X(tcp_bad_ack, "segments that acknowledge what was never sent")                            \
-	X(tcp_challenge_acks, "challenge ACKs sent (RFC 5961)")                                    \
-	X(tcp_retransmits, "segments sent again")                                                  \
-	X(tcp_fast_retransmits, "losses repaired by duplicate ACKs")                               \
-	X(tcp_rto, "retransmission timeouts")                                                      \
-	X(tcp_window_probes, "zero-window probes sent")                                            \
-	X(tcp_out_of_order, "segments that arrived ahead of a gap")                                \
-	X(tcp_duplicate_data, "segments that held nothing new")                                    \
-	X(tcp_reassembly_full, "segments dropped because reassembly was at its bound")             \
-	X(tcp_no_buffer, "sends or receives that found the buffer pool empty")                     \
-	X(worker_turns, "turns of the loop")                                                       \
-	X(worker_turns_empty, "turns that found nothing to do")                                    \
+#define POSTERN_COUNTERS(X)                                                                     \
+	X(port_rx_frames, "frames received from interfaces")                                    \
+	X(port_rx_octets, "octets received from interfaces")                                    \
+	X(port_tx_frames, "frames handed to interfaces")                                        \
+	X(port_tx_octets, "octets handed to interfaces")                                        \
+	X(port_tx_full, "frames dropped because an interface's transmit queue was full")        \
+	X(port_tx_refused, "frames that no driver can send: too large, or contradictory flags") \
+	X(port_tx_linearised, "chained frames copied into one buffer before transmission")      \
+	X(port_no_buffer, "frames dropped for want of a buffer")                                \
+	X(handover_out, "frames handed to the worker that owns their flow")                     \
+	X(handover_in, "frames taken over from other workers")                                  \
+	X(handover_full, "frames dropped because the owner's ring was full")                    \
+	X(net_not_ours, "frames for another link or IP address, or not IP")                     \
+	X(net_not_tcp, "IP packets for us that are neither TCP nor an ICMP error we can use")   \
+	X(net_malformed, "frames with impossible lengths, versions or extension headers")       \
+	X(net_fragment, "IP fragments dropped")                                                 \
+	X(net_bad_source, "packets from addresses that cannot be a peer's")                     \
+	X(net_bad_checksum, "packets whose IP, ICMP or TCP checksum was wrong")                 \
+	X(net_icmp_error, "ICMP errors that quote a flow of ours")                              \
+	X(tcp_segments_in, "TCP segments accepted for processing")                              \
+	X(tcp_segments_out, "TCP segments sent")                                                \
+	X(tcp_passive_opens, "connections a client opened")                                     \
+	X(tcp_active_opens, "connections we opened")                                            \
+	X(tcp_established, "handshakes completed, both ways")                                   \
+	X(tcp_closed, "connections ended in order")                                             \
+	X(tcp_resets_in, "connections ended by the peer's RST")                                 \
+	X(tcp_aborts, "connections we reset")                                                   \
+	X(tcp_timeouts, "connections given up because the peer stopped answering")              \
+	X(tcp_resets_out, "RST segments sent")                                                  \
+	X(tcp_bad_header, "segments with impossible offsets, flags or options")                 \
+	X(tcp_no_listener, "SYNs to a port nobody listens on")                                  \
+	X(tcp_no_connection, "segments of no connection")                                       \
+	X(tcp_table_full, "opens refused because the connection table was full")                \
+	X(tcp_syn_full, "SYNs dropped because too many handshakes were under way")              \
+	X(tcp_unacceptable, "segments outside the receive window, answered by an ACK")          \
+	X(tcp_paws, "segments dropped for an old timestamp (RFC 7323)")                         \
+	X(tcp_bad_ack, "segments that acknowledge what was never sent")                         \
+	X(tcp_challenge_acks, "challenge ACKs sent (RFC 5961)")                                 \
+	X(tcp_retransmits, "segments sent again")                                               \
+	X(tcp_fast_retransmits, "losses repaired by duplicate ACKs")                            \
+	X(tcp_rto, "retransmission timeouts")                                                   \
+	X(tcp_window_probes, "zero-window probes sent")                                         \
+	X(tcp_out_of_order, "segments that arrived ahead of a gap")                             \
+	X(tcp_duplicate_data, "segments that held nothing new")                                 \
+	X(tcp_reassembly_full, "segments dropped because reassembly was at its bound")          \
+	X(tcp_no_buffer, "sends or receives that found the buffer pool empty")                  \
+	X(worker_turns, "turns of the loop")                                                    \
+	X(worker_turns_empty, "turns that found nothing to do")                                 \
 	X(worker_sleeps, "times the loop slept because it was idle")
 
 struct postern_counters {

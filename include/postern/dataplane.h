@@ -36,8 +36,8 @@ struct dataplane_interface {
 	const char *device; /* interface name, vdev string or PCI address */
 	uint32_t n_addresses;
 	struct ip_addr addresses[DATAPLANE_ADDRESSES_MAX];
-	uint8_t mac[6];	    /* all zero: the device's own */
-	uint16_t mtu;	    /* 0: the device's own */
+	uint8_t mac[6]; /* all zero: the device's own */
+	uint16_t mtu;	/* 0: the device's own */
 };
 
 struct dataplane_config {
@@ -47,13 +47,13 @@ struct dataplane_config {
 	uint32_t n_listen;
 	uint16_t listen[DATAPLANE_LISTEN_MAX];
 	uint16_t active_first, active_last; /* source ports of active opens; 0, 0: none */
-	uint32_t conns;		 /* capacity a worker */
-	uint32_t receive_window; /* octets a connection */
-	uint32_t send_queue;	 /* octets a connection */
-	uint32_t buffers;	 /* mbufs a worker for kept bytes */
+	uint32_t conns;			    /* capacity a worker */
+	uint32_t receive_window;	    /* octets a connection */
+	uint32_t send_queue;		    /* octets a connection */
+	uint32_t buffers;		    /* mbufs a worker for kept bytes */
 	uint32_t idle_timeout_ms;
-	int only_owner;		 /* -1: steer by hash; else this worker owns every flow (tests) */
-	uint8_t entropy[56];	 /* from the kernel's generator */
+	int only_owner;	     /* -1: steer by hash; else this worker owns every flow (tests) */
+	uint8_t entropy[56]; /* from the kernel's generator */
 	const struct worker_service *service;
 	void *service_config;
 };
@@ -61,7 +61,7 @@ struct dataplane_config {
 struct dataplane;
 
 /* Opens the interfaces, starts the workers. 0, or -errno with a sentence in error. */
-int dataplane_start(struct dataplane **dp, const struct dataplane_config *config, char *error,
+int dataplane_start(struct dataplane **out, const struct dataplane_config *config, char *error,
 		    size_t len);
 
 /* Stops the workers after their current turn; what they hold stays to be looked at. */

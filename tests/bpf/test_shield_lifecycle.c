@@ -235,7 +235,7 @@ static bool next_answer(const struct lab *l, struct answer *a)
 	uint8_t f[2048];
 
 	while (poll(&wait, 1, ANSWER_MS) == 1) {
-		struct sockaddr_ll from;
+		struct sockaddr_ll from = {0};
 		socklen_t from_len = sizeof(from);
 		ssize_t n = recvfrom(l->wire, f, sizeof(f), 0, (struct sockaddr *)&from, &from_len);
 

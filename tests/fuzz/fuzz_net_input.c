@@ -294,6 +294,19 @@ static void check_answer(const struct net *n, const struct net_segment *seg)
 	rte_pktmbuf_free(m);
 }
 
+/* Not by memcmp: what lies between the fields is anybody's. */
+static bool same(const struct net_segment *a, const struct net_segment *b)
+{
+	return a->m == b->m && memcmp(&a->flow, &b->flow, sizeof(a->flow)) == 0 &&
+	       a->tcp_at == b->tcp_at && a->tcp_len == b->tcp_len &&
+	       a->header_len == b->header_len && a->ecn == b->ecn && a->error == b->error &&
+	       a->error_mtu == b->error_mtu && a->error_seq == b->error_seq &&
+	       memcmp(a->path.mac, b->path.mac, sizeof(a->path.mac)) == 0 &&
+	       a->path.port == b->path.port && a->path.n_vlans == b->path.n_vlans &&
+	       a->path.service_vlans == b->path.service_vlans &&
+	       memcmp(a->path.vlan, b->path.vlan, sizeof(a->path.vlan)) == 0;
+}
+
 static void look_at(struct rte_mbuf *m)
 {
 	struct postern_counters counters = {0};
@@ -317,7 +330,7 @@ static void look_at(struct rte_mbuf *m)
 	else
 		check_error(&n, &seg);
 	assert(net_input(&n, m, &again) == found);
-	assert(memcmp(&seg, &again, sizeof(seg)) == 0);
+	assert(same(&seg, &again));
 	if (found == NET_SEGMENT)
 		check_answer(&n, &seg);
 }

@@ -77,7 +77,7 @@ void frame_build(struct frame *f, const struct frame_spec *spec);
 
 /* Big-endian words summed with end-around carry, complemented (RFC 1071 1). */
 uint16_t plain_checksum(const uint8_t *octets, size_t len, uint32_t initial);
-uint32_t plain_pseudo_sum(bool v6, const uint8_t *from, const uint8_t *to, uint8_t protocol,
+uint32_t plain_pseudo_sum(bool v6, const uint8_t *from, const uint8_t *to, uint8_t kind,
 			  uint32_t len);
 
 struct ip_addr address(const char *text);

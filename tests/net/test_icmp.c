@@ -212,13 +212,15 @@ static void a_quote_beyond_the_first_segment_is_malformed(void **state)
 		struct frame_spec spec = spec_of(&rows[i]);
 		struct row row = rows[i];
 		struct frame f;
+		uint16_t end;
 
 		if (row.finding != NET_ERROR)
 			continue;
 		row.finding = NET_DROP;
 		row.counter = COUNTER(net_malformed);
 		frame_build(&f, &spec);
-		for (uint16_t split = 0; split < f.l4_at + spec.l4.len - (row.tcp - 8); split++)
+		end = (uint16_t)(f.l4_at + spec.l4.len - (row.tcp - 8));
+		for (uint16_t split = 0; split < end; split++)
 			check_row(&row, frame_mbuf_exact(&f, &split, 1));
 	}
 }

@@ -334,9 +334,11 @@ static void headers_beyond_the_first_segment_are_malformed(void **state)
 	for (unsigned i = 0; i < RTE_DIM(specs); i++) {
 		const struct row row = {"headers cut in two", specs[i], 0, DROPPED(malformed)};
 		struct frame f;
+		uint16_t end;
 
 		frame_build(&f, &specs[i]);
-		for (uint16_t split = 0; split < f.l4_at + 20; split++)
+		end = (uint16_t)(f.l4_at + 20);
+		for (uint16_t split = 0; split < end; split++)
 			check_frame(&row, &f, frame_mbuf_exact(&f, &split, 1));
 	}
 }
