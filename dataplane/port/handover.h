@@ -18,7 +18,7 @@
 
 #include "postern/counters.h"
 
-enum { HANDOVER_RING = 512 }; /* frames, a power of two */
+enum { HANDOVER_RING = 2048 }; /* frames, a power of two: a driver's queue full of them */
 
 struct handover;
 

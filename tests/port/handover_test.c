@@ -89,7 +89,8 @@ static void frames_arrive_in_order_as_copies_with_their_metadata(void **state)
 static void a_full_ring_drops_frees_and_counts_but_harms_no_other(void **state)
 {
 	enum { EXTRA = 7 };
-	struct rte_mempool *a = pool_new("a", 1023), *b = pool_new("b", 1023);
+	struct rte_mempool *a = pool_new("a", 2 * HANDOVER_RING - 1),
+			   *b = pool_new("b", 2 * HANDOVER_RING - 1);
 	struct handover *h = handover_new(WORKERS, no_fds);
 	struct postern_counters from = {0}, other = {0}, to = {0};
 	struct rte_mbuf *m, *got[HANDOVER_RING + EXTRA];
