@@ -17,6 +17,7 @@
 #include "sim_too_big.h"
 
 enum {
+	MAC = 6,
 	ETHERNET = 14,
 	VLAN_TAG = 4,
 	TURNS_MAX = 100000,	 /* of one host in one instant */
@@ -272,8 +273,10 @@ static void answer_too_big(struct sim_wire *wire, int from, int to, const uint8_
 
 static void corrupt(struct sim_wire *wire, struct frame *frame)
 {
-	size_t at = sim_random_below(&wire->random, frame->len);
+	size_t at = sim_random_below(&wire->random, frame->len - MAC);
 
+	if (at >= MAC)
+		at += MAC; /* the source address follows the destination's */
 	frame->bytes[at] ^= (uint8_t)sim_random_in(&wire->random, 1, 255);
 }
 

@@ -10,10 +10,13 @@
  * Memory: frames under way are copies on the heap, never a host's mbufs; a receiver's frame is
  * made anew from the pool of its own queue.
  * Rules: frames go to the host whose MAC address they name, to all others when none has it.
- * Corruption changes one octet, anywhere in the frame: the ones' complement checksums of IPv4,
- * TCP and ICMP catch every such change in what they cover (RFC 1071), so a stream that arrives
- * must still be exact. They do not cover the Ethernet header, nor IPv6's first four octets and hop
- * limit; a change of IPv6's length or next header is caught but for 1 in 65536.
+ * Corruption changes one octet, anywhere in the frame but in the sender's MAC address. The ones'
+ * complement checksums of IPv4, TCP and ICMP catch every such change in what they cover (RFC 1071),
+ * so a stream that arrives must still be exact. They do not cover the rest of the Ethernet header
+ * nor IPv6's first four octets and hop limit, where a change misdirects the frame or does nothing;
+ * a change of IPv6's length or next header is caught but for 1 in 65536. The sender's address is
+ * left alone because answers go where it says and nothing but the link's own check could tell: a
+ * connection could then not be proved to end.
  */
 #ifndef POSTERN_SIM_WIRE_H
 #define POSTERN_SIM_WIRE_H

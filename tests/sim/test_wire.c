@@ -347,7 +347,7 @@ static void duplicates_are_whole_and_counted(void **state)
 	scene_close(&s);
 }
 
-static void corruption_changes_one_octet_and_all_are_hit(void **state)
+static void corruption_changes_one_octet_of_any_but_the_sender_s_address(void **state)
 {
 	const struct sim_path path = {.corrupt_ppm = SIM_CERTAIN_PPM};
 	enum { SHORT = 60, FRAMES = 2000 };
@@ -360,8 +360,12 @@ static void corruption_changes_one_octet_and_all_are_hit(void **state)
 		assert_int_equal(s.boxes[RIGHT].seen[i].changed, 1);
 		hits[s.boxes[RIGHT].seen[i].changed_at]++;
 	}
-	for (unsigned at = 0; at < SHORT; at++)
-		assert_about(hits[at], FRAMES, SIM_CERTAIN_PPM / SHORT);
+	for (unsigned at = 0; at < SHORT; at++) {
+		if (at >= 6 && at < 12)
+			assert_int_equal(hits[at], 0);
+		else
+			assert_about(hits[at], FRAMES, SIM_CERTAIN_PPM / (SHORT - 6));
+	}
 	scene_close(&s);
 }
 
@@ -571,7 +575,7 @@ int main(void)
 		cmocka_unit_test(loss_is_as_frequent_as_asked),
 		cmocka_unit_test(a_direction_s_loss_is_not_the_other_s),
 		cmocka_unit_test(duplicates_are_whole_and_counted),
-		cmocka_unit_test(corruption_changes_one_octet_and_all_are_hit),
+		cmocka_unit_test(corruption_changes_one_octet_of_any_but_the_sender_s_address),
 		cmocka_unit_test(reordering_lets_later_frames_pass),
 		cmocka_unit_test(a_bottleneck_spaces_frames_by_their_length),
 		cmocka_unit_test(a_full_queue_drops_the_tail),
@@ -589,5 +593,6 @@ int main(void)
 	printf("POSTERN_SEED=%" PRIu64 "\n", seed);
 	if (!sim_eal_start())
 		return 1;
+	cmocka_set_test_filter(getenv("POSTERN_TEST"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What transfers one by one do not show: many conversations at once, wires that break, peers that
+ * vanish, paths that are too narrow, readers that sleep. POSTERN_SEED chooses the random numbers.
+ */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "sim_eal.h"
+#include "world.h"
+
+enum { CONVERSATIONS = 24 };
+
+static const uint64_t second_us = 1000000, hour_us = 3600 * 1000000ULL;
+
+static const struct sim_path bad_path = {
+	.delay_us = 5000,
+	.jitter_us = 2000,
+	.loss_ppm = 30000,
+	.duplicate_ppm = 20000,
+	.corrupt_ppm = 5000,
+	.reorder_ppm = 50000,
+	.reorder_us = 10000,
+};
+
+static uint64_t seed;
+
+static void open_or_fail(struct world *w)
+{
+	if (!world_open(w))
+		fail_msg("the hosts do not start");
+}
+
+static void set_paths(struct world *w, const struct sim_path *path)
+{
+	*world_path(w, WORLD_OPENER) = *path;
+	*world_path(w, WORLD_ANSWERER) = *path;
+}
+
+static void run_or_fail(struct world *w)
+{
+	const char *wrong = world_run(w, hour_us);
+
+	if (wrong != NULL)
+		fail_msg("POSTERN_SEED=%" PRIu64 ": %s", seed, wrong);
+}
+
+static struct postern_counters counters_of(const struct world *w, int side)
+{
+	struct postern_counters c;
+
+	sim_stack_counters(w->stacks[side], &c);
+	return c;
+}
+
+/* --- many at once ----------------------------------------------------------------------------- */
+
+/* So many conversations between a host of so many workers and one of one. */
+static void converse(int gateway, uint16_t workers, enum sim_arrival arrival, uint32_t opens,
+		     bool v6)
+{
+	struct postern_counters c;
+	struct world w;
+
+	world_init(&w, seed + workers, v6, 30000);
+	for (int i = WORLD_OPENER; i <= WORLD_ANSWERER; i++) {
+		w.configs[i].conns = 1024;
+		w.configs[i].buffers = 8192;
+		w.configs[i].frames = 2048;
+	}
+	w.configs[gateway].workers = workers;
+	w.configs[gateway].arrival = arrival;
+	w.patterns[WORLD_OPENER].opens = opens;
+	w.patterns[WORLD_OPENER].opener = -1;
+	open_or_fail(&w);
+	set_paths(&w, &bad_path);
+	run_or_fail(&w);
+	c = counters_of(&w, gateway);
+	assert_int_equal(c.handover_in + c.handover_full, c.handover_out);
+	assert_true((c.handover_out > 0) == (arrival != SIM_AT_OWNER));
+	assert_true((sim_stack_misplaced(w.stacks[gateway]) > 0) == (arrival != SIM_AT_OWNER));
+	world_close(&w);
+}
+
+static void conversations_share_a_gateway_that_gets_every_frame_at_its_owner(void **state)
+{
+	converse(WORLD_ANSWERER, 2, SIM_AT_OWNER, 200, false);
+	converse(WORLD_OPENER, 2, SIM_AT_OWNER, 100, true);
+}
+
+static void conversations_share_a_gateway_that_gets_every_frame_at_a_wrong_worker(void **state)
+{
+	converse(WORLD_ANSWERER, 2, SIM_AT_WRONG, 200, true);
+	converse(WORLD_OPENER, 2, SIM_AT_WRONG, 100, false);
+}
+
+static void conversations_share_a_gateway_that_gets_frames_anywhere(void **state)
+{
+	converse(WORLD_ANSWERER, 4, SIM_AT_ANY, 200, false);
+	converse(WORLD_OPENER, 3, SIM_AT_ANY, 60, true);
+}
+
+/* --- wires ------------------------------------------------------------------------------------ */
+
+static void a_perfect_wire_needs_nothing_sent_again(void **state)
+{
+	for (uint32_t i = 0; i < 20; i++) {
+		struct postern_counters c;
+		struct world w;
+
+		world_init(&w, seed + i, i % 2 != 0, 1 << 20);
+		/* Readers that pause would shut windows, and who is shut out probes. */
+		w.patterns[WORLD_OPENER].pause_ppm = w.patterns[WORLD_ANSWERER].pause_ppm = 0;
+		open_or_fail(&w);
+		set_paths(&w, &(struct sim_path){.delay_us = 1 + 1000 * i});
+		run_or_fail(&w);
+		for (int side = WORLD_OPENER; side <= WORLD_ANSWERER; side++) {
+			c = counters_of(&w, side);
+			assert_int_equal(c.tcp_retransmits, 0);
+			assert_int_equal(c.tcp_resets_out, 0);
+			assert_int_equal(c.net_bad_checksum, 0);
+			assert_int_equal(c.tcp_bad_ack, 0);
+		}
+		world_close(&w);
+	}
+}
+
+/* A second into conversations both ways. */
+static void begin_conversations(struct world *w, uint64_t of_seed, uint32_t idle_timeout_ms)
+{
+	world_init(w, of_seed, of_seed % 2 != 0, 1 << 20);
+	w->patterns[WORLD_OPENER].opens = CONVERSATIONS; /* of which some are long */
+	for (int i = WORLD_OPENER; i <= WORLD_ANSWERER; i++) {
+		w->configs[i].buffers = 4096;
+		w->configs[i].idle_timeout_ms = idle_timeout_ms;
+	}
+	open_or_fail(w);
+	set_paths(w, &bad_path);
+	assert_int_equal(sim_wire_run(w->wire, sim_wire_now(w->wire) + second_us, NULL, NULL),
+			 SIM_TIME_OVER);
+	assert_true(sim_stack_conns(w->stacks[WORLD_OPENER]) > 0);
+}
+
+static uint64_t octets_received(const struct world *w)
+{
+	return w->patterns[WORLD_OPENER].octets_received +
+	       w->patterns[WORLD_ANSWERER].octets_received;
+}
+
+static void a_wire_cut_for_a_while_breaks_nothing(void **state)
+{
+	for (uint32_t i = 0; i < 4; i++) {
+		const struct sim_path cut = {.loss_ppm = SIM_CERTAIN_PPM};
+		uint64_t received;
+		struct world w;
+
+		begin_conversations(&w, seed + i, 0);
+		received = octets_received(&w);
+		/* Not for so long that TIME_WAIT is over when the last FIN comes again. */
+		set_paths(&w, &cut);
+		sim_wire_run(w.wire, sim_wire_now(w.wire) + 4 * second_us, NULL, NULL);
+		assert_true(world_counters(&w, WORLD_OPENER)->lost > 0);
+		set_paths(&w, &bad_path);
+		run_or_fail(&w);
+		assert_true(octets_received(&w) > received);
+		world_close(&w);
+	}
+}
+
+static void a_peer_that_vanishes_is_given_up_with_every_buffer(void **state)
+{
+	for (uint32_t i = 0; i < 4; i++) {
+		uint32_t failed = 0;
+		struct world w;
+
+		/* Who has nothing to send would wait for ever without an idle timeout. */
+		begin_conversations(&w, seed + i, 600000);
+		set_paths(&w, &(struct sim_path){.loss_ppm = SIM_CERTAIN_PPM});
+		assert_int_equal(sim_wire_run(w.wire, sim_wire_now(w.wire) + hour_us, NULL, NULL),
+				 SIM_QUIET);
+		for (int side = WORLD_OPENER; side <= WORLD_ANSWERER; side++) {
+			failed += w.patterns[side].failed;
+			assert_int_equal(w.patterns[side].failed + w.patterns[side].finished,
+					 side == WORLD_OPENER ? CONVERSATIONS
+							      : w.patterns[side].opened);
+			assert_int_equal(sim_stack_conns(w.stacks[side]), 0);
+			assert_int_equal(sim_stack_buffers_out(w.stacks[side]), 0);
+		}
+		assert_true(failed > 0);
+		world_close(&w);
+	}
+}
+
+static void a_narrow_path_is_learnt_from_its_router(void **state)
+{
+	for (uint32_t i = 0; i < 10; i++) {
+		const struct sim_path narrow = {
+			.delay_us = 3000, .mtu = i % 2 != 0 ? 1280 : 900, .answer_too_big = true};
+		struct world w;
+
+		world_init(&w, seed + i, i % 2 != 0, 200000);
+		open_or_fail(&w);
+		set_paths(&w, &narrow);
+		run_or_fail(&w);
+		/* What was in flight when the first was answered, and nothing after. */
+		assert_true(world_counters(&w, WORLD_OPENER)->too_big < 64);
+		assert_true(world_counters(&w, WORLD_ANSWERER)->too_big < 64);
+		world_close(&w);
+	}
+}
+
+/* --- hosts ------------------------------------------------------------------------------------ */
+
+static void a_reader_may_sleep_for_a_minute(void **state)
+{
+	uint64_t probes = 0;
+
+	for (uint32_t i = 0; i < 20; i++) {
+		struct world w;
+
+		world_init(&w, seed + i, i % 2 != 0, 300000);
+		for (int side = WORLD_OPENER; side <= WORLD_ANSWERER; side++) {
+			w.configs[side].receive_window = 8192;
+			w.patterns[side].pause_max_us = 60 * second_us;
+			w.patterns[side].pause_ppm = 100000;
+		}
+		open_or_fail(&w);
+		set_paths(&w, &bad_path);
+		run_or_fail(&w);
+		probes += counters_of(&w, WORLD_OPENER).tcp_window_probes +
+			  counters_of(&w, WORLD_ANSWERER).tcp_window_probes;
+		world_close(&w);
+	}
+	assert_true(probes > 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(conversations_share_a_gateway_that_gets_every_frame_at_its_owner),
+		cmocka_unit_test(
+			conversations_share_a_gateway_that_gets_every_frame_at_a_wrong_worker),
+		cmocka_unit_test(conversations_share_a_gateway_that_gets_frames_anywhere),
+		cmocka_unit_test(a_perfect_wire_needs_nothing_sent_again),
+		cmocka_unit_test(a_wire_cut_for_a_while_breaks_nothing),
+		cmocka_unit_test(a_peer_that_vanishes_is_given_up_with_every_buffer),
+		cmocka_unit_test(a_narrow_path_is_learnt_from_its_router),
+		cmocka_unit_test(a_reader_may_sleep_for_a_minute),
+	};
+	const char *text = getenv("POSTERN_SEED");
+
+	seed = text != NULL ? strtoull(text, NULL, 0) : 1;
+	printf("POSTERN_SEED=%" PRIu64 "\n", seed);
+	if (!sim_eal_start())
+		return 1;
+	cmocka_set_test_filter(getenv("POSTERN_TEST"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
