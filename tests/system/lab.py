@@ -161,7 +161,8 @@ class Lab:
         self.suffix = suffix
         self.run_dir = pathlib.Path(f"/run/postern-{suffix}")
         self.bpffs = self.run_dir / "bpf"
-        self.env = dict(os.environ, POSTERN_LAB_SUFFIX=suffix, POSTERN_BUILD=str(BUILD))
+        self.env = {"LSAN_OPTIONS": f"suppressions={HERE}/lsan.supp:print_suppressions=0",
+                    **os.environ, "POSTERN_LAB_SUFFIX": suffix, "POSTERN_BUILD": str(BUILD)}
         self.processes = []
 
     def command(self, *words, check=True, timeout=60):
