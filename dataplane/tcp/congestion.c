@@ -3,94 +3,134 @@
  * Congestion control: how much may be in flight.
  *
  * Thread: the owning worker. Time, Memory: none.
- * Rules: RFC 5681 with the initial window of RFC 6928; NewReno (RFC 6582), the careful variant:
- * a second fast retransmit waits until what was in flight at the first is acknowledged. Growth in
- * congestion avoidance counts octets (RFC 3465, L = 1 segment an ACK).
+ * Rules: RFC 5681 with the initial window of RFC 6928, growth by octets (RFC 3465); recovery sends
+ * in proportion to what is delivered (RFC 6937), its slow start only while nothing more is lost;
+ * one reduction a flight, whatever else of it is lost (RFC 6582's recover). An application that
+ * does not fill the window does not grow it (RFC 7661 4.2, without its restart).
  */
 #include "tcp/conn.h"
 
-enum { DUP_ACKS = 3 };
-
-static uint32_t half_of_flight(const struct tcp_conn *c)
+static uint32_t at_least(uint32_t a, uint32_t b)
 {
-	uint32_t half = (c->snd_max - c->snd_una) / 2;
+	return a > b ? a : b;
+}
 
-	return half > 2u * c->snd_mss ? half : 2u * c->snd_mss;
+static uint32_t at_most(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint32_t initial_window(const struct tcp_conn *c)
+{
+	return at_most(10u * c->snd_mss, at_least(2u * c->snd_mss, 14600));
 }
 
 void congestion_start(struct tcp_conn *c)
 {
-	uint32_t ten = 10u * c->snd_mss, floor = 2u * c->snd_mss;
-
-	if (floor < 14600)
-		floor = 14600;
-	c->cwnd = ten < floor ? ten : floor;
+	c->cwnd = initial_window(c);
 	c->ssthresh = UINT32_MAX / 2;
 }
 
-void congestion_acked(struct tcp_conn *c, uint32_t acked)
+void congestion_restart(struct tcp *t, struct tcp_conn *c)
+{
+	if (t->now_ms - c->seen_ms > conn_rto_ms(c))
+		c->cwnd = at_most(c->cwnd, initial_window(c));
+}
+
+static void reduce_threshold(struct tcp_conn *c)
+{
+	c->ssthresh = at_least(conn_flight(c) / 2, 2u * c->snd_mss);
+}
+
+static void enter_recovery(struct tcp *t, struct tcp_conn *c)
+{
+	struct tcp_queue *q = c->q;
+
+	reduce_threshold(c);
+	q->recover = c->snd_nxt;
+	q->prr = (struct prr){.flight = conn_flight(c)};
+	q->probe.due_us = 0;
+	c->flags |= CONN_RECOVERY;
+	counter_add(&t->counters->tcp_fast_retransmits, 1);
+}
+
+/* RFC 6937 3.1, with the conservative bound when the ACK brought news of further loss. */
+static void recover_proportionally(struct tcp_conn *c, const struct delivery *d)
+{
+	struct prr *prr = &c->q->prr;
+	uint32_t pipe = c->q->sent.pipe, send;
+
+	prr->delivered += d->octets;
+	if (pipe > c->ssthresh) {
+		uint64_t due =
+			((uint64_t)prr->delivered * c->ssthresh + prr->flight - 1) / prr->flight;
+
+		send = due > prr->out ? (uint32_t)(due - prr->out) : 0;
+	} else {
+		uint32_t limit = prr->delivered > prr->out ? prr->delivered - prr->out : 0;
+
+		if (d->advanced && !d->lost)
+			limit = at_least(limit, d->octets) + c->snd_mss;
+		send = at_most(c->ssthresh - pipe, limit);
+	}
+	if (prr->out == 0)
+		send = at_least(send, c->snd_mss); /* the fast retransmit itself */
+	c->cwnd = pipe + send;
+}
+
+static void grow(struct tcp_conn *c, const struct delivery *d)
 {
 	uint32_t step;
 
+	/* What was not used proves nothing. */
+	if (conn_flight(c) + d->octets + c->snd_mss < c->cwnd / (c->cwnd < c->ssthresh ? 2 : 1))
+		return;
 	if (c->cwnd < c->ssthresh) {
-		step = acked < c->snd_mss ? acked : c->snd_mss;
+		step = at_most(d->octets, 2u * c->snd_mss);
 	} else {
-		step = (uint32_t)((uint64_t)c->snd_mss * c->snd_mss / c->cwnd);
-		if (step == 0)
-			step = 1;
+		step = (uint32_t)((uint64_t)c->snd_mss * at_most(d->octets, 2u * c->snd_mss) /
+				  c->cwnd);
+		step = at_least(step, 1);
 	}
-	/* No further than what a window field can ever ask for. */
-	if (c->cwnd < TCP_WINDOW_MAX)
-		c->cwnd += step;
+	c->cwnd = at_most(c->cwnd + step, TCP_WINDOW_MAX);
 }
 
-bool congestion_duplicate(struct tcp *t, struct tcp_conn *c)
+void congestion_ack(struct tcp *t, struct tcp_conn *c, const struct delivery *d)
 {
-	if (c->flags & CONN_RECOVERY) {
-		c->cwnd += c->snd_mss;
-		return false;
-	}
-	if (++c->dup_acks != DUP_ACKS)
-		return false;
-	/* RFC 6582 3.2 step 1: the ACKs may still be for what an RTO sent again. */
-	if (seq_lt(c->snd_una, c->q->recover))
-		return false;
-	c->ssthresh = half_of_flight(c);
-	c->cwnd = c->ssthresh + DUP_ACKS * c->snd_mss;
-	c->q->recover = c->snd_max;
-	c->flags |= CONN_RECOVERY;
-	counter_add(&t->counters->tcp_fast_retransmits, 1);
-	return true;
-}
+	bool done = c->q && !seq_lt(c->snd_una, c->q->recover);
 
-bool congestion_partial(struct tcp_conn *c, uint32_t acked)
-{
-	if (!seq_lt(c->snd_una, c->q->recover)) {
-		uint32_t flight = conn_flight(c);
-
-		/* RFC 6582 3.2 step 3, full acknowledgment: no burst into an empty pipe. */
-		flight = (flight > c->snd_mss ? flight : c->snd_mss) + c->snd_mss;
-		c->cwnd = flight < c->ssthresh ? flight : c->ssthresh;
+	if ((c->flags & CONN_RECOVERY) && done) {
 		c->flags &= ~(uint32_t)CONN_RECOVERY;
+		c->cwnd = c->ssthresh;
 		c->dup_acks = 0;
-		return false;
 	}
-	c->cwnd = c->cwnd > acked ? c->cwnd - acked : 0;
-	if (acked >= c->snd_mss)
-		c->cwnd += c->snd_mss;
-	if (c->cwnd < c->snd_mss)
-		c->cwnd = c->snd_mss;
-	return true;
+	if ((c->flags & CONN_LOSS) && done)
+		c->flags &= ~(uint32_t)CONN_LOSS;
+	if (d->lost && !(c->flags & (CONN_RECOVERY | CONN_LOSS)))
+		enter_recovery(t, c);
+	if (c->flags & CONN_RECOVERY)
+		recover_proportionally(c, d);
+	else if (d->advanced)
+		grow(c, d);
 }
 
 void congestion_timeout(struct tcp_conn *c)
 {
 	/* RFC 5681 3.1: a segment sent more than once must not halve it again. */
-	if (c->tries <= 1)
-		c->ssthresh = half_of_flight(c);
+	if (c->tries <= 1 && !(c->flags & CONN_LOSS))
+		reduce_threshold(c);
 	c->cwnd = c->snd_mss;
 	c->flags &= ~(uint32_t)CONN_RECOVERY;
+	c->flags |= CONN_LOSS;
 	c->dup_acks = 0;
-	if (c->q)
-		c->q->recover = c->snd_max;
+	c->q->recover = c->snd_nxt;
+}
+
+void congestion_reduce(struct tcp *t, struct tcp_conn *c)
+{
+	if (c->flags & (CONN_RECOVERY | CONN_LOSS))
+		return;
+	reduce_threshold(c);
+	c->cwnd = c->ssthresh;
+	counter_add(&t->counters->tcp_fast_retransmits, 1);
 }

@@ -39,16 +39,70 @@ enum conn_flag {
 	CONN_ACK_NOW = 1 << 4,	  /* an ACK must leave this turn */
 	CONN_SYN_DUE = 1 << 5,	  /* our SYN must leave (again) */
 	CONN_FIN_QUEUED = 1 << 6, /* FIN follows the queued bytes */
-	CONN_FIN_SENT = 1 << 7,	  /* and was sent at least once; snd_max counts it */
+	CONN_FIN_SENT = 1 << 7,	  /* and was sent at least once; snd_nxt counts it */
 	CONN_PEER_DONE = 1 << 8,  /* the peer's FIN was taken in order */
 	CONN_END_WAITS = 1 << 9,  /* both sides done, but bytes wait to be read */
 	CONN_PROBE_DUE = 1 << 10, /* a window probe must leave */
-	CONN_FORCE = 1 << 11,	  /* send a small segment although SWS avoidance would wait */
+	CONN_FORCE = 1 << 11,	  /* one segment may leave though a window would wait */
 	CONN_RECOVERY = 1 << 12,  /* fast recovery (RFC 6582), until snd_una reaches recover */
 	CONN_ON_NEWS = 1 << 13,
 	CONN_ON_OUTPUT = 1 << 14,
-	CONN_GONE = 1 << 15,   /* out of the table; freed when off both lists */
-	CONN_RESEND = 1 << 16, /* the segment at snd_una must leave again */
+	CONN_GONE = 1 << 15,	   /* out of the table; freed when off both lists */
+	CONN_LOSS = 1 << 16,	   /* after a retransmission timeout, until the same */
+	CONN_TAIL_PROBE = 1 << 17, /* a tail loss probe must leave (RFC 8985 7) */
+};
+
+/* A scoreboard's ring has one of these sizes; the largest bounds the segments under way. */
+enum { SENT_SIZES = 3 };
+static const uint16_t sent_sizes[SENT_SIZES] = {8, 64, 512};
+
+enum sent_flag {
+	SENT_SACKED = 1 << 0, /* the peer has it */
+	SENT_LOST = 1 << 1,   /* judged lost, and not sent again since */
+	SENT_AGAIN = 1 << 2,  /* was sent more than once */
+	SENT_FIN = 1 << 3,    /* its last number is our FIN */
+};
+
+/* A segment under way: what RACK must know of it. In flight while neither SACKED nor LOST. */
+struct tcp_sent {
+	uint32_t seq;
+	uint32_t sent_us; /* the last time, modulo 2^32 */
+	uint16_t len;	  /* numbers it takes up, FIN included */
+	uint8_t flags;
+};
+
+/* The scoreboard: segments under way in the order of their numbers, in a ring that grows. */
+struct scoreboard {
+	struct tcp_sent *ring;
+	uint16_t first, count;
+	uint8_t size;  /* index into sent_sizes */
+	uint32_t pipe; /* octets in flight */
+	uint16_t n_lost, n_sacked;
+};
+
+/* RFC 8985 5.2: of the segments delivered, the one sent last; and what to make of reordering. */
+struct rack {
+	uint32_t sent_us, end_seq, rtt_us; /* rtt_us 0: none yet */
+	uint32_t min_rtt_us;
+	uint32_t fack;	       /* the highest number delivered */
+	uint8_t reorder_steps; /* window in quarters of min_rtt_us; RFC 8985 6.2, step 4 */
+	bool reordering;       /* was seen */
+	uint32_t dsack_round;  /* snd_nxt when steps were last raised */
+	uint64_t due_us;       /* when some segment will count as lost; 0: none waits */
+};
+
+/* Tail loss probe (RFC 8985 7). */
+struct tail_probe {
+	uint64_t due_us; /* 0: not armed */
+	bool sent;	 /* and its end is not acknowledged */
+	bool again;	 /* it repeated a segment */
+	uint32_t end_seq;
+};
+
+/* Proportional rate reduction (RFC 6937). */
+struct prr {
+	uint32_t flight; /* octets outstanding when recovery began */
+	uint32_t delivered, out;
 };
 
 /* Bytes on their way. Memory: a slab of the worker's. */
@@ -56,18 +110,18 @@ struct tcp_queue {
 	/* Sending: mbufs linked by ->next, the first octet of the first is snd_una's (or iss +
 	 * 1's); each mbuf's hash.usr is the sequence number of its first octet. */
 	struct rte_mbuf *send_first, *send_last;
-	struct rte_mbuf *send_at; /* an mbuf at or before snd_nxt, to start looking from; or NULL */
+	struct rte_mbuf *send_at; /* the one bytes were last copied from; or NULL */
 	uint32_t send_len;
 	uint32_t window_seen; /* the largest the peer offered: SWS avoidance */
-	uint32_t recover;     /* RFC 6582: snd_max when the loss was found */
+	struct scoreboard sent;
+	struct rack rack;
+	struct tail_probe probe;
+	struct prr prr;
+	uint32_t recover; /* snd_nxt when the last loss was found */
 	/* Receiving, in order and unread: mbufs linked by ->next. */
 	struct rte_mbuf *read_first, *read_last;
 	uint32_t read_len;
 	bool read_in_place; /* some of them are still a port's receive buffers */
-	/* One segment is timed at a time (RFC 6298, Karn). */
-	bool timing;
-	uint32_t timed_seq; /* its end */
-	uint64_t timed_at_us;
 	/* Ahead of a gap: pages linked by ->next in stream order, a page's hash.usr is the sequence
 	 * number of its first octet; and which octets of them are there, sorted. */
 	struct rte_mbuf *pages;
@@ -86,7 +140,7 @@ struct tcp_conn {
 	uint8_t state;
 	uint8_t news, end;
 	uint32_t flags;
-	uint32_t snd_una, snd_nxt, snd_max, snd_wnd;
+	uint32_t snd_una, snd_nxt, snd_wnd;
 	uint32_t snd_wl1, snd_wl2;
 	uint32_t rcv_nxt;
 	uint32_t rcv_adv;   /* right edge of the window we told; never moves left */
@@ -146,6 +200,7 @@ struct tcp {
 	uint32_t handshakes; /* in SYN_RCVD */
 	struct slab conns;
 	struct slab queues;
+	struct slab rings[SENT_SIZES]; /* of scoreboards */
 	struct table_slot *table;
 	uint32_t table_mask;
 	uint32_t n_listen;
@@ -233,16 +288,61 @@ void conn_timer_fired(struct tcp *t, struct tcp_conn *c);
 void rtt_sample(struct tcp_conn *c, uint32_t rtt_us);
 uint32_t conn_rto_ms(const struct tcp_conn *c);
 
-/* --- congestion.c: RFC 5681, 6582, 6928 --- */
-void congestion_start(struct tcp_conn *c);
-void congestion_acked(struct tcp_conn *c, uint32_t acked);
-/* A duplicate ACK came; true: retransmit the segment at snd_una. */
-bool congestion_duplicate(struct tcp *t, struct tcp_conn *c);
-/* snd_una moved by acked in recovery; true: retransmit the next hole. */
-bool congestion_partial(struct tcp_conn *c, uint32_t acked);
-void congestion_timeout(struct tcp_conn *c);
+/* --- scoreboard.c --- */
+/* What one ACK delivered. */
+struct delivery {
+	uint32_t octets; /* acknowledged or SACKed for the first time */
+	uint32_t rtt_us; /* of the youngest of them sent just once; 0: none */
+	bool advanced;	 /* snd_una moved */
+	bool sacked;	 /* a block told something new */
+	bool dsack;	 /* it reported octets that came twice (RFC 2883) */
+	bool lost;	 /* and some segment now counts as lost */
+};
 
-/* Octets in flight. */
+/* Enters a segment of len numbers sent just now; NULL: the ring cannot grow. */
+struct tcp_sent *sent_push(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint16_t len,
+			   uint8_t flags);
+static inline struct tcp_sent *sent_at(const struct scoreboard *b, uint16_t i);
+/* Sent once more just now. */
+void sent_again(struct tcp *t, struct tcp_conn *c, struct tcp_sent *s);
+void sent_mark_lost(struct tcp_conn *c, struct tcp_sent *s);
+/* All that is not SACKED counts as lost; SACKs the peer seems to have taken back are forgotten. */
+void sent_mark_all_lost(struct tcp_conn *c);
+/* Cuts the i-th after len numbers, so that it can be sent again in pieces. False: no room. */
+bool sent_split(struct tcp *t, struct tcp_conn *c, uint16_t i, uint16_t len);
+/* Takes in an ACK and its SACK blocks, before snd_una moves. */
+void sent_delivered(struct tcp *t, struct tcp_conn *c, const struct tcp_header *h,
+		    struct delivery *d);
+void sent_release(struct tcp *t, struct tcp_conn *c);
+
+/* --- rack.c: RFC 8985 --- */
+void rack_delivered(struct tcp *t, struct tcp_conn *c, const struct tcp_header *h,
+		    const struct tcp_sent *s);
+/* Marks what counts as lost by now; arms rack.due_us for what may yet. True: something was. */
+bool rack_find_lost(struct tcp *t, struct tcp_conn *c);
+/* The reordering window grows by what a DSACK shows to have been sent again for nothing. */
+void rack_saw_dsack(struct tcp_conn *c);
+void probe_arm(struct tcp *t, struct tcp_conn *c);
+/* Whether the ACK shows that a probe repaired a loss. */
+bool probe_acked(struct tcp_conn *c, const struct tcp_header *h, const struct delivery *d,
+		 bool duplicate);
+
+/* --- congestion.c: RFC 5681, 6928, 6937, 9438 --- */
+void congestion_start(struct tcp_conn *c);
+/* What an ACK means for cwnd, in recovery and out of it. */
+void congestion_ack(struct tcp *t, struct tcp_conn *c, const struct delivery *d);
+void congestion_timeout(struct tcp_conn *c);
+/* A loss was repaired before it was found. */
+void congestion_reduce(struct tcp *t, struct tcp_conn *c);
+/* Nothing was sent for a while: what was known of the path is old (RFC 5681 4.1). */
+void congestion_restart(struct tcp *t, struct tcp_conn *c);
+
+static inline struct tcp_sent *sent_at(const struct scoreboard *b, uint16_t i)
+{
+	return &b->ring[(b->first + i) & (sent_sizes[b->size] - 1)];
+}
+
+/* Octets outstanding, whatever became of them. */
 static inline uint32_t conn_flight(const struct tcp_conn *c)
 {
 	return c->snd_nxt - c->snd_una;

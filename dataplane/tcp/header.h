@@ -43,7 +43,7 @@ struct tcp_header {
 	uint16_t mss;
 	uint32_t ts_value, ts_echo;
 	uint8_t n_sack;
-	struct tcp_range sack[4];
+	struct tcp_range sack[TCP_SACK_BLOCKS_READ];
 };
 
 /* Reads the header_len octets at p (20..60, already checked to be there and to be what the data

@@ -15,6 +15,8 @@
 
 #include "tcp/conn.h"
 
+enum { DUP_ACKS = 3 }; /* RFC 5681 3.2 */
+
 /* A segment as the state machine sees it. */
 struct segment {
 	struct net_segment *net;
@@ -261,49 +263,107 @@ static bool passes_checks(struct tcp *t, struct tcp_conn *c, const struct segmen
 
 /* --- fifth: the ACK -------------------------------------------------------------------------- */
 
-static void measure(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+/* RFC 7323 4.1: an echo tells which transmission it was, even of one repeated; but not after
+ * timeouts, when what is echoed may be a repetition whose own ACK was lost. */
+static uint32_t echoed_rtt_us(const struct tcp *t, const struct tcp_conn *c,
+			      const struct segment *s)
 {
-	struct tcp_queue *q = c->q;
+	uint32_t ms = t->now_ms + c->ts_offset - s->h.ts_echo;
 
-	if (q && q->timing && seq_le(q->timed_seq, s->h.ack)) {
-		q->timing = false;
-		rtt_sample(c, (uint32_t)(t->now_us - q->timed_at_us));
-	} else if ((!q || !q->timing) && (c->flags & CONN_TS) && s->h.has_ts && s->h.ts_echo) {
-		/* RFC 7323 4.1: an echo tells which transmission it was, even of one repeated. */
-		uint32_t ms = t->now_ms + c->ts_offset - s->h.ts_echo;
+	if (c->tries || !(c->flags & CONN_TS) || !s->h.has_ts || !s->h.ts_echo ||
+	    ms > TCP_RTO_MAX_MS)
+		return 0;
+	return ms * 1000 + 500;
+}
 
-		if (ms <= TCP_RTO_MAX_MS)
-			rtt_sample(c, ms * 1000 + 500);
+static void measure(struct tcp *t, struct tcp_conn *c, const struct segment *s,
+		    const struct delivery *d)
+{
+	uint32_t rtt_us = d->rtt_us ? d->rtt_us : echoed_rtt_us(t, c, s);
+
+	if (rtt_us && (d->advanced || d->sacked))
+		rtt_sample(c, rtt_us);
+}
+
+/* What the ACK covers leaves the queue; the rest of it is our FIN. */
+static void advance(struct tcp *t, struct tcp_conn *c, uint32_t ack)
+{
+	uint32_t acked = ack - c->snd_una;
+	uint32_t queued = c->q ? c->q->send_len : 0;
+	uint32_t octets = acked < queued ? acked : queued;
+
+	if (octets) {
+		send_acknowledged(t, c, octets);
+		conn_tell(t, c, TCP_ROOM);
+	}
+	c->snd_una = ack;
+	c->tries = 0;
+}
+
+/* Without SACK a duplicate ACK says that some segment arrived, the third that the first did not,
+ * and an ACK of a part that the next is missing too (RFC 6582). */
+static void guess_without_sack(struct tcp_conn *c, struct delivery *d, bool duplicate)
+{
+	struct scoreboard *b = &c->q->sent;
+	bool of_old_flight = seq_lt(c->snd_una, c->q->recover);
+
+	if (duplicate)
+		d->octets += c->snd_mss;
+	if (b->count == 0 || (c->flags & CONN_LOSS))
+		return;
+	if (c->flags & CONN_RECOVERY) {
+		if (d->advanced && of_old_flight) {
+			sent_mark_lost(c, sent_at(b, 0));
+			c->flags |= CONN_FORCE;
+		}
+	} else if (duplicate && ++c->dup_acks == DUP_ACKS && !of_old_flight) {
+		sent_mark_lost(c, sent_at(b, 0));
+		d->lost = true;
 	}
 }
 
-static void new_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+static void find_losses(struct tcp *t, struct tcp_conn *c, const struct segment *s,
+			struct delivery *d, bool duplicate)
 {
-	uint32_t acked = s->h.ack - c->snd_una;
-	uint32_t queued = c->q ? c->q->send_len : 0;
-	uint32_t octets = acked < queued ? acked : queued; /* the rest is our FIN */
-	bool again = false;
-
-	measure(t, c, s);
-	if (octets)
-		send_acknowledged(t, c, octets);
-	c->snd_una = s->h.ack;
-	if (seq_lt(c->snd_nxt, c->snd_una))
-		c->snd_nxt = c->snd_una;
-	c->tries = 0;
-	if (c->flags & CONN_RECOVERY) {
-		again = congestion_partial(c, acked);
-	} else {
-		c->dup_acks = 0;
-		congestion_acked(c, acked);
+	if (!(c->flags & CONN_SACK)) {
+		guess_without_sack(c, d, duplicate);
+		return;
 	}
-	c->rtx_due_ms = c->snd_una == c->snd_max ? 0 : ms_from(t->now_ms, conn_rto_ms(c));
+	if (d->dsack)
+		rack_saw_dsack(c);
+	d->lost = rack_find_lost(t, c);
+	if (probe_acked(c, &s->h, d, duplicate))
+		congestion_reduce(t, c);
+}
+
+static bool is_duplicate_ack(const struct tcp_conn *c, const struct segment *s)
+{
+	return s->h.ack == c->snd_una && s->len == 0 && !(s->h.flags & TCP_FIN) &&
+	       c->snd_una != c->snd_nxt && (uint32_t)s->h.window << c->snd_wscale == c->snd_wnd;
+}
+
+/* An acceptable ACK: what it delivers, what it shows to be lost, what may be sent now. */
+static void take_delivery(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	struct delivery d = {.advanced = seq_lt(c->snd_una, s->h.ack)};
+	bool duplicate = is_duplicate_ack(c, s);
+
+	if (!c->q || (!d.advanced && !duplicate && !s->h.n_sack))
+		return;
+	sent_delivered(t, c, &s->h, &d);
+	measure(t, c, s, &d);
+	if (d.advanced)
+		advance(t, c, s->h.ack);
+	find_losses(t, c, s, &d, duplicate);
+	congestion_ack(t, c, &d);
+	if (d.advanced) {
+		if (!(c->flags & CONN_RECOVERY))
+			c->dup_acks = 0;
+		c->rtx_due_ms = c->snd_una == c->snd_nxt ? 0 : ms_from(t->now_ms, conn_rto_ms(c));
+		probe_arm(t, c);
+	}
 	conn_schedule(t, c);
-	if (again)
-		c->flags |= CONN_RESEND;
 	conn_want_output(t, c);
-	if (octets)
-		conn_tell(t, c, TCP_ROOM);
 }
 
 static void take_window(struct tcp *t, struct tcp_conn *c, const struct segment *s)
@@ -315,7 +375,7 @@ static void take_window(struct tcp *t, struct tcp_conn *c, const struct segment 
 		return;
 	if (window > c->snd_wnd) {
 		/* It may have been shut. */
-		if (c->snd_una == c->snd_max) {
+		if (c->snd_una == c->snd_nxt) {
 			c->rtx_due_ms = 0;
 			c->tries = 0;
 		}
@@ -328,16 +388,10 @@ static void take_window(struct tcp *t, struct tcp_conn *c, const struct segment 
 		c->q->window_seen = window;
 }
 
-static bool is_duplicate_ack(const struct tcp_conn *c, const struct segment *s)
-{
-	return s->h.ack == c->snd_una && s->len == 0 && !(s->h.flags & TCP_FIN) &&
-	       c->snd_una != c->snd_max && (uint32_t)s->h.window << c->snd_wscale == c->snd_wnd;
-}
-
 /* Whether our FIN was sent and the peer has acknowledged it. */
 static bool fin_is_acknowledged(const struct tcp_conn *c)
 {
-	return (c->flags & CONN_FIN_SENT) && c->snd_una == c->snd_max;
+	return (c->flags & CONN_FIN_SENT) && c->snd_una == c->snd_nxt;
 }
 
 /* False: the segment goes no further. */
@@ -359,20 +413,15 @@ static bool take_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 		return true;
 	}
 	/* RFC 5961 5.2. */
-	if (seq_lt(c->snd_max, s->h.ack) || seq_lt(s->h.ack, c->snd_una - reach)) {
+	if (seq_lt(c->snd_nxt, s->h.ack) || seq_lt(s->h.ack, c->snd_una - reach)) {
 		counter_add(&t->counters->tcp_bad_ack, 1);
 		challenge(t, c);
 		return false;
 	}
-	if (is_duplicate_ack(c, s)) {
-		if (c->q && congestion_duplicate(t, c))
-			c->flags |= CONN_RESEND;
-		conn_want_output(t, c);
-	}
-	if (seq_lt(c->snd_una, s->h.ack))
-		new_ack(t, c, s);
-	if (seq_le(c->snd_una, s->h.ack))
+	if (seq_le(c->snd_una, s->h.ack)) {
+		take_delivery(t, c, s);
 		take_window(t, c, s);
+	}
 	return true;
 }
 
@@ -627,7 +676,7 @@ void tcp_error(struct tcp *t, const struct net_segment *error, uint64_t now_us)
 	c = table_find(t, &error->flow, flow_tag(t, &error->flow));
 	if (!c || error->error != NET_ERROR_TOO_BIG)
 		return;
-	if (seq_lt(error->error_seq, c->snd_una) || !seq_lt(error->error_seq, c->snd_max))
+	if (seq_lt(error->error_seq, c->snd_una) || !seq_lt(error->error_seq, c->snd_nxt))
 		return;
 	conn_path_shrinks(t, c, error->error_mtu);
 }

@@ -10,8 +10,9 @@ enum {
 				     IP and TCP options, and no more headers than payload */
 	TCP_MSS_DEFAULT_V4 = 536, /* RFC 9293 3.7.1, without an option */
 	TCP_MSS_DEFAULT_V6 = 1220,
-	TCP_WSCALE_MAX = 14,	 /* RFC 7323 2.3 */
-	TCP_SACK_BLOCKS_MAX = 3, /* sent; a fourth does not fit beside timestamps */
+	TCP_WSCALE_MAX = 14,	  /* RFC 7323 2.3 */
+	TCP_SACK_BLOCKS_MAX = 3,  /* sent; a fourth does not fit beside timestamps */
+	TCP_SACK_BLOCKS_READ = 4, /* all that fit an option */
 
 	/* Receiving. */
 	TCP_PAGE = 2048,	   /* reassembly keeps bytes in pages aligned in the stream */

@@ -121,7 +121,7 @@ static void syn_send(struct tcp *t, struct tcp_conn *c, struct frames *out)
 	};
 
 	c->flags &= ~(uint32_t)CONN_SYN_DUE;
-	c->snd_nxt = c->snd_max = c->snd_una + 1;
+	c->snd_nxt = c->snd_una + 1;
 	if (c->tries == 0)
 		c->rttvar_us = (uint32_t)t->now_us; /* when it left, until there is a sample */
 	segment_send(t, c, out, &h, 0);
@@ -137,113 +137,201 @@ static void ack_send(struct tcp *t, struct tcp_conn *c, struct frames *out, uint
 	segment_send(t, c, out, &h, 0);
 }
 
+/* A segment the peer must answer and throw away, its ACK with it: what we owe stays owed. */
+static void probe_send(struct tcp *t, struct tcp_conn *c, struct frames *out)
+{
+	uint32_t flags = c->flags & ~(uint32_t)CONN_PROBE_DUE;
+	uint32_t ack_due_ms = c->ack_due_ms, rcv_acked = c->rcv_acked;
+
+	counter_add(&t->counters->tcp_window_probes, 1);
+	ack_send(t, c, out, c->snd_una - 1);
+	c->flags = flags;
+	c->ack_due_ms = ack_due_ms;
+	c->rcv_acked = rcv_acked;
+}
+
+/* Whether a FIN is queued that was never sent. */
 static bool fin_is_due(const struct tcp_conn *c)
 {
-	/* Queued, and not yet acknowledged. */
-	return (c->flags & CONN_FIN_QUEUED) &&
-	       !((c->flags & CONN_FIN_SENT) && c->snd_una == c->snd_max);
+	return (c->flags & (CONN_FIN_QUEUED | CONN_FIN_SENT)) == CONN_FIN_QUEUED;
 }
 
-/* Sends len octets from seq on, with FIN when they are the last. False: no buffer. */
-static bool data_send(struct tcp *t, struct tcp_conn *c, struct frames *out, struct tcp_header *h,
-		      uint32_t seq, uint32_t len)
+static uint32_t payload_max(const struct tcp_conn *c, const struct tcp_header *h)
 {
-	uint32_t end = conn_send_end(c), next = seq + len;
-	bool fin = fin_is_due(c) && next == end;
-	bool again = seq_lt(seq, c->snd_max);
+	return c->snd_mss - (uint32_t)(tcp_header_len(h) - TCP_HEADER_MIN);
+}
 
-	h->seq = seq;
-	h->flags = (uint8_t)(TCP_ACK | (next == end && len ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
-	if (!segment_send(t, c, out, h, len))
+/* --- new segments ----------------------------------------------------------------------------- */
+
+/* Sends the next len octets of the queue, with FIN when they are the last. False: no buffer. */
+static bool new_send(struct tcp *t, struct tcp_conn *c, struct frames *out, struct tcp_header *h,
+		     uint32_t len)
+{
+	bool last = c->snd_nxt + len == conn_send_end(c), fin = last && fin_is_due(c);
+	uint16_t numbers = (uint16_t)(len + fin);
+
+	if (!conn_queue(t, c) || !sent_push(t, c, c->snd_nxt, numbers, fin ? SENT_FIN : 0))
 		return false;
-	if (fin) {
+	h->seq = c->snd_nxt;
+	h->flags = (uint8_t)(TCP_ACK | (last && len ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
+	c->snd_nxt += numbers;
+	if (fin)
 		c->flags |= CONN_FIN_SENT;
-		next++;
-	}
-	if (again) {
-		counter_add(&t->counters->tcp_retransmits, 1);
-		if (c->q && c->q->timing && seq_lt(seq, c->q->timed_seq))
-			c->q->timing = false;
-	} else if (c->q && !c->q->timing) {
-		c->q->timing = true;
-		c->q->timed_seq = next;
-		c->q->timed_at_us = t->now_us;
-	}
-	if (seq_lt(c->snd_nxt, next))
-		c->snd_nxt = next;
-	c->snd_max = seq_max(c->snd_max, next);
-	if (!c->rtx_due_ms)
-		arm_retransmit(t, c);
-	return true;
+	if (c->flags & CONN_RECOVERY)
+		c->q->prr.out += numbers;
+	/* Without a buffer it counts as sent and lost: the timer brings it back. */
+	return segment_send(t, c, out, h, len);
 }
 
-/* How many octets the segment at snd_nxt shall have; false: none now, also no FIN. */
-static bool segment_size(const struct tcp_conn *c, uint32_t most, uint32_t *len)
+/* How many octets the next new segment shall have; false: none now, also no FIN. */
+static bool new_size(const struct tcp_conn *c, uint32_t most, uint32_t *len)
 {
-	uint32_t end = conn_send_end(c), queued, room;
-	uint32_t limit = c->snd_wnd < c->cwnd ? c->snd_wnd : c->cwnd;
-	uint32_t flight = conn_flight(c);
+	uint32_t end = conn_send_end(c), queued, room, window, pipe;
 
 	if (seq_lt(end, c->snd_nxt))
 		return false; /* the FIN is under way */
 	queued = end - c->snd_nxt;
-	room = limit > flight ? limit - flight : 0;
-	/* What once fitted the window may be repeated though it was shut since. */
-	if ((c->flags & CONN_FORCE) && flight == 0 && room < c->snd_max - c->snd_nxt)
-		room = c->snd_max - c->snd_nxt;
+	window = c->snd_wnd > conn_flight(c) ? c->snd_wnd - conn_flight(c) : 0;
+	pipe = c->q ? c->q->sent.pipe : 0;
+	room = c->cwnd > pipe ? c->cwnd - pipe : 0;
+	if ((c->flags & CONN_TAIL_PROBE) && room < most)
+		room = most; /* RFC 8985 7.3: the probe is not held back */
+	room = room < window ? room : window;
 	*len = queued < room ? queued : room;
 	if (*len > most)
 		*len = most;
 	if (*len == queued)
-		return *len > 0 || (fin_is_due(c) && c->snd_nxt == end);
+		return *len > 0 || fin_is_due(c);
 	if (*len == 0)
 		return false;
 	/* The window cuts it short: wait unless it is worth sending (RFC 9293 3.8.6.2.1). */
 	return *len == most || (c->flags & CONN_FORCE) || *len >= c->q->window_seen / 2;
 }
 
-/* Whether bytes or a FIN wait for the peer's window or for an ACK, so that a timer must run. */
-static bool waits_for_peer(const struct tcp_conn *c)
-{
-	return c->snd_una != c->snd_max || seq_lt(c->snd_nxt, conn_send_end(c)) ||
-	       (fin_is_due(c) && !(c->flags & CONN_FIN_SENT));
-}
+/* --- lost segments ---------------------------------------------------------------------------- */
 
-/* New segments, and those an RTO put before snd_nxt again. False: no more room for frames. */
-static bool data_flow(struct tcp *t, struct tcp_conn *c, struct frames *out)
+/* Sends the i-th segment of the scoreboard once more, in pieces when it no longer fits. */
+static bool again_send(struct tcp *t, struct tcp_conn *c, struct frames *out, uint16_t i)
 {
+	struct tcp_sent *s = sent_at(&c->q->sent, i);
 	struct tcp_header h;
 	uint32_t most, len;
 
 	header_ack(t, c, &h);
-	most = c->snd_mss - (tcp_header_len(&h) - TCP_HEADER_MIN);
-	while (segment_size(c, most, &len)) {
-		if (is_full(out))
-			return false;
-		if (!data_send(t, c, out, &h, c->snd_nxt, len))
-			break;
-		c->flags &= ~(uint32_t)CONN_FORCE;
+	most = payload_max(c, &h);
+	len = s->len - !!(s->flags & SENT_FIN);
+	if (len > most) {
+		/* SACK blocks may take the room it had; a narrower path does. */
+		h.n_sack = 0;
+		most = payload_max(c, &h);
 	}
-	c->flags &= ~(uint32_t)CONN_FORCE;
-	if (!c->rtx_due_ms && waits_for_peer(c))
-		arm_retransmit(t, c);
+	if (len > most) {
+		if (!sent_split(t, c, i, (uint16_t)most))
+			return false;
+		s = sent_at(&c->q->sent, i);
+		len = most;
+	}
+	h.seq = s->seq;
+	h.flags = (uint8_t)(TCP_ACK | (s->flags & SENT_FIN ? TCP_FIN : 0));
+	if (!segment_send(t, c, out, &h, len))
+		return false;
+	sent_again(t, c, s);
+	if (c->flags & CONN_RECOVERY)
+		c->q->prr.out += s->len;
+	counter_add(&t->counters->tcp_retransmits, 1);
 	return true;
 }
 
-/* The segment at snd_una once more (RFC 6582). */
-static void resend(struct tcp *t, struct tcp_conn *c, struct frames *out)
+/* Lost segments first, as far as cwnd lets; one is always let when nothing is in flight. */
+static bool again_flow(struct tcp *t, struct tcp_conn *c, struct frames *out)
+{
+	struct scoreboard *b = &c->q->sent;
+
+	for (uint16_t i = 0; i < b->count && b->n_lost; i++) {
+		const struct tcp_sent *s = sent_at(b, i);
+
+		if (!(s->flags & SENT_LOST))
+			continue;
+		if (b->pipe && b->pipe + s->len > c->cwnd && !(c->flags & CONN_FORCE))
+			break;
+		if (is_full(out))
+			return false;
+		if (!again_send(t, c, out, i))
+			break;
+		c->flags &= ~(uint32_t)CONN_FORCE;
+		arm_retransmit(t, c);
+	}
+	return true;
+}
+
+/* --- both ------------------------------------------------------------------------------------- */
+
+/* Whether bytes or a FIN wait for the peer's window or for an ACK, so that a timer must run. */
+static bool waits_for_peer(const struct tcp_conn *c)
+{
+	return c->snd_una != c->snd_nxt || seq_lt(c->snd_nxt, conn_send_end(c)) || fin_is_due(c);
+}
+
+static bool new_flow(struct tcp *t, struct tcp_conn *c, struct frames *out, bool *sent)
 {
 	struct tcp_header h;
-	uint32_t len, sent;
+	uint32_t len;
 
-	c->flags &= ~(uint32_t)CONN_RESEND;
-	if (c->snd_una == c->snd_max)
-		return;
+	if (!waits_for_peer(c))
+		return true;
 	header_ack(t, c, &h);
-	len = c->snd_mss - (tcp_header_len(&h) - TCP_HEADER_MIN);
-	sent = seq_min(conn_send_end(c), c->snd_max) - c->snd_una;
-	data_send(t, c, out, &h, c->snd_una, len < sent ? len : sent);
+	while (new_size(c, payload_max(c, &h), &len)) {
+		if (is_full(out))
+			return false;
+		*sent = true;
+		if (!new_send(t, c, out, &h, len))
+			break;
+		c->flags &= ~(uint32_t)(CONN_FORCE | CONN_TAIL_PROBE);
+	}
+	return true;
+}
+
+/* RFC 8985 7.3: what is new, else the last segment again. */
+static void tail_probe(struct tcp *t, struct tcp_conn *c, struct frames *out)
+{
+	struct tcp_queue *q = c->q;
+	uint32_t nxt = c->snd_nxt;
+	bool sent = false;
+
+	if (!q || q->sent.count == 0 || is_full(out)) {
+		c->flags &= ~(uint32_t)CONN_TAIL_PROBE;
+		return;
+	}
+	new_flow(t, c, out, &sent);
+	c->flags &= ~(uint32_t)CONN_TAIL_PROBE;
+	if (!sent && !is_full(out))
+		again_send(t, c, out, (uint16_t)(q->sent.count - 1));
+	q->probe.sent = true;
+	q->probe.again = c->snd_nxt == nxt;
+	q->probe.end_seq = c->snd_nxt;
+	counter_add(&t->counters->tcp_tail_probes, 1);
 	arm_retransmit(t, c);
+}
+
+/* Bytes, as the windows allow. False: no more room for frames. */
+static bool data_flow(struct tcp *t, struct tcp_conn *c, struct frames *out)
+{
+	bool sent = false;
+
+	if (c->flags & CONN_TAIL_PROBE)
+		tail_probe(t, c, out);
+	if (c->q && c->q->sent.n_lost && !again_flow(t, c, out))
+		return false;
+	if (!new_flow(t, c, out, &sent))
+		return false;
+	c->flags &= ~(uint32_t)CONN_FORCE;
+	if (sent && c->q)
+		probe_arm(t, c);
+	if (!c->rtx_due_ms && waits_for_peer(c))
+		arm_retransmit(t, c);
+	else if (sent)
+		conn_schedule(t, c);
+	return true;
 }
 
 static bool may_send_bytes(const struct tcp_conn *c)
@@ -262,8 +350,6 @@ static bool conn_output(struct tcp *t, struct tcp_conn *c, struct frames *out)
 			syn_send(t, c, out);
 		return true;
 	}
-	if (c->flags & CONN_RESEND)
-		resend(t, c, out);
 	for (; c->acks_owed; c->acks_owed--) {
 		if (is_full(out))
 			return false;
@@ -272,9 +358,7 @@ static bool conn_output(struct tcp *t, struct tcp_conn *c, struct frames *out)
 	if (c->flags & CONN_PROBE_DUE) {
 		if (is_full(out))
 			return false;
-		c->flags &= ~(uint32_t)CONN_PROBE_DUE;
-		counter_add(&t->counters->tcp_window_probes, 1);
-		ack_send(t, c, out, c->snd_una - 1);
+		probe_send(t, c, out);
 	}
 	if (may_send_bytes(c) && !data_flow(t, c, out))
 		return false;
@@ -282,7 +366,7 @@ static bool conn_output(struct tcp *t, struct tcp_conn *c, struct frames *out)
 		if (is_full(out))
 			return false;
 		c->flags &= ~(uint32_t)CONN_ACK_NOW;
-		ack_send(t, c, out, c->snd_max);
+		ack_send(t, c, out, c->snd_nxt);
 	}
 	return true;
 }

@@ -62,6 +62,15 @@ static bool table_init(struct tcp *t)
 	return true;
 }
 
+static bool rings_init(struct tcp *t)
+{
+	for (unsigned i = 0; i < SENT_SIZES; i++)
+		if (!slab_init(&t->rings[i], sent_sizes[i] * sizeof(struct tcp_sent), 64,
+			       t->config.conns))
+			return false;
+	return true;
+}
+
 struct tcp *tcp_new(const struct tcp_config *config, uint64_t now_us)
 {
 	struct tcp *t;
@@ -83,7 +92,8 @@ struct tcp *tcp_new(const struct tcp_config *config, uint64_t now_us)
 	t->news = t->output = (struct conn_list){SLAB_NONE, SLAB_NONE};
 	wheel_init(&t->wheel, now_us, WHEEL_TICK_SHIFT);
 	if (!slab_init(&t->conns, sizeof(struct tcp_conn), 16, config->conns) ||
-	    !slab_init(&t->queues, sizeof(struct tcp_queue), 64, config->conns) || !table_init(t)) {
+	    !slab_init(&t->queues, sizeof(struct tcp_queue), 64, config->conns) || !rings_init(t) ||
+	    !table_init(t)) {
 		tcp_free(t);
 		return NULL;
 	}
@@ -102,6 +112,8 @@ void tcp_free(struct tcp *t)
 	}
 	if (t->table)
 		munmap(t->table, ((size_t)t->table_mask + 1) * sizeof(struct table_slot));
+	for (unsigned i = 0; i < SENT_SIZES; i++)
+		slab_release(&t->rings[i]);
 	slab_release(&t->queues);
 	slab_release(&t->conns);
 	free(t);
@@ -186,7 +198,7 @@ static void conn_numbers(struct tcp *t, struct tcp_conn *c, const struct flow *f
 	uint64_t secret = siphash24(&t->config.isn_key, flow, sizeof(*flow));
 	uint32_t iss = (uint32_t)secret + (uint32_t)(t->now_us / 4);
 
-	c->snd_una = c->snd_nxt = c->snd_max = iss;
+	c->snd_una = c->snd_nxt = iss;
 	c->ts_offset = (uint32_t)(secret >> 32);
 }
 
@@ -240,6 +252,8 @@ struct tcp_queue *conn_queue(struct tcp *t, struct tcp_conn *c)
 		return NULL;
 	c->q = slab_at(&t->queues, index);
 	memset(c->q, 0, sizeof(*c->q));
+	if (c->state != TCP_SYN_RCVD && c->state != TCP_SYN_SENT)
+		congestion_restart(t, c);
 	c->q->window_seen = c->snd_wnd;
 	c->q->recover = c->snd_una;
 	return c->q;
@@ -251,6 +265,7 @@ static void queue_give(struct tcp *t, struct tcp_conn *c)
 		return;
 	send_release(t, c);
 	receive_release(t, c);
+	sent_release(t, c);
 	slab_give(&t->queues, slab_index(&t->queues, c->q));
 	c->q = NULL;
 }
@@ -260,9 +275,8 @@ void conn_queue_settle(struct tcp *t, struct tcp_conn *c)
 	const struct tcp_queue *q = c->q;
 
 	if (!q || q->send_len || q->read_len || q->n_ranges || q->fin_known ||
-	    c->snd_una != c->snd_max)
+	    c->snd_una != c->snd_nxt)
 		return;
-	c->flags &= ~(uint32_t)CONN_RECOVERY;
 	queue_give(t, c);
 }
 
@@ -457,9 +471,8 @@ void conn_path_shrinks(struct tcp *t, struct tcp_conn *c, uint16_t mtu)
 		return;
 	/* What was too big is sent again in smaller pieces; it is no sign of congestion. */
 	c->snd_mss = mss;
-	c->snd_nxt = c->snd_una;
 	if (c->q)
-		c->q->timing = false;
+		sent_mark_all_lost(c);
 	conn_want_output(t, c);
 }
 

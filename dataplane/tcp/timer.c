@@ -3,10 +3,10 @@
  * Timers: retransmission and persist, delayed ACK, and the bounds of each state in time.
  *
  * Thread: the owning worker. Time: tcp_tick's.
- * Memory: one wheel timer a connection, armed for the earliest of its three deadlines. A deadline
+ * Memory: one wheel timer a connection, armed for the earliest of its deadlines. A deadline
  * that moves later leaves it armed: it fires, finds nothing due and is armed again, which costs
  * less than moving it with every ACK.
- * Rules: RFC 6298 (RTO, Karn by timing no octet sent twice, minimum TCP_RTO_MIN_MS), RFC 9293
+ * Rules: RFC 6298 (RTO, Karn by timing no segment sent twice, minimum TCP_RTO_MIN_MS), RFC 9293
  * 3.8.3 (giving up), 3.8.6.1 (persist).
  */
 #include "tcp/conn.h"
@@ -34,6 +34,10 @@ void conn_schedule(struct tcp *t, struct tcp_conn *c)
 		if (due < earliest)
 			earliest = due;
 	}
+	if (c->q && c->q->rack.due_us && c->q->rack.due_us < earliest)
+		earliest = c->q->rack.due_us;
+	if (c->q && c->q->probe.due_us && c->q->probe.due_us < earliest)
+		earliest = c->q->probe.due_us;
 	if (earliest == WHEEL_NEVER)
 		return;
 	if (!timer_is_armed(&c->timer) || earliest < c->timer.due_us)
@@ -70,22 +74,11 @@ uint32_t conn_rto_ms(const struct tcp_conn *c)
 	return rto < TCP_RTO_MAX_MS ? (uint32_t)rto : TCP_RTO_MAX_MS;
 }
 
-/* Everything from snd_una on counts as lost and is sent again as the window allows. */
-static void go_back(struct tcp *t, struct tcp_conn *c)
-{
-	congestion_timeout(c);
-	c->snd_nxt = c->snd_una;
-	if (c->q)
-		c->q->timing = false;
-	c->flags |= CONN_FORCE;
-	counter_add(&t->counters->tcp_rto, 1);
-}
-
 static uint8_t patience(const struct tcp_conn *c)
 {
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
 		return TCP_SYN_RETRIES;
-	return c->snd_una == c->snd_max ? TCP_PROBES : TCP_RETRIES;
+	return c->snd_una == c->snd_nxt ? TCP_PROBES : TCP_RETRIES;
 }
 
 static void retransmit_timeout(struct tcp *t, struct tcp_conn *c)
@@ -100,8 +93,12 @@ static void retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD) {
 		c->flags |= CONN_SYN_DUE;
 		counter_add(&t->counters->tcp_rto, 1);
-	} else if (c->snd_una != c->snd_max) {
-		go_back(t, c);
+	} else if (c->snd_una != c->snd_nxt) {
+		congestion_timeout(c);
+		sent_mark_all_lost(c);
+		c->q->rack.due_us = c->q->probe.due_us = 0;
+		c->q->probe.sent = false;
+		counter_add(&t->counters->tcp_rto, 1);
 	} else {
 		/* Nothing is in flight: the peer's window is shut or too small to be worth it. */
 		c->flags |= c->snd_wnd == 0 ? CONN_PROBE_DUE : CONN_FORCE;
@@ -130,6 +127,24 @@ static void life_over(struct tcp *t, struct tcp_conn *c)
 	conn_end(t, c, TCP_END_IDLE);
 }
 
+/* What RACK waited for to arrive has not; or nothing at all has (RFC 8985 6.2 step 5, 7.3). */
+static void queue_timers(struct tcp *t, struct tcp_conn *c)
+{
+	struct tcp_queue *q = c->q;
+
+	if (q->rack.due_us && q->rack.due_us <= t->now_us) {
+		struct delivery d = {.lost = rack_find_lost(t, c)};
+
+		congestion_ack(t, c, &d);
+		conn_want_output(t, c);
+	}
+	if (q->probe.due_us && q->probe.due_us <= t->now_us) {
+		q->probe.due_us = 0;
+		c->flags |= CONN_TAIL_PROBE;
+		conn_want_output(t, c);
+	}
+}
+
 void conn_timer_fired(struct tcp *t, struct tcp_conn *c)
 {
 	if (is_due(t, c->ack_due_ms)) {
@@ -137,6 +152,8 @@ void conn_timer_fired(struct tcp *t, struct tcp_conn *c)
 		c->flags |= CONN_ACK_NOW;
 		conn_want_output(t, c);
 	}
+	if (c->q)
+		queue_timers(t, c);
 	if (is_due(t, c->rtx_due_ms))
 		retransmit_timeout(t, c);
 	if (!(c->flags & CONN_GONE) && is_due(t, c->life_due_ms))

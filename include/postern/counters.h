@@ -50,7 +50,8 @@
 	X(tcp_bad_ack, "segments that acknowledge what was never sent")                         \
 	X(tcp_challenge_acks, "challenge ACKs sent (RFC 5961)")                                 \
 	X(tcp_retransmits, "segments sent again")                                               \
-	X(tcp_fast_retransmits, "losses repaired by duplicate ACKs")                            \
+	X(tcp_fast_retransmits, "flights with a loss that later arrivals showed")               \
+	X(tcp_tail_probes, "tail loss probes sent")                                             \
 	X(tcp_rto, "retransmission timeouts")                                                   \
 	X(tcp_window_probes, "zero-window probes sent")                                         \
 	X(tcp_out_of_order, "segments that arrived ahead of a gap")                             \

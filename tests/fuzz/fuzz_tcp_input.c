@@ -115,13 +115,19 @@ static uint8_t write_header(struct fuzz *f, uint8_t *at, unsigned port, uint8_t 
 	};
 	uint8_t options = next8(f), len;
 
-	h.has_mss = options & 1;
+	h.has_mss = (flags & TCP_SYN) && (options & 1);
 	h.mss = (uint16_t)(options << 6);
-	h.has_wscale = options & 2;
+	h.has_wscale = (flags & TCP_SYN) && (options & 2);
 	h.wscale = options >> 3 & 15;
 	h.has_ts = options & 4;
 	h.ts_value = near(f, (uint32_t)(f->now_us / 1000));
 	h.sack_permitted = options & 8;
+	if (!(flags & TCP_SYN) && (options & 16))
+		h.n_sack = 1 + (options & 1);
+	for (uint8_t i = 0; i < h.n_sack; i++) {
+		h.sack[i].start = near(f, f->their_next[port] - 500u * (1u + i));
+		h.sack[i].end = near(f, f->their_next[port] - 500u * i);
+	}
 	len = tcp_header_len(&h);
 	tcp_header_write(&h, at, (uint16_t)(1000 + port), 25);
 	/* Options of no shape at all. */

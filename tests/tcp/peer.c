@@ -99,12 +99,16 @@ static void segment_new(struct peer *p, struct net_segment *s, uint8_t flags, ui
 		.has_ts = p->ts,
 		.ts_value = p->ts_value,
 		.ts_echo = p->ts_echo,
+		.sack_permitted = p->sack && (flags & TCP_SYN),
+		.n_sack = flags & TCP_SYN ? 0 : p->n_sack,
 	};
-	uint8_t header_len = tcp_header_len(&h);
+	uint8_t header_len;
 	struct rte_mbuf *m = rte_pktmbuf_alloc(p->frames);
 	uint8_t *at;
 
 	assert_non_null(m);
+	memcpy(h.sack, p->sack_blocks, sizeof(p->sack_blocks));
+	header_len = tcp_header_len(&h);
 	at = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)(header_len + len));
 	assert_non_null(at);
 	tcp_header_write(&h, at, p->flow.remote_port, p->flow.local_port);

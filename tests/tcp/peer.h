@@ -38,7 +38,9 @@ struct peer {
 	uint16_t window; /* field we send */
 	bool ts;	 /* we send timestamps */
 	uint32_t ts_value, ts_echo;
-	uint8_t n_sack;
+	bool sack;	/* we permit SACK */
+	uint8_t n_sack; /* blocks we send with each ACK */
+	struct tcp_range sack_blocks[3];
 
 	/* What tcp told its owner. */
 	struct tcp_conn *conn;

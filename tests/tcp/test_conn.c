@@ -439,27 +439,11 @@ static void small_segments_pin_no_big_buffers(void **state)
 
 static void sack_blocks_tell_the_newest_first(void **state)
 {
-	struct tcp_header h = {.has_mss = true, .mss = 1000, .sack_permitted = true};
-	struct net_segment s;
-	struct rte_mbuf *m;
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	m = rte_pktmbuf_alloc(p.frames);
-	h.seq = p.seq++;
-	h.flags = TCP_SYN;
-	h.window = 65535;
-	tcp_header_write(&h, (uint8_t *)rte_pktmbuf_append(m, tcp_header_len(&h)), PEER_PORT, 25);
-	s = (struct net_segment){.m = m,
-				 .flow = p.flow,
-				 .path = p.path,
-				 .tcp_len = tcp_header_len(&h),
-				 .header_len = tcp_header_len(&h)};
-	tcp_input_take(p.tcp, &s, 1, p.now_us);
-	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
-	assert_true(p.got.sack_permitted);
-	p.ack = p.got.seq + 1;
-	peer_send(&p, TCP_ACK, NULL, 0);
+	p.sack = true;
+	peer_open(&p);
 	peer_send_at(&p, TCP_ACK, p.seq + 1000, p.ack, pattern, 100);
 	peer_expect(&p, TCP_ACK, 0);
 	peer_send_at(&p, TCP_ACK, p.seq + 3000, p.ack, pattern, 100);

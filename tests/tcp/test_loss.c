@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What is lost is found and sent again; what is only late is not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/eal.h"
+#include "peer.h"
+
+enum { RTT_MS = 20, SEGMENT = PEER_MSS };
+
+static uint8_t pattern[65536];
+
+/* A connection with SACK and a known RTT, over which n segments are under way. */
+static uint32_t send_flight(struct peer *p, unsigned n)
+{
+	uint32_t first;
+
+	peer_init(p, &(struct peer_options){0});
+	p->sack = true;
+	peer_send(p, TCP_SYN, NULL, 0);
+	assert_true(peer_hear(p));
+	p->ack = p->got.seq + 1;
+	peer_wait_ms(p, RTT_MS);
+	peer_send(p, TCP_ACK, NULL, 0);
+	first = p->ack;
+	assert_int_equal(tcp_send(p->tcp, p->conn, pattern, (size_t)n * SEGMENT), n * SEGMENT);
+	for (unsigned i = 0; i < n; i++)
+		peer_expect(p, TCP_ACK, SEGMENT);
+	peer_expect_silence(p);
+	peer_wait_ms(p, RTT_MS);
+	return first;
+}
+
+/* The peer has [start, end) of the flight, counted in segments, besides what it acknowledges. */
+static void sack(struct peer *p, uint32_t first, unsigned ack, unsigned start, unsigned end)
+{
+	p->n_sack = end > start;
+	p->sack_blocks[0] = (struct tcp_range){first + start * SEGMENT, first + end * SEGMENT};
+	peer_send_at(p, TCP_ACK, p->seq, first + ack * SEGMENT, NULL, 0);
+}
+
+static void expect_again(struct peer *p, uint32_t first, unsigned segment)
+{
+	peer_expect(p, TCP_ACK, SEGMENT);
+	assert_int_equal(p->got.seq, first + segment * SEGMENT);
+	assert_memory_equal(p->got_payload, pattern + segment * SEGMENT, SEGMENT);
+}
+
+static void what_three_later_segments_overtook_is_lost(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 8);
+
+	sack(&p, first, 0, 1, 2);
+	peer_expect_silence(&p);
+	sack(&p, first, 0, 1, 3);
+	peer_expect_silence(&p);
+	sack(&p, first, 0, 1, 4);
+	expect_again(&p, first, 0);
+	peer_expect_silence(&p);
+	assert_int_equal(p.counters.tcp_fast_retransmits, 1);
+	sack(&p, first, 8, 0, 0);
+	assert_int_equal(tcp_unacknowledged(p.conn), 0);
+	assert_int_equal(p.counters.tcp_rto, 0);
+	peer_release(&p);
+}
+
+static void every_hole_is_filled_in_one_round_trip(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 8);
+
+	p.n_sack = 3;
+	p.sack_blocks[0] = (struct tcp_range){first + 7 * SEGMENT, first + 8 * SEGMENT};
+	p.sack_blocks[1] = (struct tcp_range){first + 3 * SEGMENT, first + 5 * SEGMENT};
+	p.sack_blocks[2] = (struct tcp_range){first + 1 * SEGMENT, first + 2 * SEGMENT};
+	peer_send_at(&p, TCP_ACK, p.seq, first, NULL, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		static const unsigned holes[] = {0, 2, 5, 6};
+
+		expect_again(&p, first, holes[i]);
+	}
+	peer_expect_silence(&p);
+	peer_release(&p);
+}
+
+static void a_late_segment_is_waited_for_a_quarter_of_the_round_trip(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 8);
+
+	/* Two overtook it: not enough to be sure before the reordering window has passed. */
+	sack(&p, first, 0, 1, 3);
+	peer_expect_silence(&p);
+	peer_wait_ms(&p, 2);
+	peer_expect_silence(&p);
+	peer_wait_ms(&p, RTT_MS / 4);
+	expect_again(&p, first, 0);
+	peer_release(&p);
+}
+
+static void a_late_segment_that_comes_is_not_sent_again(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 8);
+
+	sack(&p, first, 0, 1, 3);
+	peer_wait_ms(&p, 2);
+	sack(&p, first, 3, 0, 0);
+	peer_wait_ms(&p, RTT_MS / 4);
+	peer_expect_silence(&p);
+	assert_int_equal(p.counters.tcp_retransmits, 0);
+	/* Reordering was seen: now even three that overtook prove nothing at once. */
+	sack(&p, first, 3, 4, 8);
+	peer_expect_silence(&p);
+	peer_wait_ms(&p, RTT_MS / 4 + 1);
+	expect_again(&p, first, 3);
+	peer_release(&p);
+}
+
+static void a_lost_retransmission_is_found_without_a_timeout(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 8);
+
+	sack(&p, first, 0, 1, 4);
+	expect_again(&p, first, 0);
+	assert_int_equal(tcp_send(p.tcp, p.conn, pattern + 8 * SEGMENT, SEGMENT), SEGMENT);
+	sack(&p, first, 0, 1, 8);
+	expect_again(&p, first, 8); /* new, sent after the retransmission */
+	peer_wait_ms(&p, RTT_MS);
+	sack(&p, first, 0, 1, 9);
+	peer_wait_ms(&p, RTT_MS / 4 + 1);
+	expect_again(&p, first, 0);
+	assert_int_equal(p.counters.tcp_rto, 0);
+	peer_release(&p);
+}
+
+static void a_lost_tail_is_probed_before_the_timeout(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 4);
+
+	sack(&p, first, 2, 0, 0); /* and nothing of the last two */
+	peer_wait_ms(&p, 2 * RTT_MS + 5);
+	expect_again(&p, first, 3);
+	assert_int_equal(p.counters.tcp_tail_probes, 1);
+	peer_expect_silence(&p);
+	peer_wait_ms(&p, RTT_MS);
+	sack(&p, first, 2, 3, 4);
+	peer_wait_ms(&p, RTT_MS / 4 + 1);
+	expect_again(&p, first, 2);
+	sack(&p, first, 4, 0, 0);
+	assert_int_equal(p.counters.tcp_rto, 0);
+	assert_int_equal(tcp_unacknowledged(p.conn), 0);
+	peer_release(&p);
+}
+
+static void a_probe_carries_what_is_new(void **state)
+{
+	struct peer p;
+	uint32_t first;
+
+	first = send_flight(&p, 2);
+	p.window = 3 * SEGMENT;
+	sack(&p, first, 1, 0, 0);
+	assert_int_equal(tcp_send(p.tcp, p.conn, pattern + 2 * SEGMENT, 5 * SEGMENT), 5 * SEGMENT);
+	expect_again(&p, first, 2);
+	expect_again(&p, first, 3);
+	p.window = 6 * SEGMENT;
+	peer_expect_silence(&p);
+	peer_release(&p);
+}
+
+static void after_a_timeout_all_is_sent_again_slowly(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 8);
+
+	peer_wait_ms(&p, RTT_MS + 5);
+	expect_again(&p, first, 7); /* the probe */
+	peer_wait_ms(&p, 250);
+	expect_again(&p, first, 0);
+	peer_expect_silence(&p);
+	assert_int_equal(p.counters.tcp_rto, 1);
+	sack(&p, first, 1, 0, 0);
+	expect_again(&p, first, 1);
+	expect_again(&p, first, 2);
+	peer_expect_silence(&p);
+	sack(&p, first, 8, 0, 0);
+	assert_int_equal(tcp_unacknowledged(p.conn), 0);
+	peer_release(&p);
+}
+
+static void sacks_taken_back_are_forgotten_at_a_timeout(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 4);
+
+	sack(&p, first, 0, 1, 4);
+	expect_again(&p, first, 0);
+	sack(&p, first, 1, 0, 0); /* the peer has thrown the rest away (RFC 2018 8) */
+	peer_wait_ms(&p, 2000);
+	expect_again(&p, first, 1);
+	sack(&p, first, 2, 0, 0);
+	expect_again(&p, first, 2);
+	expect_again(&p, first, 3);
+	peer_release(&p);
+}
+
+static void blocks_of_what_was_never_sent_are_ignored(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 4);
+
+	sack(&p, first, 0, 5, 9);
+	sack(&p, first, 0, 3, 9);
+	p.sack_blocks[0] = (struct tcp_range){first + 3000, first + 1000};
+	peer_send_at(&p, TCP_ACK, p.seq, first, NULL, 0);
+	peer_expect_silence(&p);
+	assert_int_equal(p.counters.tcp_retransmits, 0);
+	peer_release(&p);
+}
+
+static void a_flight_is_reduced_once_and_in_proportion(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 10);
+	unsigned sent = 0;
+
+	assert_int_equal(tcp_send(p.tcp, p.conn, pattern + 10 * SEGMENT, 20 * SEGMENT),
+			 20 * SEGMENT);
+	/* Segment 0 is lost; nine more ACKs bring the others one by one. */
+	for (unsigned i = 2; i <= 10; i++) {
+		sack(&p, first, 0, 1, i);
+		while (peer_hear(&p))
+			sent++;
+	}
+	/* Half of the flight: five in place of ten, the lost one among them, give or take one. */
+	assert_in_range(sent, 4, 6);
+	assert_int_equal(p.counters.tcp_fast_retransmits, 1);
+	peer_release(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_three_later_segments_overtook_is_lost),
+		cmocka_unit_test(every_hole_is_filled_in_one_round_trip),
+		cmocka_unit_test(a_late_segment_is_waited_for_a_quarter_of_the_round_trip),
+		cmocka_unit_test(a_late_segment_that_comes_is_not_sent_again),
+		cmocka_unit_test(a_lost_retransmission_is_found_without_a_timeout),
+		cmocka_unit_test(a_lost_tail_is_probed_before_the_timeout),
+		cmocka_unit_test(a_probe_carries_what_is_new),
+		cmocka_unit_test(after_a_timeout_all_is_sent_again_slowly),
+		cmocka_unit_test(sacks_taken_back_are_forgotten_at_a_timeout),
+		cmocka_unit_test(blocks_of_what_was_never_sent_are_ignored),
+		cmocka_unit_test(a_flight_is_reduced_once_and_in_proportion),
+	};
+
+	test_eal_start("tcp-loss");
+	for (size_t i = 0; i < sizeof(pattern); i++)
+		pattern[i] = (uint8_t)(i * 7 + (i >> 8));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
