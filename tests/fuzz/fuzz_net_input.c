@@ -8,6 +8,7 @@
  *
  * Thread: main. Time: none. Memory: a pool of a few mbufs; each input must give all of them back.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +18,6 @@
 #include "common/eal.h"
 #include "net/checksum.h"
 #include "net/net.h"
-
-/* The assertions are what this program is for, in a release build too. */
-#undef NDEBUG
-#include <assert.h>
 
 enum {
 	FUZZ_SPLITS = 3,
