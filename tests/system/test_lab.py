@@ -40,7 +40,8 @@ def test_a_lab_that_is_taken_down_leaves_nothing(new_lab):
     assert sorted(new_lab.namespaces()) == sorted(
         f"postern-{host}-{new_lab.suffix}" for host in ("client", "gw", "backend", "net"))
     new_lab.command("status")
-    sleeper = new_lab.start("client", PYTHON, "-c", "input()")
+    sleeper = new_lab.start("client", PYTHON, "-c", "print('ready', flush=True); input()")
+    sleeper.wait_for("ready")
     new_lab.command("down")
     sleeper.wait(5)
     assert traces(new_lab) == NO_TRACES
