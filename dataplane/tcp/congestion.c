@@ -97,7 +97,7 @@ static void grow(struct tcp_conn *c, const struct delivery *d)
 
 void congestion_ack(struct tcp *t, struct tcp_conn *c, const struct delivery *d)
 {
-	bool done = c->q && !seq_lt(c->snd_una, c->q->recover);
+	bool done = !seq_lt(c->snd_una, c->q->recover);
 
 	if ((c->flags & CONN_RECOVERY) && done) {
 		c->flags &= ~(uint32_t)CONN_RECOVERY;

@@ -186,13 +186,13 @@ static bool new_send(struct tcp *t, struct tcp_conn *c, struct frames *out, stru
 /* How many octets the next new segment shall have; false: none now, also no FIN. */
 static bool new_size(const struct tcp_conn *c, uint32_t most, uint32_t *len)
 {
-	uint32_t end = conn_send_end(c), queued, room, window, pipe;
+	uint32_t end = conn_send_end(c), queued, room, window;
+	uint32_t pipe = c->q ? c->q->sent.pipe : 0, worth = c->q ? c->q->window_seen / 2 : 0;
 
 	if (seq_lt(end, c->snd_nxt))
 		return false; /* the FIN is under way */
 	queued = end - c->snd_nxt;
 	window = c->snd_wnd > conn_flight(c) ? c->snd_wnd - conn_flight(c) : 0;
-	pipe = c->q ? c->q->sent.pipe : 0;
 	room = c->cwnd > pipe ? c->cwnd - pipe : 0;
 	if ((c->flags & CONN_TAIL_PROBE) && room < most)
 		room = most; /* RFC 8985 7.3: the probe is not held back */
@@ -205,7 +205,7 @@ static bool new_size(const struct tcp_conn *c, uint32_t most, uint32_t *len)
 	if (*len == 0)
 		return false;
 	/* The window cuts it short: wait unless it is worth sending (RFC 9293 3.8.6.2.1). */
-	return *len == most || (c->flags & CONN_FORCE) || *len >= c->q->window_seen / 2;
+	return *len == most || (c->flags & CONN_FORCE) || *len >= worth;
 }
 
 /* --- lost segments ---------------------------------------------------------------------------- */
