@@ -50,6 +50,7 @@ enum conn_flag {
 	CONN_GONE = 1 << 15,	   /* out of the table; freed when off both lists */
 	CONN_LOSS = 1 << 16,	   /* after a retransmission timeout, until the same */
 	CONN_TAIL_PROBE = 1 << 17, /* a tail loss probe must leave (RFC 8985 7) */
+	CONN_COOKIE = 1 << 18,	   /* a SYN cookie opened it */
 };
 
 /* A scoreboard's ring has one of these sizes; the largest bounds the segments under way. */
@@ -181,8 +182,7 @@ struct bucket {
 struct tcp_reply {
 	struct flow flow;
 	struct net_path path;
-	uint32_t seq, ack;
-	uint8_t flags;
+	struct tcp_header header;
 };
 
 /* Open addressing, linear probing, backward-shift deletion: a slot is the hash and an index. */
@@ -197,7 +197,8 @@ struct tcp {
 	struct postern_counters *counters;
 	uint64_t now_us;
 	uint32_t now_ms;
-	uint32_t handshakes; /* in SYN_RCVD */
+	uint32_t handshakes;	   /* in SYN_RCVD */
+	uint64_t cookies_until_us; /* those made may still come back */
 	struct slab conns;
 	struct slab queues;
 	struct slab rings[SENT_SIZES]; /* of scoreboards */
@@ -238,7 +239,9 @@ void conn_set_mss(struct tcp *t, struct tcp_conn *c, const struct tcp_header *sy
 /* A router told what IP MTU the path has (0: not told): RFC 1191, 8201. */
 void conn_path_shrinks(struct tcp *t, struct tcp_conn *c, uint16_t mtu);
 bool bucket_take(struct bucket *b, uint64_t now_us, uint32_t per_second);
-/* A sentence's worth of RST; rate-limited. */
+/* A segment of no connection, to leave this turn; false: too many leave already. */
+bool reply(struct tcp *t, const struct flow *flow, const struct net_path *path,
+	   const struct tcp_header *h);
 void reply_reset(struct tcp *t, const struct flow *flow, const struct net_path *path, uint32_t seq,
 		 uint32_t ack, uint8_t flags);
 
@@ -248,6 +251,18 @@ static inline uint16_t conn_syn_window(const struct tcp *t)
 	return t->config.receive_window < UINT16_MAX ? (uint16_t)t->config.receive_window
 						     : UINT16_MAX;
 }
+
+/* A flow's timestamps count from here (RFC 7323 5.4). */
+uint32_t flow_ts_offset(const struct tcp *t, const struct flow *flow);
+
+/* --- cookie.c --- */
+/* Whether a SYN can only be answered by a cookie. */
+bool cookie_is_due(const struct tcp *t);
+void cookie_answer(struct tcp *t, const struct flow *flow, const struct net_path *path,
+		   const struct tcp_header *syn);
+/* Whether an ACK brings back a cookie of ours; syn is then what the client's SYN must have been. */
+bool cookie_check(struct tcp *t, const struct flow *flow, const struct tcp_header *ack,
+		  struct tcp_header *syn);
 
 /* --- table.c --- */
 uint32_t flow_tag(const struct tcp *t, const struct flow *flow);

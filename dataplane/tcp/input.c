@@ -96,8 +96,9 @@ static void open_passively(struct tcp *t, const struct segment *s)
 {
 	struct tcp_conn *c;
 
-	if (t->handshakes >= t->config.handshakes) {
+	if (cookie_is_due(t)) {
 		counter_add(&t->counters->tcp_syn_full, 1);
+		cookie_answer(t, &s->net->flow, &s->net->path, &s->h);
 		return;
 	}
 	c = conn_new(t, &s->net->flow, s->tag, &s->net->path);
@@ -111,8 +112,47 @@ static void open_passively(struct tcp *t, const struct segment *s)
 	counter_add(&t->counters->tcp_passive_opens, 1);
 }
 
-static void no_connection(struct tcp *t, const struct segment *s)
+/* The third ACK of a handshake we kept no memory of: as if we had. NULL when there is still none:
+ * the client's next segment tries again. */
+static struct tcp_conn *open_by_cookie(struct tcp *t, const struct segment *s,
+				       const struct tcp_header *syn)
 {
+	struct tcp_conn *c = conn_new(t, &s->net->flow, s->tag, &s->net->path);
+
+	if (!c)
+		return NULL;
+	c->state = TCP_SYN_RCVD;
+	c->flags |= CONN_COOKIE;
+	c->snd_una = s->h.ack - 1;
+	c->snd_nxt = s->h.ack;
+	c->tries = 1; /* it was not timed */
+	t->handshakes++;
+	take_syn_options(t, c, syn);
+	counter_add(&t->counters->tcp_passive_opens, 1);
+	return c;
+}
+
+static bool is_cookie(struct tcp *t, const struct segment *s, struct tcp_header *syn)
+{
+	return t->now_us < t->cookies_until_us &&
+	       (s->h.flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_ACK &&
+	       is_listening(t, s->net->flow.local_port) &&
+	       cookie_check(t, &s->net->flow, &s->h, syn);
+}
+
+static void in_connection(struct tcp *t, struct tcp_conn *c, struct segment *s);
+
+static void no_connection(struct tcp *t, struct segment *s)
+{
+	struct tcp_header syn;
+
+	if (is_cookie(t, s, &syn)) {
+		struct tcp_conn *c = open_by_cookie(t, s, &syn);
+
+		if (c)
+			in_connection(t, c, s);
+		return;
+	}
 	if ((s->h.flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN) {
 		if (is_listening(t, s->net->flow.local_port)) {
 			open_passively(t, s);
@@ -558,7 +598,7 @@ static void look_at_fin(struct tcp *t, struct tcp_conn *c, const struct segment 
 
 /* --- one segment --------------------------------------------------------------------------- */
 
-static void in_time_wait(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+static void in_time_wait(struct tcp *t, struct tcp_conn *c, struct segment *s)
 {
 	if (may_reopen(c, s) && is_listening(t, c->local_port) && (c->flags & CONN_ORPHAN)) {
 		conn_drop(t, c);

@@ -376,15 +376,13 @@ static bool conn_output(struct tcp *t, struct tcp_conn *c, struct frames *out)
 
 static void reply_send(struct tcp *t, const struct tcp_reply *r, struct frames *out)
 {
-	const struct tcp_header h = {.seq = r->seq, .ack = r->ack, .flags = r->flags};
-	struct rte_mbuf *m = frame_new(t, r->path.port, TCP_HEADER_MIN, 0);
+	struct rte_mbuf *m = frame_new(t, r->path.port, tcp_header_len(&r->header), 0);
 
 	if (!m)
 		return;
-	tcp_header_write(&h, rte_pktmbuf_mtod(m, uint8_t *), r->flow.local_port,
+	tcp_header_write(&r->header, rte_pktmbuf_mtod(m, uint8_t *), r->flow.local_port,
 			 r->flow.remote_port);
 	frame_send(t, out, m, &r->flow, &r->path);
-	counter_add(&t->counters->tcp_resets_out, 1);
 }
 
 uint16_t tcp_output(struct tcp *t, struct rte_mbuf **frames, uint16_t n, uint64_t now_us)

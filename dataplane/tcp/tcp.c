@@ -82,7 +82,7 @@ struct tcp *tcp_new(const struct tcp_config *config, uint64_t now_us)
 		return NULL;
 	t->config = *config;
 	if (!t->config.handshakes)
-		t->config.handshakes = config->conns;
+		t->config.handshakes = config->conns - config->conns / 4;
 	t->net = config->net;
 	t->counters = config->counters;
 	t->now_us = now_us;
@@ -200,6 +200,11 @@ static void conn_numbers(struct tcp *t, struct tcp_conn *c, const struct flow *f
 
 	c->snd_una = c->snd_nxt = iss;
 	c->ts_offset = (uint32_t)(secret >> 32);
+}
+
+uint32_t flow_ts_offset(const struct tcp *t, const struct flow *flow)
+{
+	return (uint32_t)(siphash24(&t->config.isn_key, flow, sizeof(*flow)) >> 32);
 }
 
 static bool local_index(const struct tcp *t, const struct ip_addr *local, uint8_t *index)
@@ -435,6 +440,11 @@ void tcp_flow(const struct tcp *t, const struct tcp_conn *c, struct flow *flow)
 	conn_flow(t, c, flow);
 }
 
+bool tcp_is_by_cookie(const struct tcp_conn *c)
+{
+	return c->flags & CONN_COOKIE;
+}
+
 enum tcp_end tcp_end_of(const struct tcp_conn *c)
 {
 	return c->end;
@@ -570,16 +580,20 @@ bool bucket_take(struct bucket *b, uint64_t now_us, uint32_t per_second)
 	return true;
 }
 
+bool reply(struct tcp *t, const struct flow *flow, const struct net_path *path,
+	   const struct tcp_header *h)
+{
+	if (t->n_replies == TCP_REPLIES_MAX)
+		return false;
+	t->replies[t->n_replies++] = (struct tcp_reply){*flow, *path, *h};
+	return true;
+}
+
 void reply_reset(struct tcp *t, const struct flow *flow, const struct net_path *path, uint32_t seq,
 		 uint32_t ack, uint8_t flags)
 {
-	if (t->n_replies == TCP_REPLIES_MAX)
-		return;
-	t->replies[t->n_replies++] = (struct tcp_reply){
-		.flow = *flow,
-		.path = *path,
-		.seq = seq,
-		.ack = ack,
-		.flags = flags,
-	};
+	const struct tcp_header h = {.seq = seq, .ack = ack, .flags = flags};
+
+	if (reply(t, flow, path, &h))
+		counter_add(&t->counters->tcp_resets_out, 1);
 }

@@ -32,7 +32,7 @@ struct tcp_conn;
 
 struct tcp_config {
 	uint32_t conns;		  /* capacity, 1.. */
-	uint32_t handshakes;	  /* of them in SYN_RCVD at most; 0: all */
+	uint32_t handshakes;	  /* of them in SYN_RCVD, beyond that cookies; 0: three in four */
 	uint32_t receive_window;  /* octets a connection may have under way to us, to 1 GiB */
 	uint32_t send_queue;	  /* octets a connection may have queued or unacknowledged */
 	uint32_t idle_timeout_ms; /* 0: an idle connection lives for ever */
@@ -40,6 +40,7 @@ struct tcp_config {
 	struct rte_mempool *pool; /* bytes kept: send queues, reassembly, unread data */
 	struct rte_mempool *frame_pools[NET_PORTS_MAX]; /* where frames to each port come from */
 	struct siphash_key isn_key;			/* RFC 6528; the same on every worker */
+	struct siphash_key cookie_key;			/* RFC 4987 */
 	struct siphash_key hash_key;			/* the connection table's */
 	uint16_t active_first, active_count; /* source ports of active opens: the worker's slice */
 	uint16_t first_local_port;	     /* where in it to begin: random (RFC 6056) */
@@ -106,6 +107,8 @@ void tcp_set_user(struct tcp_conn *c, void *user);
 void *tcp_user(const struct tcp_conn *c);
 void tcp_flow(const struct tcp *t, const struct tcp_conn *c, struct flow *flow);
 enum tcp_end tcp_end_of(const struct tcp_conn *c);
+/* Whether a SYN cookie opened it: its handshake proves less of the peer (RFC 4987). */
+bool tcp_is_by_cookie(const struct tcp_conn *c);
 
 /* The bytes that arrived in order and were not consumed yet, from `skip` octets on: one
  * contiguous run, len 0 when there is none. Valid until the next call that takes t. */

@@ -41,7 +41,7 @@ static_assert((int)DATAPLANE_LISTEN_MAX == TCP_LISTEN_MAX, "the same bound");
 
 /* What is drawn from config.entropy. */
 struct keys {
-	struct siphash_key isn, hash, steering;
+	struct siphash_key isn, cookie, hash, steering;
 	uint64_t port_seed;
 };
 
@@ -293,6 +293,7 @@ static int start_worker(struct dataplane *dp, uint16_t index, char *error, size_
 				.send_queue = config->send_queue,
 				.idle_timeout_ms = config->idle_timeout_ms,
 				.isn_key = dp->keys.isn,
+				.cookie_key = dp->keys.cookie,
 				.hash_key = dp->keys.hash,
 				.active_first = (uint16_t)(dp->net.active_first +
 							   index * dp->net.active_slice),

@@ -44,7 +44,10 @@
 	X(tcp_no_listener, "SYNs to a port nobody listens on")                                  \
 	X(tcp_no_connection, "segments of no connection")                                       \
 	X(tcp_table_full, "opens refused because the connection table was full")                \
-	X(tcp_syn_full, "SYNs dropped because too many handshakes were under way")              \
+	X(tcp_syn_full, "SYNs that found too many handshakes under way")                        \
+	X(tcp_cookies_sent, "SYNs answered by a SYN cookie")                                    \
+	X(tcp_cookies_good, "connections a SYN cookie opened")                                  \
+	X(tcp_cookies_bad, "ACKs that brought back no cookie of ours")                          \
 	X(tcp_unacceptable, "segments outside the receive window, answered by an ACK")          \
 	X(tcp_paws, "segments dropped for an old timestamp (RFC 7323)")                         \
 	X(tcp_bad_ack, "segments that acknowledge what was never sent")                         \

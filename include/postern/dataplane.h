@@ -53,7 +53,7 @@ struct dataplane_config {
 	uint32_t buffers;		    /* mbufs a worker for kept bytes */
 	uint32_t idle_timeout_ms;
 	int only_owner;	     /* -1: steer by hash; else this worker owns every flow (tests) */
-	uint8_t entropy[56]; /* from the kernel's generator */
+	uint8_t entropy[72]; /* from the kernel's generator */
 	const struct worker_service *service;
 	void *service_config;
 };

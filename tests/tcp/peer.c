@@ -41,6 +41,7 @@ void peer_init(struct peer *p, const struct peer_options *o)
 		.idle_timeout_ms = o->idle_timeout_ms,
 		.isn_key = {1, 2},
 		.hash_key = {3, 4},
+		.cookie_key = {5, 6},
 		.active_first = 20000,
 		.active_count = 8,
 		.first_local_port = 20003,
@@ -100,6 +101,8 @@ static void segment_new(struct peer *p, struct net_segment *s, uint8_t flags, ui
 		.ts_value = p->ts_value,
 		.ts_echo = p->ts_echo,
 		.sack_permitted = p->sack && (flags & TCP_SYN),
+		.has_wscale = p->wscale && (flags & TCP_SYN),
+		.wscale = p->wscale,
 		.n_sack = flags & TCP_SYN ? 0 : p->n_sack,
 	};
 	uint8_t header_len;

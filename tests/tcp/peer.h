@@ -39,6 +39,7 @@ struct peer {
 	bool ts;	 /* we send timestamps */
 	uint32_t ts_value, ts_echo;
 	bool sack;	/* we permit SACK */
+	uint8_t wscale; /* our SYN offers it; 0: none */
 	uint8_t n_sack; /* blocks we send with each ACK */
 	struct tcp_range sack_blocks[3];
 

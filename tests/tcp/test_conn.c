@@ -239,8 +239,10 @@ static void handshakes_and_the_table_are_bounded(void **state)
 	}
 	assert_int_equal(tcp_conns(p.tcp), 2);
 	assert_int_equal(p.counters.tcp_syn_full, 2);
+	assert_int_equal(p.counters.tcp_cookies_sent, 2);
 	peer_release(&p);
 
+	/* A full table still answers, and takes the client once there is room. */
 	peer_init(&p, &(struct peer_options){.conns = 2});
 	for (uint16_t i = 0; i < 2; i++) {
 		p.flow.remote_port = (uint16_t)(PEER_PORT + i);
@@ -248,8 +250,16 @@ static void handshakes_and_the_table_are_bounded(void **state)
 	}
 	p.flow.remote_port++;
 	peer_send(&p, TCP_SYN, NULL, 0);
-	assert_int_equal(peer_conns(&p), 2);
+	assert_true(peer_hear(&p));
+	p.ack = p.got.seq + 1;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	assert_int_equal(peer_conns(&p), 2); /* and no RST */
 	assert_int_equal(p.counters.tcp_table_full, 1);
+	tcp_abort(p.tcp, p.conn);
+	peer_expect(&p, TCP_RST | TCP_ACK, 0);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_true(p.news & TCP_OPENED);
+	assert_int_equal(p.read_len, HELLO);
 	peer_release(&p);
 }
 
