@@ -2,10 +2,11 @@
 """The lab itself, with the kernel in the gateway's place."""
 
 import os
+import subprocess
 
 import pytest
 
-from lab import BACKEND, GATEWAY, PYTHON, Lab, all_well
+from lab import BACKEND, GATEWAY, PYTHON, ROOT, Lab, all_well
 
 BOTH = pytest.mark.parametrize("version", ["ipv4", "ipv6"])
 
@@ -46,6 +47,17 @@ def test_a_lab_that_is_taken_down_leaves_nothing(new_lab):
     sleeper.wait(5)
     assert traces(new_lab) == NO_TRACES
     assert new_lab.command("status", check=False).returncode == 1
+
+
+def test_down_ends_what_its_parent_reaps_at_once(new_lab):
+    new_lab.up()
+    script = f"'{ROOT}/scripts/lab' exec gw {PYTHON} -c 'print(\"ready\", flush=True); input()'; echo reaped"
+    with subprocess.Popen(["/bin/sh", "-c", script], env=new_lab.env, text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
+        assert shell.stdout.readline() == "ready\n"
+        new_lab.command("down")
+        assert shell.stdout.readline() == "reaped\n"
+    assert traces(new_lab) == NO_TRACES
 
 
 def test_up_and_down_can_be_said_twice(new_lab):
