@@ -260,9 +260,10 @@ static bool may_reopen(const struct tcp_conn *c, const struct segment *s)
 
 /* The peer's SYN comes a second time: either it has not heard our SYN and ACK, or both sides
  * opened at once and this is its ACK to ours (RFC 9293 3.5, figure 7). */
-static bool syn_again(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+static bool syn_again(struct tcp *t, struct tcp_conn *c, struct segment *s)
 {
 	if ((s->h.flags & TCP_ACK) && s->h.ack == c->snd_una + 1) {
+		s->h.seq++; /* bytes, if any, come behind the SYN */
 		ack_now(t, c);
 		return true;
 	}
@@ -274,7 +275,7 @@ static bool syn_again(struct tcp *t, struct tcp_conn *c, const struct segment *s
 }
 
 /* True: the segment may go on to its ACK. */
-static bool passes_checks(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+static bool passes_checks(struct tcp *t, struct tcp_conn *c, struct segment *s)
 {
 	if (is_old_timestamp(t, c, s)) {
 		counter_add(&t->counters->tcp_paws, 1);
@@ -376,10 +377,16 @@ static void find_losses(struct tcp *t, struct tcp_conn *c, const struct segment 
 		congestion_reduce(t, c);
 }
 
+/* A SYN's is never scaled (RFC 7323 2.2). */
+static uint32_t told_window(const struct tcp_conn *c, const struct tcp_header *h)
+{
+	return h->flags & TCP_SYN ? h->window : (uint32_t)h->window << c->snd_wscale;
+}
+
 static bool is_duplicate_ack(const struct tcp_conn *c, const struct segment *s)
 {
 	return s->h.ack == c->snd_una && s->len == 0 && !(s->h.flags & TCP_FIN) &&
-	       c->snd_una != c->snd_nxt && (uint32_t)s->h.window << c->snd_wscale == c->snd_wnd;
+	       c->snd_una != c->snd_nxt && told_window(c, &s->h) == c->snd_wnd;
 }
 
 /* An acceptable ACK: what it delivers, what it shows to be lost, what may be sent now. */
@@ -408,7 +415,7 @@ static void take_delivery(struct tcp *t, struct tcp_conn *c, const struct segmen
 
 static void take_window(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 {
-	uint32_t window = (uint32_t)s->h.window << c->snd_wscale;
+	uint32_t window = told_window(c, &s->h);
 
 	if (!(seq_lt(c->snd_wl1, s->h.seq) ||
 	      (c->snd_wl1 == s->h.seq && seq_le(c->snd_wl2, s->h.ack))))
@@ -446,7 +453,7 @@ static bool take_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 			return false;
 		}
 		c->snd_una = s->h.ack;
-		c->snd_wnd = (uint32_t)s->h.window << c->snd_wscale;
+		c->snd_wnd = told_window(c, &s->h);
 		c->snd_wl1 = s->h.seq;
 		c->snd_wl2 = s->h.ack;
 		established(t, c);

@@ -1067,6 +1067,34 @@ static void a_path_that_is_too_narrow_gets_smaller_segments(void **state)
 	peer_release(&p);
 }
 
+static void both_sides_may_open_at_once_and_say_something(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.wscale = 4;
+	p.window = 2000;
+	p.conn = tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path);
+	peer_expect(&p, TCP_SYN, 0);
+	p.flow.local_port = 20003;
+	peer_send(&p, TCP_SYN, NULL, 0);
+	p.ack = p.got.seq + 1;
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	p.ack = p.got.seq + 1;
+	/* The first octet comes behind the SYN; the window of a SYN is never scaled. */
+	peer_send_at(&p, TCP_SYN | TCP_ACK, p.seq - 1, p.ack, hello, HELLO);
+	p.seq += HELLO;
+	assert_int_equal(p.read_len, HELLO);
+	assert_memory_equal(p.read, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq);
+	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 10000), 10000);
+	peer_expect(&p, TCP_ACK, 1000);
+	peer_expect(&p, TCP_ACK, 1000);
+	peer_expect_silence(&p);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1123,6 +1151,7 @@ int main(void)
 		cmocka_unit_test(an_empty_pool_loses_no_byte),
 		cmocka_unit_test(a_frame_there_is_no_buffer_for_is_sent_later),
 		cmocka_unit_test(a_path_that_is_too_narrow_gets_smaller_segments),
+		cmocka_unit_test(both_sides_may_open_at_once_and_say_something),
 	};
 
 	test_eal_start("tcp-conn");
