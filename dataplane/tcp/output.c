@@ -49,22 +49,19 @@ static void frame_send(struct tcp *t, struct frames *out, struct rte_mbuf *m,
 
 /* --- a connection's segment ------------------------------------------------------------------ */
 
-/* The window field, and the promise that goes with it. */
-static uint16_t tell_window(struct tcp *t, struct tcp_conn *c)
+static uint16_t window_field(const struct tcp *t, const struct tcp_conn *c)
 {
-	uint32_t window;
+	uint32_t window = (receive_edge(t, c) - c->rcv_nxt) >> c->rcv_wscale;
 
-	c->rcv_adv = receive_edge(t, c);
-	window = (c->rcv_adv - c->rcv_nxt) >> c->rcv_wscale;
 	return window < UINT16_MAX ? (uint16_t)window : UINT16_MAX;
 }
 
-static void header_ack(struct tcp *t, struct tcp_conn *c, struct tcp_header *h)
+static void header_ack(const struct tcp *t, const struct tcp_conn *c, struct tcp_header *h)
 {
 	*h = (struct tcp_header){
 		.ack = c->rcv_nxt,
 		.flags = TCP_ACK,
-		.window = tell_window(t, c),
+		.window = window_field(t, c),
 		.has_ts = c->flags & CONN_TS,
 		.ts_value = t->now_ms + c->ts_offset,
 		.ts_echo = c->ts_recent,
@@ -91,6 +88,9 @@ static bool segment_send(struct tcp *t, struct tcp_conn *c, struct frames *out,
 		c->flags &= ~(uint32_t)CONN_ACK_NOW;
 		c->ack_due_ms = 0;
 		c->rcv_acked = h->ack;
+		/* The window is a promise only once it was told. */
+		if (!(h->flags & TCP_SYN))
+			c->rcv_adv = receive_edge(t, c);
 	}
 	return true;
 }
@@ -141,13 +141,14 @@ static void ack_send(struct tcp *t, struct tcp_conn *c, struct frames *out, uint
 static void probe_send(struct tcp *t, struct tcp_conn *c, struct frames *out)
 {
 	uint32_t flags = c->flags & ~(uint32_t)CONN_PROBE_DUE;
-	uint32_t ack_due_ms = c->ack_due_ms, rcv_acked = c->rcv_acked;
+	uint32_t ack_due_ms = c->ack_due_ms, rcv_acked = c->rcv_acked, rcv_adv = c->rcv_adv;
 
 	counter_add(&t->counters->tcp_window_probes, 1);
 	ack_send(t, c, out, c->snd_una - 1);
 	c->flags = flags;
 	c->ack_due_ms = ack_due_ms;
 	c->rcv_acked = rcv_acked;
+	c->rcv_adv = rcv_adv;
 }
 
 /* Whether a FIN is queued that was never sent. */

@@ -1095,6 +1095,31 @@ static void both_sides_may_open_at_once_and_say_something(void **state)
 	peer_release(&p);
 }
 
+static void a_window_nobody_was_told_of_is_still_to_be_told(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.receive_window = 8192});
+	p.keep_unread = true;
+	peer_open(&p);
+	for (uint32_t sent = 0; sent < 8192; sent += 1024)
+		peer_send(&p, TCP_ACK, pattern + sent, 1024);
+	while (peer_hear(&p))
+		;
+	assert_int_equal(p.got.window, 0);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	peer_expect(&p, TCP_ACK, HELLO);
+	/* Reading a little is not worth telling; a segment that is not sent tells nothing either.
+	 */
+	tcp_consume(p.tcp, p.conn, 2000);
+	peer_send_at(&p, TCP_ACK, p.seq, p.ack - HELLO, NULL, 0);
+	peer_expect_silence(&p);
+	tcp_consume(p.tcp, p.conn, 3000);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.window, 5000);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1152,6 +1177,7 @@ int main(void)
 		cmocka_unit_test(a_frame_there_is_no_buffer_for_is_sent_later),
 		cmocka_unit_test(a_path_that_is_too_narrow_gets_smaller_segments),
 		cmocka_unit_test(both_sides_may_open_at_once_and_say_something),
+		cmocka_unit_test(a_window_nobody_was_told_of_is_still_to_be_told),
 	};
 
 	test_eal_start("tcp-conn");
