@@ -386,9 +386,12 @@ static void take_ahead(struct tcp *t, struct tcp_conn *c, const struct rte_mbuf 
 		ranges_add(c->q, seq, reached);
 }
 
-/* Bytes a turn before left in the port's buffers, because the pool was empty: take no more. */
-static bool is_choked(const struct tcp_conn *c)
+/* Whether bytes a turn before stay in the port's buffers because the pool is still empty: then no
+ * more are taken. Its owner may wait for just those, so nothing else would try again. */
+static bool is_choked(struct tcp *t, struct tcp_conn *c)
 {
+	if (c->q->read_in_place && !(c->flags & CONN_ON_NEWS))
+		receive_keep(t, c);
 	return c->q->read_in_place && !(c->flags & CONN_ON_NEWS);
 }
 
@@ -402,7 +405,7 @@ bool receive_payload_take(struct tcp *t, struct tcp_conn *c, struct rte_mbuf *m,
 		rte_pktmbuf_free(m);
 		return false;
 	}
-	if (!conn_queue(t, c) || is_choked(c)) {
+	if (!conn_queue(t, c) || is_choked(t, c)) {
 		counter_add(&t->counters->tcp_no_buffer, 1);
 		rte_pktmbuf_free(m);
 		return false;

@@ -1120,6 +1120,24 @@ static void a_window_nobody_was_told_of_is_still_to_be_told(void **state)
 	peer_release(&p);
 }
 
+static void what_an_empty_pool_kept_back_does_not_shut_the_connection(void **state)
+{
+	struct rte_mbuf *taken[PEER_BUFFERS];
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.keep_unread = true; /* its owner waits for the rest of the line */
+	peer_open(&p);
+	assert_int_equal(rte_pktmbuf_alloc_bulk(p.kept, taken, PEER_BUFFERS), 0);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(rte_mempool_in_use_count(p.frames), 1);
+	rte_pktmbuf_free_bulk(taken, PEER_BUFFERS);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(tcp_readable(p.conn), 2 * HELLO);
+	assert_int_equal(rte_mempool_in_use_count(p.frames), 0);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1178,6 +1196,7 @@ int main(void)
 		cmocka_unit_test(a_path_that_is_too_narrow_gets_smaller_segments),
 		cmocka_unit_test(both_sides_may_open_at_once_and_say_something),
 		cmocka_unit_test(a_window_nobody_was_told_of_is_still_to_be_told),
+		cmocka_unit_test(what_an_empty_pool_kept_back_does_not_shut_the_connection),
 	};
 
 	test_eal_start("tcp-conn");
