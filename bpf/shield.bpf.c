@@ -8,10 +8,11 @@
  * Time: CLOCK_BOOTTIME, read only when an entry with an expiry was hit.
  * Memory: the maps', bounded by their sizes; a frame without a socket to go to is dropped, never
  * passed: the kernel would answer our SYNs with RST.
- * Rules: 802.1Q and 802.1ad, two tags at most; RFC 791, 8200; fragments as RFC 1858 and 3128 have
- * it, and a whole header chain in the first one (RFC 7112), an atomic fragment being none
- * (RFC 6946); ICMP errors of RFC 792 and 4443. No checksum is verified here; no fragment is put
- * together; AH and ESP are not looked through, they are the kernel's.
+ * Rules: 802.1Q and 802.1ad, two tags at most, more are the kernel's unless one is a priority tag;
+ * RFC 791, 8200; fragments as RFC 1858 and 3128 have it, and a whole header chain in the first one
+ * (RFC 7112), an atomic fragment being none (RFC 6946); ICMP errors of RFC 792 and 4443. No
+ * checksum is verified here; no fragment is put together; AH and ESP are not looked through, they
+ * are the kernel's.
  */
 #include <stdbool.h>
 
@@ -86,6 +87,10 @@ struct {
 struct cursor {
 	void *pos;
 	void *end;
+};
+
+enum {
+	VLAN_ID = 0x0fff, /* of a tag's control information; 0: a priority tag */
 };
 
 struct vlan_header {
@@ -386,26 +391,37 @@ static __always_inline int icmp_verdict(struct xdp_md *ctx, struct cursor *c,
 	return pass();
 }
 
-/* Ethernet and its tags; the ethertype, or 0 when the frame ends before. */
-static __always_inline __be16 link_input(struct cursor *c)
+static __always_inline bool is_tag(__be16 ethertype)
+{
+	return ethertype == bpf_htons(ETH_P_8021Q) || ethertype == bpf_htons(ETH_P_8021AD);
+}
+
+/* Ethernet and its tags; the ethertype, or 0 when the frame ends before or has too many of them.
+ * Priority tags, which name no VLAN, the kernel takes off in any number: buried says that there
+ * are too many with such ones among them, so that they may hide anything. */
+static __always_inline __be16 link_input(struct cursor *c, bool *buried)
 {
 	struct ethhdr *eth = cursor_take(c, sizeof(*eth));
+	bool priority = false;
 	__be16 type;
 
 	if (!eth)
 		return 0;
 	type = eth->h_proto;
-	for (int i = 0; i < SHIELD_VLANS_MAX; i++) {
+	for (int i = 0; i <= SHIELD_VLANS_MAX; i++) {
 		struct vlan_header *vlan;
 
-		if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
-			break;
+		if (!is_tag(type))
+			return type;
 		vlan = cursor_take(c, sizeof(*vlan));
 		if (!vlan)
 			return 0;
+		if (!(vlan->tci & bpf_htons(VLAN_ID)))
+			priority = true;
 		type = vlan->ethertype;
 	}
-	return type;
+	*buried = priority;
+	return 0;
 }
 
 /* False: no IPv4 header the kernel would accept. */
@@ -525,7 +541,8 @@ int xsk_def_prog(struct xdp_md *ctx)
 	struct cursor c = {(void *)(long)ctx->data, (void *)(long)ctx->data_end};
 	const struct shield_config *cfg;
 	struct packet p = {};
-	__be16 type = link_input(&c);
+	bool buried = false;
+	__be16 type = link_input(&c, &buried);
 	__u32 only = 0;
 
 	if (type == bpf_htons(ETH_P_IP)) {
@@ -535,7 +552,7 @@ int xsk_def_prog(struct xdp_md *ctx)
 		if (!ip6_input(&c, &p))
 			return pass();
 	} else {
-		return pass();
+		return buried ? drop(SHIELD_DROP_MALFORMED) : pass();
 	}
 	cfg = bpf_map_lookup_elem(&config, &only);
 	if (!cfg)

@@ -87,7 +87,8 @@ enum shield_counter {
 	SHIELD_REDIRECT_ICMP,	 /* an ICMP error that quotes one of the two */
 	SHIELD_DROP_FLAGGED,	 /* TCP to a service from a flagged source */
 	SHIELD_DROP_FRAGMENT,	 /* a fragment that begins, or may begin, TCP to a service */
-	SHIELD_DROP_MALFORMED,	 /* to a service address, yet its TCP header cannot be reached */
+	SHIELD_DROP_MALFORMED,	 /* to a service address, yet its TCP header cannot be reached; or
+				    behind more priority tags than are looked behind */
 	SHIELD_SPARED,		 /* flagged, but on the allowlist */
 	SHIELD_NO_SOCKET,	 /* meant for the data plane, which has no socket there: dropped */
 	SHIELD_COUNTERS,

@@ -69,7 +69,7 @@ static void add_link(struct frame *f, const struct frame_spec *spec)
 	for (int i = 0; i < FRAME_TAGS_MAX && spec->tags[i]; i++) {
 		put16(type, spec->tags[i]);
 		type = frame_add(f, 4);
-		put16(type, 100 + i);
+		put16(type, spec->priority_tags ? 0 : 100 + i);
 		type += 2;
 	}
 	put16(type, spec->ethertype ? spec->ethertype : is_v6(spec) ? 0x86dd : 0x0800);

@@ -16,7 +16,7 @@
 
 enum {
 	FRAME_MAX = 4096,
-	FRAME_TAGS_MAX = 3,
+	FRAME_TAGS_MAX = 9,
 	TCP_FIN = 1,
 	TCP_SYN = 2,
 	TCP_RST = 4,
@@ -26,6 +26,7 @@ enum {
 struct frame_spec {
 	const uint8_t *to_mac, *from_mac; /* NULL: some */
 	uint16_t tags[FRAME_TAGS_MAX];	  /* ethertypes, outermost first; 0 ends */
+	bool priority_tags;		  /* the tags name no VLAN */
 	uint16_t ethertype;		  /* 0: the addresses' */
 	const char *from, *to;		  /* addresses as text, of one version */
 	unsigned options;		  /* octets of IPv4 options */

@@ -287,6 +287,31 @@ static void syns_without_a_socket_are_dropped_not_reset(void **state)
 	assert_int_equal(counted(l, SHIELD_NO_SOCKET), SYNS);
 }
 
+/* The kernel takes off any number of priority tags, which name no VLAN, before it looks further. */
+static void priority_tags_bring_no_syn_to_the_kernel(void **state)
+{
+	struct lab *l = *state;
+	struct frame_spec spec = {
+		.to_mac = l->gw_mac,
+		.from_mac = l->peer_mac,
+		.from = PEER,
+		.to = OURS,
+		.from_port = 30000,
+		.to_port = SMTP,
+		.priority_tags = true,
+	};
+	struct frame f;
+
+	open_shield(l);
+	attach(l);
+	for (int tags = 1; tags <= FRAME_TAGS_MAX; tags++) {
+		spec.tags[tags - 1] = ETH_P_8021Q;
+		frame_build(&f, &spec);
+		assert_int_equal(send(l->wire, f.data, f.len, 0), f.len);
+		assert_int_equal(leaked_before_probe(l, PEER), 0);
+	}
+}
+
 static void flagged_address_still_reaches_the_kernels_ssh_port(void **state)
 {
 	struct lab *l = *state;
@@ -818,6 +843,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LIFE(syns_without_the_shield_are_reset),
 		LIFE(syns_without_a_socket_are_dropped_not_reset),
+		LIFE(priority_tags_bring_no_syn_to_the_kernel),
 		LIFE(flagged_address_still_reaches_the_kernels_ssh_port),
 		LIFE(stranger_gets_an_answer_from_the_kernel_in_our_source_ports),
 		LIFE(shield_outlives_kill_9),
