@@ -225,10 +225,11 @@ static int maps_open(struct shield *s, char *error, size_t len)
 	err = maps_pin(s, skeleton, pinned, error, len);
 	if (!err)
 		err = config_map(s, error, len);
-	if (!err && !pinned[SHIELD_MAP_CONFIG]) {
+	if (!err && !pinned[SHIELD_MAP_CONFIG])
 		shield_set_backend_ports(s, 1, 0);
+	/* Who was killed between a flag and its level's bit left the flag without effect. */
+	if (!err)
 		err = shield_levels_refresh(s, error, len);
-	}
 out:
 	shield_bpf__destroy(skeleton);
 	return err;

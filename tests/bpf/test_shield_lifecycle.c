@@ -401,6 +401,22 @@ static void shield_outlives_kill_9(void **state)
 	close(after);
 }
 
+/* A writer may be killed between a flag and its level's bit, or between the level's end and the
+ * second look. */
+static void level_that_a_crash_left_without_its_bit_is_found_at_start(void **state)
+{
+	struct lab *l = *state;
+
+	open_shield(l);
+	attach(l);
+	flag_peer(l);
+	atomic_store(shield_levels(l->shield), 0);
+	open_shield(l);
+	send_syn(l, PEER, 30000, SMTP);
+	assert_int_equal(leaked_before_probe(l, PEER), 0);
+	assert_int_equal(counted(l, SHIELD_DROP_FLAGGED), 1);
+}
+
 static void close_leaves_it_attached(void **state)
 {
 	struct lab *l = *state;
@@ -847,6 +863,7 @@ int main(void)
 		LIFE(flagged_address_still_reaches_the_kernels_ssh_port),
 		LIFE(stranger_gets_an_answer_from_the_kernel_in_our_source_ports),
 		LIFE(shield_outlives_kill_9),
+		LIFE(level_that_a_crash_left_without_its_bit_is_found_at_start),
 		LIFE(close_leaves_it_attached),
 		LIFE(restarts_under_traffic_leak_no_syn),
 		LIFE(replacing_the_services_leaks_no_syn),
