@@ -97,8 +97,6 @@ static void segment_new(struct peer *p, struct net_segment *s, uint8_t flags, ui
 		.window = p->window,
 		.has_mss = flags & TCP_SYN,
 		.mss = PEER_MSS,
-		.has_wscale = p->wscale && (flags & TCP_SYN),
-		.wscale = p->wscale,
 		.has_ts = p->ts,
 		.ts_value = p->ts_value,
 		.ts_echo = p->ts_echo,

@@ -38,7 +38,6 @@ struct peer {
 	uint16_t window; /* field we send */
 	bool ts;	 /* we send timestamps */
 	uint32_t ts_value, ts_echo;
-	uint8_t wscale; /* we offer; 0: no scaling */
 	bool sack;	/* we permit SACK */
 	uint8_t wscale; /* our SYN offers it; 0: none */
 	uint8_t n_sack; /* blocks we send with each ACK */
