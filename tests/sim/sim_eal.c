@@ -38,5 +38,7 @@ bool sim_eal_start(void)
 		n++;
 	if (rte_eal_init(n, args) < 0)
 		return false;
+	/* Nothing is kept in it; removed now, it is gone however the simulation ends. */
+	rmdir(rte_eal_get_runtime_dir());
 	return sched_setaffinity(0, sizeof(cpus), &cpus) == 0;
 }
