@@ -175,25 +175,40 @@ static void take_burst(struct worker *w, struct rte_mbuf **frames, uint16_t n, b
 		hand_over(w);
 }
 
+/* As many bursts as from interfaces of one's own: with several of those, others hand over as
+ * many in a turn of theirs. */
+static uint32_t receive_handed_over(struct worker *w, uint64_t now_us)
+{
+	struct rte_mbuf *frames[BURST];
+	uint32_t total = 0;
+
+	for (uint32_t i = 0; i < w->config.n_ports; i++) {
+		uint16_t n = handover_get(w->config.handover, w->config.index, w->copies, frames,
+					  BURST, w->config.counters);
+
+		if (n)
+			take_burst(w, frames, n, true, now_us);
+		total += n;
+		if (n < BURST)
+			break;
+	}
+	return total;
+}
+
 static uint32_t receive(struct worker *w, uint64_t now_us)
 {
 	struct rte_mbuf *frames[BURST];
 	uint32_t total = 0;
-	uint16_t n;
 
 	for (uint32_t i = 0; i < w->config.n_ports; i++) {
-		n = port_rx(w->config.ports[i], w->config.index, frames, BURST);
+		uint16_t n = port_rx(w->config.ports[i], w->config.index, frames, BURST);
+
 		if (n)
 			take_burst(w, frames, n, false, now_us);
 		total += n;
 	}
-	if (w->config.handover) {
-		n = handover_get(w->config.handover, w->config.index, w->copies, frames, BURST,
-				 w->config.counters);
-		if (n)
-			take_burst(w, frames, n, true, now_us);
-		total += n;
-	}
+	if (w->config.handover)
+		total += receive_handed_over(w, now_us);
 	return total;
 }
 
