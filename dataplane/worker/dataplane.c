@@ -10,6 +10,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,7 +151,7 @@ static void net_set_up(struct dataplane *dp)
 	for (uint32_t i = 0; i < NET_INDIRECTION; i++)
 		net->owner_of[i] = (uint8_t)(config->only_owner >= 0 ? (uint32_t)config->only_owner
 								     : i % dp->n_workers);
-	if (config->active_last >= config->active_first && config->active_first) {
+	if (config->active_first) {
 		net->active_first = config->active_first;
 		net->active_slice = (uint16_t)((config->active_last - config->active_first + 1) /
 					       dp->n_workers);
@@ -165,32 +166,62 @@ static void net_set_up(struct dataplane *dp)
 	}
 }
 
-static int check(const struct dataplane_config *config, char *error, size_t len)
+__attribute__((format(printf, 3, 4))) static int refuse(char *error, size_t len, const char *format,
+							...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error, len, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+static int check_interfaces(const struct dataplane_config *config, char *error, size_t len)
 {
 	uint32_t addresses = 0;
 
+	if (config->n_interfaces == 0 || config->n_interfaces > DATAPLANE_INTERFACES_MAX)
+		return refuse(error, len, "%u interfaces, where 1 to %d can be had",
+			      config->n_interfaces, DATAPLANE_INTERFACES_MAX);
 	for (uint32_t i = 0; i < config->n_interfaces; i++) {
-		if (config->interfaces[i].n_addresses == 0) {
-			snprintf(error, len, "interface %s has no IP address",
-				 config->interfaces[i].device);
-			return -EINVAL;
-		}
-		addresses += config->interfaces[i].n_addresses;
+		const struct dataplane_interface *interface = &config->interfaces[i];
+
+		if (interface->n_addresses == 0)
+			return refuse(error, len, "interface %s has no IP address",
+				      interface->device);
+		if (interface->n_addresses > DATAPLANE_ADDRESSES_MAX)
+			return refuse(error, len, "interface %s has %u IP addresses, at most %d",
+				      interface->device, interface->n_addresses,
+				      DATAPLANE_ADDRESSES_MAX);
+		addresses += interface->n_addresses;
 	}
-	if (config->n_interfaces == 0 || config->n_interfaces > DATAPLANE_INTERFACES_MAX ||
-	    addresses > NET_ADDRESSES_MAX) {
-		snprintf(error, len, "%u interfaces with %u addresses: 1 to %d with at most %d",
-			 config->n_interfaces, addresses, DATAPLANE_INTERFACES_MAX,
-			 NET_ADDRESSES_MAX);
-		return -EINVAL;
-	}
+	if (addresses > NET_ADDRESSES_MAX)
+		return refuse(error, len, "%u interfaces have %u IP addresses, at most %d",
+			      config->n_interfaces, addresses, NET_ADDRESSES_MAX);
+	return 0;
+}
+
+static int check(const struct dataplane_config *config, char *error, size_t len)
+{
+	int rc = check_interfaces(config, error, len);
+
+	if (rc)
+		return rc;
+	if (config->n_listen > DATAPLANE_LISTEN_MAX)
+		return refuse(error, len, "%u ports to listen on, at most %d", config->n_listen,
+			      DATAPLANE_LISTEN_MAX);
 	if (config->n_workers == 0 || config->n_workers > DATAPLANE_WORKERS_MAX ||
-	    config->n_workers > rte_lcore_count() - 1 ||
-	    config->only_owner >= (int)config->n_workers) {
-		snprintf(error, len, "%u workers on %u lcores beside the main one",
-			 config->n_workers, rte_lcore_count() - 1);
-		return -EINVAL;
-	}
+	    config->n_workers > rte_lcore_count() - 1)
+		return refuse(error, len, "%u workers on %u lcores beside the main one",
+			      config->n_workers, rte_lcore_count() - 1);
+	if (config->only_owner >= (int)config->n_workers)
+		return refuse(error, len, "worker %d shall own every flow, and there are %u",
+			      config->only_owner, config->n_workers);
+	if (config->active_first &&
+	    config->active_last - config->active_first + 1 < config->n_workers)
+		return refuse(error, len, "source ports %u to %u are too few for %u workers",
+			      config->active_first, config->active_last, config->n_workers);
 	return 0;
 }
 
