@@ -15,6 +15,7 @@
  *    cross pages and are not spread over memory channels;
  *  - it opens sockets that can be polled but tells nobody which: they are those that were not
  *    there before;
+ *  - it has libxdp look at the attached program, which takes CAP_SYS_ADMIN at open;
  *  - at close it loses the socket's descriptor, which would keep the queue bound;
  *  - when a queue does not start it loses the fill ring's buffers, and its removal afterwards
  *    writes into memory it has freed: that pool is made anew, that vdev stays until the process
@@ -23,11 +24,9 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
-#include <linux/if_link.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,8 +35,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <rte_ethdev.h>
+#include <rte_log.h>
 #include <rte_mempool.h>
+#include <xdp/libxdp.h>
 
 #include "port/device.h"
 
@@ -130,51 +132,31 @@ static int interface_read(const char *name, struct port_caps *caps, char *error,
 	return rc;
 }
 
-static bool says_attached(const struct nlmsghdr *header, size_t len)
+/* libxdp would attach a program of its own where it cannot examine the one that is there, and
+ * that the kernel lets only CAP_SYS_ADMIN do. */
+static int program_check(const char *name, char *error, size_t len)
 {
-	const struct rtattr *outer, *inner;
-	size_t outer_len, inner_len;
+	__u32 id = 0;
+	int rc = bpf_xdp_query_id((int)if_nametoindex(name), 0, &id), fd;
 
-	if (!NLMSG_OK(header, len) || header->nlmsg_type != RTM_NEWLINK)
-		return false;
-	outer = IFLA_RTA((struct ifinfomsg *)NLMSG_DATA(header));
-	outer_len = IFLA_PAYLOAD(header);
-	for (; RTA_OK(outer, outer_len); outer = RTA_NEXT(outer, outer_len)) {
-		if ((outer->rta_type & NLA_TYPE_MASK) != IFLA_XDP)
-			continue;
-		inner = RTA_DATA(outer);
-		inner_len = RTA_PAYLOAD(outer);
-		for (; RTA_OK(inner, inner_len); inner = RTA_NEXT(inner, inner_len)) {
-			if (inner->rta_type == IFLA_XDP_ATTACHED)
-				return *(const uint8_t *)RTA_DATA(inner) != XDP_ATTACHED_NONE;
-		}
-	}
-	return false;
+	if (rc)
+		return port_error(error, len, rc, "%s: cannot ask for its XDP program: %s", name,
+				  strerror(-rc));
+	if (id == 0)
+		return port_error(error, len, -ENOENT, "%s: no XDP program is attached", name);
+	fd = bpf_prog_get_fd_by_id(id);
+	if (fd < 0)
+		return port_error(error, len, fd, "%s: cannot join its XDP program%s: %s", name,
+				  fd == -EPERM ? " without CAP_SYS_ADMIN" : "", strerror(-fd));
+	close(fd);
+	return 0;
 }
 
-static bool has_program(const char *name)
+/* To DPDK's log, where it can be asked for: "Another XSK socket was created by a version of libxdp
+ * that doesn't support program refcnt" belongs to every good start. */
+static int libxdp_log(enum libxdp_print_level level, const char *format, va_list args)
 {
-	struct {
-		struct nlmsghdr header;
-		struct ifinfomsg info;
-	} ask = {
-		.header = {.nlmsg_len = sizeof(ask),
-			   .nlmsg_type = RTM_GETLINK,
-			   .nlmsg_flags = NLM_F_REQUEST},
-		.info = {.ifi_family = AF_UNSPEC, .ifi_index = (int)if_nametoindex(name)},
-	};
-	char answer[16384] __attribute__((aligned(NLMSG_ALIGNTO)));
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	bool attached = false;
-	ssize_t got;
-
-	if (fd >= 0 && send(fd, &ask, sizeof(ask), 0) == (ssize_t)sizeof(ask)) {
-		got = recv(fd, answer, sizeof(answer), 0);
-		attached = got > 0 && says_attached((const struct nlmsghdr *)answer, (size_t)got);
-	}
-	if (fd >= 0)
-		close(fd);
-	return attached;
+	return rte_vlog(RTE_LOG_DEBUG, RTE_LOGTYPE_PMD, format, args);
 }
 
 /* Under the first name that no vdev has; each queue that failed to start keeps one. */
@@ -259,9 +241,10 @@ static int af_xdp_open(struct port *port, const struct port_config *config, char
 	rc = interface_read(config->device, &port->caps, error, len);
 	if (rc)
 		return rc;
-	if (!has_program(config->device))
-		return port_error(error, len, -ENOENT, "%s: no XDP program is attached",
-				  config->device);
+	rc = program_check(config->device, error, len);
+	if (rc)
+		return rc;
+	libxdp_set_print(libxdp_log);
 	for (uint16_t i = 0; rc == 0 && i < port->n_queues; i++)
 		rc = queue_open(port, config, i, error, len);
 	port->caps.kernel_shares = true;

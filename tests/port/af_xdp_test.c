@@ -7,6 +7,7 @@
  * Rules: skipped where namespaces, veth or XDP are not to be had.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -15,7 +16,10 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -371,6 +375,64 @@ static void an_interface_not_fit_is_refused_with_a_sentence(void **state)
 	veth_free(&b.veth);
 }
 
+static bool drop_sys_admin(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data) != 0)
+		return false;
+	data[0].effective &= ~(1u << CAP_SYS_ADMIN);
+	return syscall(SYS_capset, &header, data) == 0;
+}
+
+static void the_capability_that_is_missing_is_named(void **state)
+{
+	struct port_config config;
+	char error[128] = "";
+	struct bed b;
+	int status;
+	pid_t pid;
+
+	assert_true(veth_new(&b.veth, 1, 1500));
+	assert_true(veth_attach(&b.veth, program_path));
+	config = config_of(&b, 1);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		bool named = drop_sys_admin() &&
+			     try_open(&config, error, sizeof(error)) == -EPERM &&
+			     strstr(error, "CAP_SYS_ADMIN");
+
+		if (!named)
+			fprintf(stderr, "'%s'\n", error);
+		_exit(named ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	veth_free(&b.veth);
+}
+
+/* What an operator sees on a terminal is ours to say. */
+static void a_good_start_says_nothing(void **state)
+{
+	int said = memfd_create("stderr", MFD_CLOEXEC), own = dup(STDERR_FILENO);
+	char text[1024] = "";
+	struct bed b;
+
+	assert_true(said >= 0 && own >= 0);
+	fflush(stderr);
+	dup2(said, STDERR_FILENO);
+	bed_open(&b, 2, 1500);
+	fflush(stderr);
+	dup2(own, STDERR_FILENO);
+	close(own);
+	assert_true(pread(said, text, sizeof(text) - 1, 0) >= 0);
+	close(said);
+	assert_string_equal(text, "");
+	bed_close(&b);
+}
+
 static void a_queue_the_interface_lacks_is_refused(void **state)
 {
 	struct port_config config;
@@ -449,6 +511,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(each_queue_gets_its_own_frames),
 		cmocka_unit_test(a_port_can_be_opened_again_after_its_close),
 		cmocka_unit_test(an_interface_not_fit_is_refused_with_a_sentence),
+		cmocka_unit_test(the_capability_that_is_missing_is_named),
+		cmocka_unit_test(a_good_start_says_nothing),
 		cmocka_unit_test(a_queue_the_interface_lacks_is_refused),
 		cmocka_unit_test(an_idle_queue_sleeps_until_a_frame_comes),
 	};

@@ -217,6 +217,8 @@ static int eal_start(struct program *p)
 	eal_arg(&args, "--no-telemetry");
 	eal_arg(&args, "--no-shconf");
 	eal_arg(&args, "--log-level=lib.eal:%s", o->verbose ? "info" : "error");
+	if (o->verbose)
+		eal_arg(&args, "--log-level=pmd:debug");
 	if (o->file_prefix)
 		eal_arg(&args, "--file-prefix=%s", o->file_prefix);
 	else
