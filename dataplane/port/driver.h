@@ -43,6 +43,7 @@ struct port_queue {
 	uint8_t copy;		      /* enum port_copy */
 	bool checksums;		      /* offload requests are honoured, arrivals are checked */
 	bool slack_set;
+	uint16_t blind_sleeps; /* since the last frame came, up to PORT_BLIND_SHORT_SLEEPS */
 	uint16_t n_staged;
 	struct rte_mbuf *staged[PORT_STAGED_MAX];
 } __rte_cache_aligned;

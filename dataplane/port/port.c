@@ -172,6 +172,7 @@ uint16_t port_rx(struct port *port, uint16_t queue, struct rte_mbuf **frames, ui
 		frames[i]->port = q->index;
 		octets += rte_pktmbuf_pkt_len(frames[i]);
 	}
+	q->blind_sleeps = 0;
 	counter_add(&q->counters->port_rx_frames, got);
 	counter_add(&q->counters->port_rx_octets, octets);
 	return got;

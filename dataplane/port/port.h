@@ -9,7 +9,8 @@
  *
  * Thread: open and close by control; rx, tx, flush and idle of a queue by its worker only.
  * Time: none. Memory: each queue has its own mempool, made at open; when it is empty frames are
- * dropped and counted.
+ * dropped and counted, or wait in the device, which drops and counts by its own statistics.
+ * DPDK has room for RTE_MAX_ETHPORTS devices, 32 in Debian: so many AF_XDP queues in all.
  * Rules: what a driver cannot do (chained frames, checksums) is told by port_caps or done here
  * (linearisation); a driver's quirks end in this room.
  */
@@ -32,7 +33,8 @@ enum {
 enum port_kind {
 	PORT_AF_XDP, /* device: the kernel's interface name */
 	PORT_VDEV,   /* device: a DPDK vdev, "net_memif0,role=server,..." */
-	PORT_PCI,    /* device: a PCI address, "0000:3b:00.0" */
+	PORT_PCI,    /* device: a PCI address, "0000:3b:00.0"; not proven on a network card yet, but
+			the path is that of PORT_VDEV */
 	PORT_MEMORY, /* device: a name; frames by port_memory_push and _pop */
 };
 
@@ -91,9 +93,16 @@ void port_flush(struct port *port, uint16_t queue);
 /* --- idle ------------------------------------------------------------------------------- */
 
 /* Sleeps until a frame arrives at any of the given ports' queue, wake_fd becomes readable (an
- * eventfd, drained here), or timeout_us has passed, whichever is first. Ports whose driver gives
- * nothing to wait on bound the sleep to PORT_BLIND_SLEEP_US. UINT64_MAX: no timer is due. */
-enum { PORT_BLIND_SLEEP_US = 100 };
+ * eventfd, drained here; -1: none), or timeout_us has passed, whichever is first; UINT64_MAX: no
+ * timer is due. It may return early. A queue whose driver gives nothing to wait on (all but AF_XDP
+ * and net_tap), or whose interface has not taken all frames yet, bounds the sleep to
+ * PORT_BLIND_SLEEP_US, and after that many of these without a frame to PORT_BLIND_LONG_SLEEP_US. */
+enum {
+	PORT_IDLE_MAX = 32, /* ports */
+	PORT_BLIND_SLEEP_US = 100,
+	PORT_BLIND_SHORT_SLEEPS = 2000, /* some tenths of a second */
+	PORT_BLIND_LONG_SLEEP_US = 1000,
+};
 void port_idle(struct port *const *ports, uint32_t n_ports, uint16_t queue, int wake_fd,
 	       uint64_t timeout_us);
 

@@ -25,8 +25,9 @@
 #include <cmocka.h>
 #include <rte_mempool.h>
 
+#include "common/eal.h"
+#include "common/veth.h"
 #include "support.h"
-#include "veth.h"
 
 enum {
 	DEADLINE_US = 10000000,

@@ -20,6 +20,7 @@
 #include <cmocka.h>
 #include <rte_ethdev.h>
 
+#include "common/eal.h"
 #include "support.h"
 
 enum { DEADLINE_US = 10000000 };

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 #include <rte_ring.h>
 
+#include "common/eal.h"
 #include "port/handover.h"
 #include "support.h"
 

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 #include <rte_ip.h>
 
+#include "common/eal.h"
 #include "support.h"
 
 static const struct port_config plain = {

@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the port room's tests share: frames, counters, a network of their own.
+ * What the port room's tests share: frames and counters.
  *
- * Thread: the test's. Time: a clock for deadlines. Memory: the caller's pools.
+ * Thread: the test's. Time: none. Memory: the caller's pools.
  * Rules: the checksums here are computed octet by octet, on a flat copy, so that they share
  * nothing with the code under test.
  */
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 #include <rte_ip.h>
@@ -23,45 +18,6 @@
 #include "support.h"
 
 enum { FLAT_MAX = 16384 };
-
-void test_skip(const char *reason)
-{
-	fprintf(stderr, "skipped: %s\n", reason);
-	exit(TEST_SKIPPED);
-}
-
-void test_private_network(void)
-{
-	if (unshare(CLONE_NEWNET))
-		test_skip("a network namespace of our own is not permitted");
-	if (!test_command("ip link set lo up"))
-		test_skip("the ip command is missing");
-	/* The kernel shall send nothing we did not ask for. */
-	test_command("sysctl -q net.ipv6.conf.all.disable_ipv6=1");
-	test_command("sysctl -q net.ipv6.conf.default.disable_ipv6=1");
-}
-
-bool test_command(const char *format, ...)
-{
-	char line[512];
-	va_list args;
-	int n;
-
-	va_start(args, format);
-	n = vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	if (n < 0 || (size_t)n >= sizeof(line))
-		return false;
-	return system(line) == 0;
-}
-
-uint64_t test_now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 static uint32_t sum_be16(const uint8_t *p, size_t len, uint32_t sum)
 {

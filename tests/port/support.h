@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the port room's tests share: frames, counters, a network of their own.
+ * What the port room's tests share: frames and counters.
  *
- * Thread: the test's. Time: a clock for deadlines. Memory: the caller's pools.
+ * Thread: the test's. Time: none. Memory: the caller's pools.
  * Rules: none.
  */
 #ifndef POSTERN_TESTS_PORT_SUPPORT_H
@@ -13,21 +13,8 @@
 
 #include <rte_mbuf.h>
 
-#include "common/eal.h"
+#include "common/network.h"
 #include "port/port.h"
-
-/* Moves the process into a network namespace of its own, which ends with it; ends the process
- * with TEST_SKIPPED where that is not permitted. Before test_eal_start. */
-void test_private_network(void);
-
-/* Runs a shell command made of format, quietly; true when it succeeded. */
-bool test_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/* Ends the process as skipped for a reason. */
-void test_skip(const char *reason) __attribute__((noreturn));
-
-/* A monotonic clock, for deadlines. */
-uint64_t test_now_us(void);
 
 struct test_frame {
 	bool v6;

@@ -25,6 +25,7 @@
 #include <rte_ip.h>
 #include <rte_tcp.h>
 
+#include "common/eal.h"
 #include "support.h"
 
 enum { DEADLINE_US = 10000000 };

@@ -17,7 +17,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "support.h"
+#include "network.h"
 #include "veth.h"
 
 static int raw_open(const char *name)
