@@ -21,7 +21,7 @@ static void init_flooded(struct peer *p, const struct peer_options *options)
 	o.handshakes = HANDSHAKES;
 	peer_init(p, &o);
 	port = p->flow.remote_port;
-	for (uint16_t i = 0; i < HANDSHAKES; i++) {
+	for (int i = 0; i < HANDSHAKES; i++) {
 		p->flow.remote_port = (uint16_t)(50000 + i);
 		peer_send(p, TCP_SYN, NULL, 0);
 		peer_expect(p, TCP_SYN | TCP_ACK, 0);
