@@ -67,10 +67,13 @@ struct program {
 /* Start-up and control are one thread; nothing else writes it. */
 static struct program program;
 
+/* What came first is the reason for the rest. */
 __attribute__((format(printf, 2, 3))) static int wrong(struct program *p, const char *format, ...)
 {
 	va_list args;
 
+	if (p->error[0])
+		return -1;
 	va_start(args, format);
 	vsnprintf(p->error, sizeof(p->error), format, args);
 	va_end(args);
@@ -618,6 +621,7 @@ int main(int argc, char **argv)
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN); /* nobody has to read the counts */
 
 	failed = start(p, &signals);
 	if (!failed) {

@@ -4,6 +4,7 @@
 import os
 import pathlib
 import signal
+import subprocess
 
 import pytest
 
@@ -88,6 +89,16 @@ def test_sigusr1_asks_for_the_counts_and_sigint_stops(start):
     service.send_signal(signal.SIGINT)
     assert service.wait() == 0
     service.next_json()
+
+
+def test_it_ends_in_order_when_nobody_reads_any_more():
+    with subprocess.Popen([TCP_SERVICE, "--vdev", "net_ring0", "--address", "192.0.2.1", "--service",
+                           "echo", "--listen", "7"], stdout=subprocess.PIPE) as service:
+        assert service.stdout.readline() == b"ready\n"
+        service.stdout.close()
+        service.send_signal(signal.SIGUSR1)
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(60) == 0
 
 
 @pytest.mark.parametrize("options, status, reason", [
