@@ -23,6 +23,7 @@ enum {
 	OUTPUT_BURST = 64,
 	OUTPUT_ROUNDS = 16,   /* of OUTPUT_BURST frames in one turn */
 	UNRESOLVED_RING = 16, /* a power of two */
+	CONFIRM_US = 100000,  /* from one next hop in use that control hears of to another */
 };
 
 /* Next hops for control: one writer, one reader. */
@@ -43,6 +44,8 @@ struct worker {
 	struct tcp *tcp;
 	void *service;
 	uint64_t service_due_us;
+	uint64_t now_us; /* the turn's */
+	uint64_t confirm_due_us;
 	struct rte_mempool *copies; /* for frames handed over */
 	struct unresolved_ring unresolved;
 	struct misdirected *misdirected; /* one a worker; NULL: alone */
@@ -265,6 +268,7 @@ uint32_t worker_turn(struct worker *w, uint64_t now_us)
 	struct postern_counters *counters = w->config.counters;
 	uint32_t moved;
 
+	w->now_us = now_us;
 	if (w->config.routes)
 		w->net.routes = __atomic_load_n(w->config.routes, __ATOMIC_ACQUIRE);
 	moved = receive(w, now_us);
@@ -299,6 +303,16 @@ static void ask_to_resolve(struct worker *w, const struct ip_addr *next_hop, uin
 	__atomic_store_n(&r->head, head + 1, __ATOMIC_RELEASE);
 }
 
+/* The kernel sees none of our traffic: unless it is told that a neighbour is in use, it never
+ * looks whether that one is still there (RFC 4861 7.3.3). */
+static void ask_to_confirm(struct worker *w, const struct ip_addr *next_hop, uint8_t port)
+{
+	if (w->now_us < w->confirm_due_us)
+		return;
+	w->confirm_due_us = w->now_us + CONFIRM_US;
+	ask_to_resolve(w, next_hop, port);
+}
+
 bool worker_next_unresolved(struct worker *w, struct worker_unresolved *u)
 {
 	struct unresolved_ring *r = &w->unresolved;
@@ -322,6 +336,7 @@ enum worker_connect worker_connect(struct worker *w, const struct ip_addr *to, u
 		return WORKER_NO_ROUTE;
 	switch (net_route_find(&w->net, to, &path, &source, &next_hop)) {
 	case NET_ROUTE_READY:
+		ask_to_confirm(w, &next_hop, path.port);
 		break;
 	case NET_ROUTE_UNRESOLVED:
 		ask_to_resolve(w, &next_hop, path.port);

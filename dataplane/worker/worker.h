@@ -85,7 +85,8 @@ struct worker_unresolved {
 	uint8_t port; /* index of the interface */
 };
 
-/* A next hop this worker waits for; false: none. The one call another thread may make. */
+/* A next hop this worker waits for or, ten times a second at most, one it opens connections
+ * through, which the kernel is to confirm; false: none. The one call another thread may make. */
 bool worker_next_unresolved(struct worker *w, struct worker_unresolved *u);
 
 /* Mbufs of the worker's kept-bytes pool that are in use, approximately while it runs. */

@@ -83,7 +83,9 @@ void dataplane_status(const struct dataplane *dp, struct dataplane_status *statu
 /* Sum over all workers. */
 void dataplane_counters(const struct dataplane *dp, struct postern_counters *sum);
 
-/* A next hop a worker needs and the kernel has not resolved: true and filled in, or false. */
+/* A next hop the kernel is to resolve, because a worker needs it, or to confirm, because workers
+ * use it and the kernel would not notice otherwise when it is gone: true and filled in, or false.
+ */
 bool dataplane_next_unresolved(struct dataplane *dp, struct ip_addr *next_hop, uint8_t *port);
 
 #endif

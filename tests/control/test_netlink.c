@@ -444,6 +444,31 @@ static void a_silent_neighbour_does_not_appear(void **state)
 	netlink_watch_close(w);
 }
 
+/* Another machine has taken over the address: what is asked about is looked after. */
+static void a_stale_neighbour_that_is_asked_about_is_found_again(void **state)
+{
+	static const uint8_t mac[6] = {2, 0, 0, 0, 1, 1};
+	const struct ip_addr next_hop = address("198.18.0.1");
+	struct netlink_watch *w;
+	struct routes *r;
+
+	run("cd /proc/sys/net/ipv4/neigh/mx0 && echo 0 > delay_first_probe_time && "
+	    "echo 20 > retrans_time_ms && "
+	    "ip neigh replace 198.18.0.1 lladdr 02:00:00:00:00:66 dev mx0 nud stale");
+	w = watch_mx0();
+	r = snapshot(w);
+	assert_memory_not_equal(neighbour_of(r, "198.18.0.1")->mac, mac, sizeof(mac));
+	routes_free(r);
+	assert_int_equal(netlink_resolve(w, 0, &next_hop), 0);
+	await_neighbour(w, "198.18.0.1", false);
+	assert_int_equal(netlink_resolve(w, 0, &next_hop), 0);
+	await_neighbour(w, "198.18.0.1", true);
+	r = snapshot(w);
+	assert_memory_equal(neighbour_of(r, "198.18.0.1")->mac, mac, sizeof(mac));
+	routes_free(r);
+	netlink_watch_close(w);
+}
+
 static void a_neighbour_that_changes_its_state_alone_is_no_news(void **state)
 {
 	struct netlink_watch *w;
@@ -562,6 +587,7 @@ int main(void)
 		WITH_LINKS(ipv4_neighbour_appears_after_resolve),
 		WITH_LINKS(ipv6_neighbour_appears_after_resolve),
 		WITH_LINKS(a_silent_neighbour_does_not_appear),
+		WITH_LINKS(a_stale_neighbour_that_is_asked_about_is_found_again),
 		WITH_LINKS(a_neighbour_that_changes_its_state_alone_is_no_news),
 		WITH_LINKS(a_neighbour_that_goes_leaves_the_snapshot),
 		WITH_LINKS(neighbours_are_sorted_by_port_and_address),

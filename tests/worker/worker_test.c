@@ -260,6 +260,35 @@ static void published_routes_take_effect_in_the_next_turn(void **state)
 	host_free(&h);
 }
 
+/* The kernel sees none of our frames; one that is in use has to be told of, but not for every
+ * connection. */
+static void next_hop_in_use_is_confirmed_now_and_then(void **state)
+{
+	const uint8_t far[4] = {192, 0, 2, 1}, gateway[4] = {10, 1, 0, 9};
+	const struct ip_addr next_hop = ip_addr_from_v4(gateway);
+	struct asker asker = {.to = ip_addr_from_v4(far), .times = 3};
+	struct worker_unresolved u;
+	uint8_t frame[HEADERS];
+	unsigned confirmed = 0;
+	struct host h;
+
+	assert_true(host_new(&h, 1, 2, 0, &asker_service, &asker));
+	h.published = h.routes = default_by_gateway(9, true);
+	for (int i = 0; i < 100; i++) {
+		h.now_us += 10000;
+		host_turn(&h, 0);
+		assert_int_equal(asker.last, WORKER_CONNECTING);
+		for (; worker_next_unresolved(h.workers[0], &u); confirmed++) {
+			assert_true(ip_addr_equal(&u.next_hop, &next_hop));
+			assert_int_equal(u.port, 1);
+		}
+		while (host_pop(&h, 1, 0, frame, HEADERS))
+			;
+	}
+	assert_in_range(confirmed, 5, 10);
+	host_free(&h);
+}
+
 /* --- life ------------------------------------------------------------------------------------ */
 
 static void service_that_does_not_start_leaves_nothing_behind(void **state)
@@ -283,6 +312,7 @@ int main(void)
 		cmocka_unit_test(frames_on_their_way_to_another_worker_are_freed_at_the_end),
 		cmocka_unit_test(unresolved_next_hops_reach_control_up_to_a_bound),
 		cmocka_unit_test(published_routes_take_effect_in_the_next_turn),
+		cmocka_unit_test(next_hop_in_use_is_confirmed_now_and_then),
 		cmocka_unit_test(service_that_does_not_start_leaves_nothing_behind),
 	};
 
