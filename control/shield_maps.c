@@ -102,13 +102,19 @@ static const char *prefix_text(char text[INET6_ADDRSTRLEN + 4], const struct ip_
 	return text;
 }
 
+/* What the kernel's maps say is not always what is meant. */
+static const char *reason(int err)
+{
+	return err == -E2BIG ? "the table is full" : strerror(-err);
+}
+
 static int fail_prefix(int err, const char *what, const struct ip_addr *address,
 		       unsigned prefix_len, char *error, size_t len)
 {
 	char text[INET6_ADDRSTRLEN + 4];
 
 	return error_set(err, error, len, "%s %s: %s", what, prefix_text(text, address, prefix_len),
-			 strerror(-err));
+			 reason(err));
 }
 
 /* services and backends */
@@ -206,7 +212,7 @@ int shield_set_services(struct shield *s, const struct ip_endpoint *services, si
 	free(wanted.all);
 	if (err)
 		return error_set(err, error, len, "cannot set the shield's services: %s",
-				 strerror(-err));
+				 reason(err));
 	return 0;
 }
 
@@ -228,7 +234,7 @@ int shield_set_backends(struct shield *s, const struct ip_endpoint *backends, si
 	free(wanted.all);
 	if (err)
 		return error_set(err, error, len, "cannot set the shield's backends: %s",
-				 strerror(-err));
+				 reason(err));
 	return 0;
 }
 

@@ -1059,6 +1059,24 @@ static void full_sets_replace_each_other(void **state)
 	set_backends();
 }
 
+static void full_allowlist_says_so(void **state)
+{
+	struct ip_addr a = address_of("10.0.0.0");
+	int err = 0;
+
+	for (int i = 0; i <= SHIELD_ALLOW_MAX && err == 0; i++) {
+		a.octets[13] = (uint8_t)(i >> 16);
+		a.octets[14] = (uint8_t)(i >> 8);
+		a.octets[15] = (uint8_t)i;
+		err = shield_allow(fix.shield, &a, 128, 1, fix.error, ERROR_LEN);
+	}
+	assert_int_equal(err, -E2BIG);
+	assert_string_equal(fix.error, "cannot spare 10.1.0.0/32: the table is full");
+	assert_int_equal(shield_expire(fix.shield, 2, NULL, fix.error, ERROR_LEN), 0);
+	assert_int_equal(shield_allow(fix.shield, &a, 128, 1, fix.error, ERROR_LEN), 0);
+	assert_int_equal(shield_disallow(fix.shield, &a, 128, fix.error, ERROR_LEN), 0);
+}
+
 static uint64_t seed_of_run(void)
 {
 	const char *given = getenv("POSTERN_SEED");
@@ -1125,6 +1143,7 @@ int main(void)
 		cmocka_unit_test(removed_service_is_the_kernels_again),
 		cmocka_unit_test(no_backends_or_no_ports_leave_all_to_the_kernel),
 		cmocka_unit_test(full_sets_replace_each_other),
+		cmocka_unit_test(full_allowlist_says_so),
 		cmocka_unit_test(spoilt_frames_are_counted_once),
 	};
 	const size_t n_others = sizeof(others) / sizeof(others[0]);
