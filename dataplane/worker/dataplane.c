@@ -251,6 +251,9 @@ static int open_ports(struct dataplane *dp, char *error, size_t len)
 		if (rc)
 			return rc;
 		caps = port_caps(dp->ports[i]);
+		if (interface->mtu > caps->mtu)
+			return refuse(error, len, "interface %s has an MTU of %u, not %u",
+				      interface->device, caps->mtu, interface->mtu);
 		dp->net.ports[i] = (struct net_port){
 			.mtu = interface->mtu ? interface->mtu : caps->mtu,
 			.tx_ipv4_checksum = caps->tx_ipv4_checksum,

@@ -37,7 +37,7 @@ struct dataplane_interface {
 	uint32_t n_addresses;
 	struct ip_addr addresses[DATAPLANE_ADDRESSES_MAX];
 	uint8_t mac[6]; /* all zero: the device's own */
-	uint16_t mtu;	/* 0: the device's own */
+	uint16_t mtu;	/* at most the device's own; 0: that */
 };
 
 struct dataplane_config {

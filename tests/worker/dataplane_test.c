@@ -32,7 +32,7 @@
 enum {
 	WORKERS = 2,
 	DEADLINE_US = 20 * 1000 * 1000,
-	SNAPSHOTS = 300,
+	SNAPSHOTS = 100,
 	ASLEEP_US = 50 * 1000,	/* without a turn */
 	PROMPT_US = 400 * 1000, /* much less than a worker sleeps by itself */
 	SKIPPED = 77,
@@ -257,6 +257,9 @@ static void start_that_fails_half_way_leaves_nothing(void **state)
 	config = config_of("net_ring1", "net_ring2");
 	config.buffers = 200000;
 	start_fails(&config, -ENOMEM, "buffers");
+	config = config_of("net_ring1", "net_ring2");
+	config.interfaces[1].mtu = 9000;
+	start_fails(&config, -EINVAL, "interface net_ring2 has an MTU of 1500, not 9000");
 	dataplane_stop(NULL);
 }
 
