@@ -51,6 +51,8 @@ enum conn_flag {
 	CONN_LOSS = 1 << 16,	   /* after a retransmission timeout, until the same */
 	CONN_TAIL_PROBE = 1 << 17, /* a tail loss probe must leave (RFC 8985 7) */
 	CONN_COOKIE = 1 << 18,	   /* a SYN cookie opened it */
+	CONN_STARVED = 1 << 19,	   /* the pool had nothing for tcp_send, and no ACK is to come: the
+				      retransmission timer will tell TCP_ROOM */
 };
 
 /* A scoreboard's ring has one of these sizes; the largest bounds the segments under way. */
@@ -302,6 +304,9 @@ void conn_schedule(struct tcp *t, struct tcp_conn *c);
 void conn_timer_fired(struct tcp *t, struct tcp_conn *c);
 void rtt_sample(struct tcp_conn *c, uint32_t rtt_us);
 uint32_t conn_rto_ms(const struct tcp_conn *c);
+/* Its owner is told to try again after a while; or has something under way after all. */
+void conn_starve(struct tcp *t, struct tcp_conn *c);
+void conn_starves_no_more(struct tcp_conn *c);
 
 /* --- scoreboard.c --- */
 /* What one ACK delivered. */

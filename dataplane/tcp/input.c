@@ -422,7 +422,7 @@ static void take_window(struct tcp *t, struct tcp_conn *c, const struct segment 
 		return;
 	if (window > c->snd_wnd) {
 		/* It may have been shut. */
-		if (c->snd_una == c->snd_nxt) {
+		if (c->snd_una == c->snd_nxt && !(c->flags & CONN_STARVED)) {
 			c->rtx_due_ms = 0;
 			c->tries = 0;
 		}

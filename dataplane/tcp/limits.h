@@ -25,6 +25,7 @@ enum {
 	TCP_RTO_INITIAL_MS = 1000, /* RFC 6298 2.1 */
 	TCP_RTO_MIN_MS = 200,
 	TCP_RTO_MAX_MS = 60 * 1000,
+	TCP_STARVED_MS = 200, /* until an owner the pool had nothing for may try again */
 	TCP_TIME_WAIT_MS = 10 * 1000,
 	TCP_FIN_WAIT_2_MS = 20 * 1000, /* an orphan's; an owned connection has its idle timeout */
 	TCP_TS_RECENT_MS = 24 * 24 * 3600 * 1000, /* RFC 7323 5.5: older is no evidence */

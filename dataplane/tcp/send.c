@@ -72,10 +72,14 @@ size_t tcp_send(struct tcp *t, struct tcp_conn *c, const void *bytes, size_t len
 		q->send_len += (uint32_t)run;
 		done += run;
 	}
-	if (done)
+	if (done) {
+		conn_starves_no_more(c);
 		conn_want_output(t, c);
-	else
+	} else {
+		if (!q->send_len)
+			conn_starve(t, c);
 		conn_queue_settle(t, c);
+	}
 	return done;
 }
 

@@ -527,6 +527,7 @@ void tcp_shutdown(struct tcp *t, struct tcp_conn *c)
 		c->state = TCP_LAST_ACK;
 	else
 		return;
+	conn_starves_no_more(c);
 	c->flags |= CONN_FIN_QUEUED;
 	conn_want_output(t, c);
 }

@@ -81,9 +81,29 @@ static uint8_t patience(const struct tcp_conn *c)
 	return c->snd_una == c->snd_nxt ? TCP_PROBES : TCP_RETRIES;
 }
 
+void conn_starve(struct tcp *t, struct tcp_conn *c)
+{
+	c->flags |= CONN_STARVED;
+	c->rtx_due_ms = ms_from(t->now_ms, TCP_STARVED_MS);
+	conn_schedule(t, c);
+}
+
+void conn_starves_no_more(struct tcp_conn *c)
+{
+	if (!(c->flags & CONN_STARVED))
+		return;
+	c->flags &= ~(uint32_t)CONN_STARVED;
+	c->rtx_due_ms = 0;
+}
+
 static void retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 {
 	c->rtx_due_ms = 0;
+	if (c->flags & CONN_STARVED) {
+		conn_starves_no_more(c);
+		conn_tell(t, c, TCP_ROOM);
+		return;
+	}
 	if (c->tries >= patience(c)) {
 		counter_add(&t->counters->tcp_timeouts, 1);
 		conn_end(t, c, TCP_END_TIMEOUT);

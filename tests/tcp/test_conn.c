@@ -1138,6 +1138,30 @@ static void what_an_empty_pool_kept_back_does_not_shut_the_connection(void **sta
 	peer_release(&p);
 }
 
+static void an_owner_the_pool_had_nothing_for_is_told_to_try_again(void **state)
+{
+	struct rte_mbuf *taken[PEER_BUFFERS];
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	assert_int_equal(rte_pktmbuf_alloc_bulk(p.kept, taken, PEER_BUFFERS), 0);
+	/* Nothing is under way, so that no ACK will ever bring TCP_ROOM. */
+	assert_int_equal(tcp_send(p.tcp, p.conn, hello, HELLO), 0);
+	peer_wait_ms(&p, 300);
+	assert_int_equal(p.news, TCP_ROOM);
+	assert_int_equal(tcp_send(p.tcp, p.conn, hello, HELLO), 0);
+	peer_wait_ms(&p, 150);
+	rte_pktmbuf_free_bulk(taken, PEER_BUFFERS);
+	assert_int_equal(tcp_send(p.tcp, p.conn, hello, HELLO), HELLO);
+	peer_expect(&p, TCP_ACK, HELLO);
+	peer_wait_ms(&p, 150); /* the segment's own timeout, not what is left of ours */
+	peer_expect_silence(&p);
+	peer_wait_ms(&p, 100);
+	peer_expect(&p, TCP_ACK, HELLO);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1197,6 +1221,7 @@ int main(void)
 		cmocka_unit_test(both_sides_may_open_at_once_and_say_something),
 		cmocka_unit_test(a_window_nobody_was_told_of_is_still_to_be_told),
 		cmocka_unit_test(what_an_empty_pool_kept_back_does_not_shut_the_connection),
+		cmocka_unit_test(an_owner_the_pool_had_nothing_for_is_told_to_try_again),
 	};
 
 	test_eal_start("tcp-conn");
