@@ -28,6 +28,8 @@ enum {
 	TCP_STARVED_MS = 200, /* until an owner the pool had nothing for may try again */
 	TCP_TIME_WAIT_MS = 10 * 1000,
 	TCP_FIN_WAIT_2_MS = 20 * 1000, /* an orphan's; an owned connection has its idle timeout */
+	TCP_ORPHAN_MS = 4 * 60 * 1000, /* an orphan's last bytes and FIN: not less than TCP_RETRIES
+					  of them take */
 	TCP_TS_RECENT_MS = 24 * 24 * 3600 * 1000, /* RFC 7323 5.5: older is no evidence */
 
 	/* Patience: how often a segment is sent again before the peer counts as gone. */

@@ -550,7 +550,7 @@ void tcp_close(struct tcp *t, struct tcp_conn *c)
 	if (c->state == TCP_FIN_WAIT_2)
 		c->life_due_ms = ms_from(t->now_ms, TCP_FIN_WAIT_2_MS);
 	else if (c->state != TCP_TIME_WAIT)
-		c->life_due_ms = 0;
+		c->life_due_ms = ms_from(t->now_ms, TCP_ORPHAN_MS);
 	conn_schedule(t, c);
 }
 

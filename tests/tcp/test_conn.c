@@ -1162,6 +1162,25 @@ static void an_owner_the_pool_had_nothing_for_is_told_to_try_again(void **state)
 	peer_release(&p);
 }
 
+static void a_peer_that_reads_for_ever_keeps_no_orphan(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.window = 1;
+	peer_open(&p);
+	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 30000), 30000);
+	tcp_close(p.tcp, p.conn);
+	for (unsigned i = 0; i < 1000 && tcp_conns(p.tcp); i++) {
+		while (peer_hear(&p))
+			p.ack = p.got.seq + p.got_len;
+		peer_send(&p, TCP_ACK, NULL, 0);
+		peer_wait_ms(&p, 300);
+	}
+	assert_int_equal(tcp_conns(p.tcp), 0);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1222,6 +1241,7 @@ int main(void)
 		cmocka_unit_test(a_window_nobody_was_told_of_is_still_to_be_told),
 		cmocka_unit_test(what_an_empty_pool_kept_back_does_not_shut_the_connection),
 		cmocka_unit_test(an_owner_the_pool_had_nothing_for_is_told_to_try_again),
+		cmocka_unit_test(a_peer_that_reads_for_ever_keeps_no_orphan),
 	};
 
 	test_eal_start("tcp-conn");
