@@ -165,7 +165,8 @@ struct tcp_conn {
 	struct net_path path;
 	uint8_t tries; /* retransmissions without an answer */
 	uint8_t dup_acks;
-	uint8_t acks_owed; /* duplicate ACKs to send */
+	uint8_t acks_owed;  /* duplicate ACKs to send */
+	uint8_t challenged; /* when last, in TCP_CHALLENGE_EVERY_MS, modulo 256 */
 };
 
 static_assert(sizeof(struct tcp_conn) <= 176, "an idle connection's share: conn and two slots");
@@ -212,7 +213,7 @@ struct tcp {
 	uint8_t rcv_wscale;
 	struct conn_list news, output;
 	struct tcp_conn *handed; /* whose news the owner is looking at */
-	struct bucket resets, challenges;
+	struct bucket resets;
 	uint32_t n_replies;
 	struct tcp_reply replies[TCP_REPLIES_MAX];
 	struct wheel wheel;

@@ -34,11 +34,16 @@ static void ack_now(struct tcp *t, struct tcp_conn *c)
 	conn_want_output(t, c);
 }
 
-/* RFC 5961 7: what a blind attacker provokes is limited. */
+/* RFC 5961 7: what a blind attacker provokes is limited; for each connection by itself, since on a
+ * common limit the owner of one connection could count what he provokes on another's (Cao et al.,
+ * "Off-path TCP exploits", USENIX Security 2016). */
 static void challenge(struct tcp *t, struct tcp_conn *c)
 {
-	if (!bucket_take(&t->challenges, t->now_us, TCP_CHALLENGES_PER_SECOND))
+	uint8_t now = (uint8_t)(t->now_ms / TCP_CHALLENGE_EVERY_MS);
+
+	if (c->challenged == now)
 		return;
+	c->challenged = now;
 	counter_add(&t->counters->tcp_challenge_acks, 1);
 	ack_now(t, c);
 }
@@ -288,7 +293,12 @@ static bool passes_checks(struct tcp *t, struct tcp_conn *c, struct segment *s)
 		if (s->h.flags & TCP_RST)
 			return false;
 		counter_add(&t->counters->tcp_unacceptable, 1);
-		ack_now(t, c);
+		/* Bytes sent again miss our ACK. Answers to mere ACKs could go on for ever, when
+		 * the peer does not take ours either. */
+		if (s->len)
+			ack_now(t, c);
+		else
+			challenge(t, c);
 		return false;
 	}
 	if (s->h.flags & TCP_RST) {

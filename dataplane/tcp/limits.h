@@ -30,6 +30,7 @@ enum {
 	TCP_FIN_WAIT_2_MS = 20 * 1000, /* an orphan's; an owned connection has its idle timeout */
 	TCP_ORPHAN_MS = 4 * 60 * 1000, /* an orphan's last bytes and FIN: not less than TCP_RETRIES
 					  of them take */
+	TCP_CHALLENGE_EVERY_MS = 64,   /* a connection; RFC 5961 7 */
 	TCP_TS_RECENT_MS = 24 * 24 * 3600 * 1000, /* RFC 7323 5.5: older is no evidence */
 
 	/* Patience: how often a segment is sent again before the peer counts as gone. */
@@ -40,7 +41,6 @@ enum {
 	/* Answers to segments that are no part of a conversation, a worker. */
 	TCP_REPLIES_MAX = 64, /* RSTs waiting to be sent in one turn */
 	TCP_RESETS_PER_SECOND = 1000,
-	TCP_CHALLENGES_PER_SECOND = 1000, /* RFC 5961 7 */
 };
 
 #endif

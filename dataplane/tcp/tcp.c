@@ -240,6 +240,7 @@ struct tcp_conn *conn_new(struct tcp *t, const struct flow *flow, uint32_t tag,
 	c->local = local;
 	c->path = *path;
 	c->seen_ms = t->now_ms;
+	c->challenged = (uint8_t)(t->now_ms / TCP_CHALLENGE_EVERY_MS - 1);
 	c->snd_mss = TCP_MSS_DEFAULT_V4;
 	conn_numbers(t, c, flow);
 	table_add(t, c, tag);
