@@ -631,6 +631,16 @@ static void in_time_wait(struct tcp *t, struct tcp_conn *c, struct segment *s)
 	}
 }
 
+/* RFC 7323 4.3; of a segment whose ACK is good, too, because a blind attacker who sets a time far
+ * ahead shuts the true peer out. It is not older than the last, or that one is too old to count. */
+static void remember_timestamp(const struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	if (!s->h.has_ts || !seq_le(s->h.seq, c->rcv_acked))
+		return;
+	c->ts_recent = s->h.ts_value;
+	c->ts_recent_ms = t->now_ms;
+}
+
 static void in_connection(struct tcp *t, struct tcp_conn *c, struct segment *s)
 {
 	if (c->state == TCP_SYN_SENT) {
@@ -643,11 +653,10 @@ static void in_connection(struct tcp *t, struct tcp_conn *c, struct segment *s)
 	}
 	if (!passes_checks(t, c, s))
 		return;
-	if (s->h.has_ts && seq_le(s->h.seq, c->rcv_acked) && !seq_lt(s->h.ts_value, c->ts_recent)) {
-		c->ts_recent = s->h.ts_value;
-		c->ts_recent_ms = t->now_ms;
-	}
-	if (!take_ack(t, c, s) || !after_ack(t, c))
+	if (!take_ack(t, c, s))
+		return;
+	remember_timestamp(t, c, s);
+	if (!after_ack(t, c))
 		return;
 	c->seen_ms = t->now_ms;
 	if (s->len)

@@ -1225,6 +1225,24 @@ static void acks_out_of_the_window_start_no_storm(void **state)
 	peer_release(&p);
 }
 
+static void a_segment_whose_ack_is_wrong_sets_no_timestamp(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.ts = true;
+	p.ts_value = 1000;
+	peer_open(&p);
+	p.ts_value = 0x70000000;
+	peer_send_at(&p, TCP_ACK, p.seq, p.ack + 5000, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	p.ts_value = 1001;
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(p.read_len, HELLO);
+	assert_int_equal(p.counters.tcp_paws, 0);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1288,6 +1306,7 @@ int main(void)
 		cmocka_unit_test(challenges_are_limited_a_connection),
 		cmocka_unit_test(challenges_of_one_connection_cost_another_none),
 		cmocka_unit_test(acks_out_of_the_window_start_no_storm),
+		cmocka_unit_test(a_segment_whose_ack_is_wrong_sets_no_timestamp),
 	};
 
 	test_eal_start("tcp-conn");
