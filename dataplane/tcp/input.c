@@ -188,6 +188,16 @@ static void established(struct tcp *t, struct tcp_conn *c)
 	conn_tell(t, c, TCP_OPENED);
 }
 
+/* Our SYN leaves once more at the peer's wish, which times no round trip (RFC 6298 3) and does not
+ * put off our patience's end. */
+static void syn_repeat(struct tcp *t, struct tcp_conn *c)
+{
+	if (c->tries == 0 && c->snd_nxt != c->snd_una)
+		c->tries = 1;
+	c->flags |= CONN_SYN_DUE;
+	conn_want_output(t, c);
+}
+
 /* RFC 9293 3.10.7.3. */
 static void in_syn_sent(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 {
@@ -211,8 +221,7 @@ static void in_syn_sent(struct tcp *t, struct tcp_conn *c, const struct segment 
 	if (!has_ack) {
 		/* Simultaneous open (RFC 9293 3.5). */
 		c->state = TCP_SYN_RCVD;
-		c->flags |= CONN_SYN_DUE;
-		conn_want_output(t, c);
+		syn_repeat(t, c);
 		return;
 	}
 	c->snd_una = s->h.ack;
@@ -272,10 +281,9 @@ static bool syn_again(struct tcp *t, struct tcp_conn *c, struct segment *s)
 		ack_now(t, c);
 		return true;
 	}
-	c->path =
-		s->net->path; /* no checksum covers the link's addresses: the first may be wrong */
-	c->flags |= CONN_SYN_DUE;
-	conn_want_output(t, c);
+	/* No checksum covers the link's addresses: the first may have been wrong. */
+	c->path = s->net->path;
+	syn_repeat(t, c);
 	return false;
 }
 

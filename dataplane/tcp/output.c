@@ -125,7 +125,8 @@ static void syn_send(struct tcp *t, struct tcp_conn *c, struct frames *out)
 	if (c->tries == 0)
 		c->rttvar_us = (uint32_t)t->now_us; /* when it left, until there is a sample */
 	segment_send(t, c, out, &h, 0);
-	arm_retransmit(t, c);
+	if (!c->rtx_due_ms)
+		arm_retransmit(t, c);
 }
 
 static void ack_send(struct tcp *t, struct tcp_conn *c, struct frames *out, uint32_t seq)

@@ -1243,6 +1243,46 @@ static void a_segment_whose_ack_is_wrong_sets_no_timestamp(void **state)
 	peer_release(&p);
 }
 
+static void a_handshake_sent_twice_is_not_timed(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	peer_wait_ms(&p, 900);
+	peer_send_at(&p, TCP_SYN, p.seq - 1, 0, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	p.ack = p.got.seq + 1;
+	/* The answer to the first, not to the second a millisecond ago. */
+	peer_wait_ms(&p, 1);
+	peer_send(&p, TCP_ACK, NULL, 0);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	peer_expect(&p, TCP_ACK, HELLO);
+	peer_wait_ms(&p, 900);
+	peer_expect_silence(&p);
+	peer_wait_ms(&p, 200);
+	peer_expect(&p, TCP_ACK, HELLO);
+	peer_release(&p);
+}
+
+static void repeated_syns_hold_no_handshake_open(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	for (unsigned i = 0; i < 200; i++) {
+		peer_send_at(&p, TCP_SYN, p.seq, 0, NULL, 0);
+		while (peer_hear(&p))
+			;
+		peer_wait_ms(&p, 500);
+		while (peer_hear(&p))
+			;
+	}
+	assert_int_equal(p.counters.tcp_timeouts, 1);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1307,6 +1347,8 @@ int main(void)
 		cmocka_unit_test(challenges_of_one_connection_cost_another_none),
 		cmocka_unit_test(acks_out_of_the_window_start_no_storm),
 		cmocka_unit_test(a_segment_whose_ack_is_wrong_sets_no_timestamp),
+		cmocka_unit_test(a_handshake_sent_twice_is_not_timed),
+		cmocka_unit_test(repeated_syns_hold_no_handshake_open),
 	};
 
 	test_eal_start("tcp-conn");
