@@ -350,6 +350,9 @@ static bool conn_output(struct tcp *t, struct tcp_conn *c, struct frames *out)
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD) {
 		if (c->flags & CONN_SYN_DUE)
 			syn_send(t, c, out);
+		else if ((c->flags & CONN_ACK_NOW) && c->state == TCP_SYN_RCVD)
+			ack_send(t, c, out, c->snd_nxt);
+		c->flags &= ~(uint32_t)CONN_ACK_NOW;
 		return true;
 	}
 	for (; c->acks_owed; c->acks_owed--) {

@@ -1283,6 +1283,24 @@ static void repeated_syns_hold_no_handshake_open(void **state)
 	peer_release(&p);
 }
 
+static void another_syn_in_a_handshake_is_challenged(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	p.ack = p.got.seq + 1;
+	peer_send_at(&p, TCP_SYN, p.seq + 5000000, 0, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.seq, p.ack);
+	assert_int_equal(p.got.ack, p.seq);
+	/* A client that began anew answers by a RST, and may open at last. */
+	peer_send_at(&p, TCP_RST, p.got.ack, 0, NULL, 0);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1349,6 +1367,7 @@ int main(void)
 		cmocka_unit_test(a_segment_whose_ack_is_wrong_sets_no_timestamp),
 		cmocka_unit_test(a_handshake_sent_twice_is_not_timed),
 		cmocka_unit_test(repeated_syns_hold_no_handshake_open),
+		cmocka_unit_test(another_syn_in_a_handshake_is_challenged),
 	};
 
 	test_eal_start("tcp-conn");
