@@ -97,24 +97,25 @@ static void take_syn_options(struct tcp *t, struct tcp_conn *c, const struct tcp
 	congestion_start(c);
 }
 
-static void open_passively(struct tcp *t, const struct segment *s)
+static struct tcp_conn *open_passively(struct tcp *t, const struct segment *s)
 {
 	struct tcp_conn *c;
 
 	if (cookie_is_due(t)) {
 		counter_add(&t->counters->tcp_syn_full, 1);
 		cookie_answer(t, &s->net->flow, &s->net->path, &s->h);
-		return;
+		return NULL;
 	}
 	c = conn_new(t, &s->net->flow, s->tag, &s->net->path);
 	if (!c)
-		return;
+		return NULL;
 	c->state = TCP_SYN_RCVD;
 	c->flags |= CONN_SYN_DUE;
 	t->handshakes++;
 	take_syn_options(t, c, &s->h);
 	conn_want_output(t, c);
 	counter_add(&t->counters->tcp_passive_opens, 1);
+	return c;
 }
 
 /* The third ACK of a handshake we kept no memory of: as if we had. NULL when there is still none:
@@ -623,11 +624,23 @@ static void look_at_fin(struct tcp *t, struct tcp_conn *c, const struct segment 
 
 /* --- one segment --------------------------------------------------------------------------- */
 
+/* Its numbers begin beyond all the old one used (RFC 9293 3.4.1), which the clock alone does not
+ * see to after more than 250 kB/s. */
+static void reopen(struct tcp *t, struct tcp_conn *old, const struct segment *s)
+{
+	uint32_t least = old->snd_nxt + UINT16_MAX;
+	struct tcp_conn *c;
+
+	conn_drop(t, old);
+	c = open_passively(t, s);
+	if (c)
+		c->snd_una = c->snd_nxt = seq_max(c->snd_una, least);
+}
+
 static void in_time_wait(struct tcp *t, struct tcp_conn *c, struct segment *s)
 {
 	if (may_reopen(c, s) && is_listening(t, c->local_port) && (c->flags & CONN_ORPHAN)) {
-		conn_drop(t, c);
-		no_connection(t, s);
+		reopen(t, c, s);
 		return;
 	}
 	if (!passes_checks(t, c, s))

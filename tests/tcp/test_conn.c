@@ -1301,6 +1301,31 @@ static void another_syn_in_a_handshake_is_challenged(void **state)
 	peer_release(&p);
 }
 
+static void a_new_incarnation_begins_beyond_the_old_ones_numbers(void **state)
+{
+	uint32_t old;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	/* Faster than the clock of the initial numbers. */
+	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 60000), 60000);
+	tcp_shutdown(p.tcp, p.conn);
+	while (tcp_unacknowledged(p.conn)) {
+		while (peer_hear(&p))
+			p.ack = p.got.seq + p.got_len + !!(p.got.flags & TCP_FIN);
+		peer_send(&p, TCP_ACK, NULL, 0);
+	}
+	old = p.ack;
+	peer_send(&p, TCP_ACK | TCP_FIN, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.end, TCP_END_CLOSED);
+	p.seq += 1000;
+	peer_open(&p);
+	assert_in_range(p.got.seq - old, 1, 1 << 20);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1368,6 +1393,7 @@ int main(void)
 		cmocka_unit_test(a_handshake_sent_twice_is_not_timed),
 		cmocka_unit_test(repeated_syns_hold_no_handshake_open),
 		cmocka_unit_test(another_syn_in_a_handshake_is_challenged),
+		cmocka_unit_test(a_new_incarnation_begins_beyond_the_old_ones_numbers),
 	};
 
 	test_eal_start("tcp-conn");
