@@ -31,6 +31,7 @@ enum {
 	TCP_ORPHAN_MS = 4 * 60 * 1000, /* an orphan's last bytes and FIN: not less than TCP_RETRIES
 					  of them take */
 	TCP_CHALLENGE_EVERY_MS = 64,   /* a connection; RFC 5961 7 */
+	TCP_IDLE_MAX_MS = 24 * 24 * 3600 * 1000,  /* milliseconds are compared modulo 2^32 */
 	TCP_TS_RECENT_MS = 24 * 24 * 3600 * 1000, /* RFC 7323 5.5: older is no evidence */
 
 	/* Patience: how often a segment is sent again before the peer counts as gone. */

@@ -35,7 +35,7 @@ struct tcp_config {
 	uint32_t handshakes;	  /* of them in SYN_RCVD, beyond that cookies; 0: three in four */
 	uint32_t receive_window;  /* octets a connection may have under way to us, to 1 GiB */
 	uint32_t send_queue;	  /* octets a connection may have queued or unacknowledged */
-	uint32_t idle_timeout_ms; /* 0: an idle connection lives for ever */
+	uint32_t idle_timeout_ms; /* to 24 days; 0: an idle connection lives for ever */
 	const struct net *net;
 	struct rte_mempool *pool; /* bytes kept: send queues, reassembly, unread data */
 	struct rte_mempool *frame_pools[NET_PORTS_MAX]; /* where frames to each port come from */

@@ -1326,6 +1326,18 @@ static void a_new_incarnation_begins_beyond_the_old_ones_numbers(void **state)
 	peer_release(&p);
 }
 
+static void an_idle_timeout_beyond_the_clock_is_cut_to_it(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.idle_timeout_ms = 3000000000u});
+	peer_open(&p);
+	peer_wait_ms(&p, 1000000);
+	assert_int_equal(peer_conns(&p), 1);
+	assert_true(tcp_next_due(p.tcp) > p.now_us + 3600ull * 1000000);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1394,6 +1406,7 @@ int main(void)
 		cmocka_unit_test(repeated_syns_hold_no_handshake_open),
 		cmocka_unit_test(another_syn_in_a_handshake_is_challenged),
 		cmocka_unit_test(a_new_incarnation_begins_beyond_the_old_ones_numbers),
+		cmocka_unit_test(an_idle_timeout_beyond_the_clock_is_cut_to_it),
 	};
 
 	test_eal_start("tcp-conn");
