@@ -61,6 +61,9 @@ struct tcp_sent *sent_push(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint
 		counter_add(&t->counters->tcp_no_buffer, 1);
 		return NULL;
 	}
+	/* With nothing under way there is nothing to compare with, and times wrap. */
+	if (b->count == 0)
+		c->q->rack.rtt_us = 0;
 	s = sent_at(b, b->count++);
 	*s = (struct tcp_sent){
 		.seq = seq,

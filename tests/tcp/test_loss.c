@@ -246,6 +246,29 @@ static void a_flight_is_reduced_once_and_in_proportion(void **state)
 	peer_release(&p);
 }
 
+/* Times are kept modulo 2^32 us: one from 40 minutes ago would look like one of the future. */
+static void what_was_delivered_long_ago_proves_no_loss(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 2);
+
+	p.keep_unread = true; /* so that the queue stays */
+	peer_send(&p, TCP_ACK, "x", 1);
+	sack(&p, first, 2, 0, 0);
+	peer_wait_ms(&p, 40 * 60 * 1000);
+	while (peer_hear(&p))
+		;
+	assert_int_equal(tcp_send(p.tcp, p.conn, pattern + 2 * SEGMENT, 2 * SEGMENT), 2 * SEGMENT);
+	expect_again(&p, first, 2); /* for the first time */
+	expect_again(&p, first, 3);
+	peer_wait_ms(&p, RTT_MS);
+	sack(&p, first, 3, 0, 0);
+	peer_wait_ms(&p, RTT_MS);
+	peer_expect_silence(&p);
+	assert_int_equal(p.counters.tcp_retransmits, 0);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +283,7 @@ int main(void)
 		cmocka_unit_test(sacks_taken_back_are_forgotten_at_a_timeout),
 		cmocka_unit_test(blocks_of_what_was_never_sent_are_ignored),
 		cmocka_unit_test(a_flight_is_reduced_once_and_in_proportion),
+		cmocka_unit_test(what_was_delivered_long_ago_proves_no_loss),
 	};
 
 	test_eal_start("tcp-loss");
