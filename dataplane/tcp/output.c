@@ -218,23 +218,25 @@ static bool again_send(struct tcp *t, struct tcp_conn *c, struct frames *out, ui
 	struct tcp_sent *s = sent_at(&c->q->sent, i);
 	struct tcp_header h;
 	uint32_t most, len;
+	bool fin = s->flags & SENT_FIN;
 
 	header_ack(t, c, &h);
 	most = payload_max(c, &h);
-	len = s->len - !!(s->flags & SENT_FIN);
+	len = s->len - fin;
 	if (len > most) {
 		/* SACK blocks may take the room it had; a narrower path does. */
 		h.n_sack = 0;
 		most = payload_max(c, &h);
 	}
 	if (len > most) {
-		if (!sent_split(t, c, i, (uint16_t)most))
-			return false;
-		s = sent_at(&c->q->sent, i);
+		/* Where the scoreboard is full it stays one: its ACK will cut it. */
+		if (sent_split(t, c, i, (uint16_t)most))
+			s = sent_at(&c->q->sent, i);
 		len = most;
+		fin = false;
 	}
 	h.seq = s->seq;
-	h.flags = (uint8_t)(TCP_ACK | (s->flags & SENT_FIN ? TCP_FIN : 0));
+	h.flags = (uint8_t)(TCP_ACK | (fin ? TCP_FIN : 0));
 	if (!segment_send(t, c, out, &h, len))
 		return false;
 	sent_again(t, c, s);

@@ -269,6 +269,46 @@ static void what_was_delivered_long_ago_proves_no_loss(void **state)
 	peer_release(&p);
 }
 
+/* A flight as long as the scoreboard, none of which fits the path any more. */
+static void a_full_scoreboard_gets_through_a_narrow_path(void **state)
+{
+	enum { FLIGHT = 512, NARROW = 660 };
+	struct net_segment error;
+	uint32_t reached, heard;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.send_queue = 1 << 20});
+	p.sack = true;
+	p.wscale = 5;
+	peer_open(&p);
+	do {
+		while (tcp_send(p.tcp, p.conn, pattern, sizeof(pattern)) == sizeof(pattern))
+			;
+		for (heard = 0; peer_hear(&p); heard++)
+			p.ack = p.got.seq + p.got_len;
+		reached = p.ack - heard * SEGMENT;
+		if (heard < FLIGHT)
+			peer_send(&p, TCP_ACK, NULL, 0);
+	} while (heard < FLIGHT);
+	error = (struct net_segment){
+		.flow = p.flow,
+		.error = NET_ERROR_TOO_BIG,
+		.error_mtu = NARROW + 40,
+		.error_seq = reached,
+	};
+	tcp_error(p.tcp, &error, p.now_us);
+	for (unsigned i = 0; i < 20000 && p.conn && tcp_unacknowledged(p.conn); i++) {
+		while (peer_hear(&p))
+			if (p.got.seq == reached && p.got_len <= NARROW)
+				reached += p.got_len;
+		peer_send_at(&p, TCP_ACK, p.seq, reached, NULL, 0);
+		peer_wait_ms(&p, 10);
+	}
+	assert_non_null(p.conn);
+	assert_int_equal(tcp_unacknowledged(p.conn), 0);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -284,6 +324,7 @@ int main(void)
 		cmocka_unit_test(blocks_of_what_was_never_sent_are_ignored),
 		cmocka_unit_test(a_flight_is_reduced_once_and_in_proportion),
 		cmocka_unit_test(what_was_delivered_long_ago_proves_no_loss),
+		cmocka_unit_test(a_full_scoreboard_gets_through_a_narrow_path),
 	};
 
 	test_eal_start("tcp-loss");
