@@ -300,6 +300,8 @@ static inline uint32_t ms_from(uint32_t now_ms, uint32_t delay_ms)
 	return due ? due : 1;
 }
 
+/* The earliest of all its deadlines; WHEEL_NEVER: it has none. */
+uint64_t conn_deadline_us(const struct tcp *t, const struct tcp_conn *c);
 /* Arms the wheel for the earliest deadline; a later one than armed is found when it fires. */
 void conn_schedule(struct tcp *t, struct tcp_conn *c);
 void conn_timer_fired(struct tcp *t, struct tcp_conn *c);

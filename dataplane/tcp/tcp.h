@@ -139,6 +139,9 @@ void tcp_abort(struct tcp *t, struct tcp_conn *c);
 
 /* Connections in the table, in any state. */
 uint32_t tcp_conns(const struct tcp *t);
+/* Asserts what must hold of every connection between two calls, tcp_output having come to 0;
+ * nothing in a release build. */
+void tcp_check(const struct tcp *t);
 /* The state's name as RFC 9293 spells it. */
 const char *tcp_state_name(const struct tcp_conn *c);
 

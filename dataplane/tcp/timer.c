@@ -23,7 +23,7 @@ static bool is_due(const struct tcp *t, uint32_t due_ms)
 	return due_ms && seq_le(due_ms, t->now_ms);
 }
 
-void conn_schedule(struct tcp *t, struct tcp_conn *c)
+uint64_t conn_deadline_us(const struct tcp *t, const struct tcp_conn *c)
 {
 	const uint32_t due_ms[] = {c->rtx_due_ms, c->ack_due_ms, c->life_due_ms};
 	uint64_t earliest = WHEEL_NEVER;
@@ -38,6 +38,13 @@ void conn_schedule(struct tcp *t, struct tcp_conn *c)
 		earliest = c->q->rack.due_us;
 	if (c->q && c->q->probe.due_us && c->q->probe.due_us < earliest)
 		earliest = c->q->probe.due_us;
+	return earliest;
+}
+
+void conn_schedule(struct tcp *t, struct tcp_conn *c)
+{
+	uint64_t earliest = conn_deadline_us(t, c);
+
 	if (earliest == WHEEL_NEVER)
 		return;
 	if (!timer_is_armed(&c->timer) || earliest < c->timer.due_us)

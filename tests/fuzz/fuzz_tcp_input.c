@@ -324,6 +324,7 @@ static void step(struct fuzz *f)
 	hear_news(f);
 	assert(tcp_next_due(f->tcp) > 0);
 	hear(f);
+	tcp_check(f->tcp);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -215,8 +215,10 @@ bool peer_hear(struct peer *p)
 	struct rte_mbuf *m;
 	struct net_segment s;
 
-	if (tcp_output(p->tcp, &m, 1, p->now_us) == 0)
+	if (tcp_output(p->tcp, &m, 1, p->now_us) == 0) {
+		tcp_check(p->tcp);
 		return false;
+	}
 	/* What net makes of it at the other end: link address, IP and checksums are right. */
 	assert_int_equal(net_input(&net, m, &s), NET_SEGMENT);
 	assert_true(tcp_header_read(&p->got, rte_pktmbuf_mtod_offset(m, uint8_t *, s.tcp_at),
