@@ -204,31 +204,41 @@ static void take_cumulative(struct tcp *t, struct tcp_conn *c, const struct tcp_
 	}
 }
 
-static void take_block(struct tcp *t, struct tcp_conn *c, const struct tcp_header *h,
-		       const struct tcp_range *block, struct delivery *d)
+static void take_sacked(struct tcp *t, struct tcp_conn *c, const struct tcp_header *h,
+			struct tcp_sent *s, struct delivery *d)
 {
 	struct scoreboard *b = &c->q->sent;
 
-	for (uint16_t i = 0; i < b->count; i++) {
+	if (s->flags & SENT_SACKED)
+		return;
+	count_delivered(t, c, h, s, d);
+	if (s->flags & SENT_LOST) {
+		s->flags &= (uint8_t)~SENT_LOST;
+		b->n_lost--;
+	} else {
+		b->pipe -= s->len;
+	}
+	s->flags |= SENT_SACKED;
+	b->n_sacked++;
+	d->sacked = true;
+}
+
+/* Looks at the segments from the i-th on; returns the first behind the block. */
+static uint16_t take_block(struct tcp *t, struct tcp_conn *c, const struct tcp_header *h,
+			   const struct tcp_range *block, uint16_t i, struct delivery *d)
+{
+	const struct scoreboard *b = &c->q->sent;
+
+	for (; i < b->count; i++) {
 		struct tcp_sent *s = sent_at(b, i);
 
 		if (seq_lt(s->seq, block->start))
 			continue;
 		if (seq_lt(block->end, s->seq + s->len))
-			return;
-		if (s->flags & SENT_SACKED)
-			continue;
-		count_delivered(t, c, h, s, d);
-		if (s->flags & SENT_LOST) {
-			s->flags &= (uint8_t)~SENT_LOST;
-			b->n_lost--;
-		} else {
-			b->pipe -= s->len;
-		}
-		s->flags |= SENT_SACKED;
-		b->n_sacked++;
-		d->sacked = true;
+			break;
+		take_sacked(t, c, h, s, d);
 	}
+	return i;
 }
 
 /* RFC 2883 4: the first block lies below the ACK, or within the second. */
@@ -244,7 +254,7 @@ static bool is_dsack(const struct tcp_header *h)
 	       seq_le(first->end, second->end);
 }
 
-/* Ascending: within one ACK nothing was reordered. */
+/* Ascending: within one ACK nothing was reordered, and one pass of the ring is enough for all. */
 static void sort_blocks(struct tcp_range *blocks, uint8_t n)
 {
 	for (uint8_t i = 1; i < n; i++) {
@@ -261,6 +271,7 @@ void sent_delivered(struct tcp *t, struct tcp_conn *c, const struct tcp_header *
 		    struct delivery *d)
 {
 	struct tcp_range blocks[TCP_SACK_BLOCKS_READ];
+	uint16_t at = 0;
 	uint8_t n;
 
 	if (seq_lt(c->snd_una, h->ack))
@@ -276,6 +287,6 @@ void sent_delivered(struct tcp *t, struct tcp_conn *c, const struct tcp_header *
 
 		if (seq_lt(block->start, block->end) && seq_le(h->ack, block->start) &&
 		    seq_le(block->end, c->snd_nxt))
-			take_block(t, c, h, block, d);
+			at = take_block(t, c, h, block, at, d);
 	}
 }
