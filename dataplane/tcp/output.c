@@ -287,9 +287,9 @@ static bool new_flow(struct tcp *t, struct tcp_conn *c, struct frames *out, bool
 	while (new_size(c, payload_max(c, &h), &len)) {
 		if (is_full(out))
 			return false;
-		*sent = true;
 		if (!new_send(t, c, out, &h, len))
 			break;
+		*sent = true;
 		c->flags &= ~(uint32_t)(CONN_FORCE | CONN_TAIL_PROBE);
 	}
 	return true;
@@ -299,19 +299,19 @@ static bool new_flow(struct tcp *t, struct tcp_conn *c, struct frames *out, bool
 static void tail_probe(struct tcp *t, struct tcp_conn *c, struct frames *out)
 {
 	struct tcp_queue *q = c->q;
-	uint32_t nxt = c->snd_nxt;
-	bool sent = false;
+	bool sent = false, again = false;
 
-	if (!q || q->sent.count == 0 || is_full(out)) {
-		c->flags &= ~(uint32_t)CONN_TAIL_PROBE;
-		return;
+	/* What was SACKed since is RACK's. */
+	if (q && q->sent.count && !q->sent.n_sacked) {
+		new_flow(t, c, out, &sent);
+		again = !sent && !is_full(out) &&
+			again_send(t, c, out, (uint16_t)(q->sent.count - 1));
 	}
-	new_flow(t, c, out, &sent);
 	c->flags &= ~(uint32_t)CONN_TAIL_PROBE;
-	if (!sent && !is_full(out))
-		again_send(t, c, out, (uint16_t)(q->sent.count - 1));
+	if (!sent && !again)
+		return; /* the retransmission timer still runs */
 	q->probe.sent = true;
-	q->probe.again = c->snd_nxt == nxt;
+	q->probe.again = again;
 	q->probe.end_seq = c->snd_nxt;
 	counter_add(&t->counters->tcp_tail_probes, 1);
 	arm_retransmit(t, c);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <rte_mempool.h>
 
 #include "common/eal.h"
 #include "peer.h"
@@ -309,6 +310,26 @@ static void a_full_scoreboard_gets_through_a_narrow_path(void **state)
 	peer_release(&p);
 }
 
+static void a_probe_there_was_no_buffer_for_repaired_nothing(void **state)
+{
+	struct rte_mbuf *taken[PEER_BUFFERS];
+	struct peer p;
+	uint32_t first = send_flight(&p, 4);
+
+	sack(&p, first, 2, 0, 0);
+	assert_int_equal(rte_pktmbuf_alloc_bulk(p.frames, taken, PEER_BUFFERS), 0);
+	peer_wait_ms(&p, 2 * RTT_MS + 5);
+	peer_expect_silence(&p);
+	rte_pktmbuf_free_bulk(taken, PEER_BUFFERS);
+	sack(&p, first, 4, 0, 0); /* it was only late */
+	assert_int_equal(tcp_send(p.tcp, p.conn, pattern + 4 * SEGMENT, SEGMENT), SEGMENT);
+	expect_again(&p, first, 4); /* for the first time */
+	sack(&p, first, 5, 0, 0);
+	assert_int_equal(p.counters.tcp_tail_probes, 0);
+	assert_int_equal(p.counters.tcp_fast_retransmits, 0); /* cwnd was not reduced */
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,6 +346,7 @@ int main(void)
 		cmocka_unit_test(a_flight_is_reduced_once_and_in_proportion),
 		cmocka_unit_test(what_was_delivered_long_ago_proves_no_loss),
 		cmocka_unit_test(a_full_scoreboard_gets_through_a_narrow_path),
+		cmocka_unit_test(a_probe_there_was_no_buffer_for_repaired_nothing),
 	};
 
 	test_eal_start("tcp-loss");
