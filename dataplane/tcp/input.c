@@ -175,7 +175,7 @@ static void established(struct tcp *t, struct tcp_conn *c)
 {
 	if (c->state == TCP_SYN_RCVD && !(c->flags & CONN_ACTIVE))
 		t->handshakes--;
-	c->state = TCP_ESTABLISHED;
+	c->state = c->flags & CONN_FIN_QUEUED ? TCP_FIN_WAIT_1 : TCP_ESTABLISHED;
 	c->flags &= ~(uint32_t)CONN_SYN_DUE;
 	/* The SYN was timed unless it had to be sent twice (RFC 6298 3, 5.7). */
 	if (c->tries == 0 && c->srtt_us == 0)
@@ -185,6 +185,7 @@ static void established(struct tcp *t, struct tcp_conn *c)
 	if (t->config.idle_timeout_ms)
 		c->life_due_ms = ms_from(t->now_ms, t->config.idle_timeout_ms);
 	conn_schedule(t, c);
+	conn_want_output(t, c); /* a FIN may be queued already */
 	counter_add(&t->counters->tcp_established, 1);
 	conn_tell(t, c, TCP_OPENED);
 }

@@ -528,7 +528,7 @@ void tcp_shutdown(struct tcp *t, struct tcp_conn *c)
 		c->state = TCP_FIN_WAIT_1;
 	else if (c->state == TCP_CLOSE_WAIT)
 		c->state = TCP_LAST_ACK;
-	else
+	else if (c->state != TCP_SYN_SENT && c->state != TCP_SYN_RCVD)
 		return;
 	conn_starves_no_more(c);
 	c->flags |= CONN_FIN_QUEUED;

@@ -1338,6 +1338,28 @@ static void an_idle_timeout_beyond_the_clock_is_cut_to_it(void **state)
 	peer_release(&p);
 }
 
+static void what_is_shut_down_before_it_opens_sends_a_fin(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.conn = tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path);
+	tcp_shutdown(p.tcp, p.conn);
+	peer_expect(&p, TCP_SYN, 0);
+	p.flow.local_port = 20003;
+	p.ack = p.got.seq + 1;
+	peer_send(&p, TCP_SYN | TCP_ACK, NULL, 0);
+	assert_int_equal(p.news, TCP_OPENED);
+	assert_int_equal(tcp_send(p.tcp, p.conn, hello, HELLO), 0);
+	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
+	assert_string_equal(tcp_state_name(p.conn), "FIN-WAIT-1");
+	peer_send(&p, TCP_ACK | TCP_FIN, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.read_len, HELLO);
+	assert_int_equal(p.end, TCP_END_CLOSED);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1407,6 +1429,7 @@ int main(void)
 		cmocka_unit_test(another_syn_in_a_handshake_is_challenged),
 		cmocka_unit_test(a_new_incarnation_begins_beyond_the_old_ones_numbers),
 		cmocka_unit_test(an_idle_timeout_beyond_the_clock_is_cut_to_it),
+		cmocka_unit_test(what_is_shut_down_before_it_opens_sends_a_fin),
 	};
 
 	test_eal_start("tcp-conn");
