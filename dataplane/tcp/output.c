@@ -129,13 +129,17 @@ static void syn_send(struct tcp *t, struct tcp_conn *c, struct frames *out)
 		arm_retransmit(t, c);
 }
 
+/* Without a buffer it is owed for another while: it may tell of a window the peer waits for. */
 static void ack_send(struct tcp *t, struct tcp_conn *c, struct frames *out, uint32_t seq)
 {
 	struct tcp_header h;
 
 	header_ack(t, c, &h);
 	h.seq = seq;
-	segment_send(t, c, out, &h, 0);
+	if (segment_send(t, c, out, &h, 0))
+		return;
+	c->ack_due_ms = ms_from(t->now_ms, TCP_ACK_DELAY_MS);
+	conn_schedule(t, c);
 }
 
 /* A segment the peer must answer and throw away, its ACK with it: what we owe stays owed. */

@@ -1360,6 +1360,29 @@ static void what_is_shut_down_before_it_opens_sends_a_fin(void **state)
 	peer_release(&p);
 }
 
+static void an_ack_there_is_no_buffer_for_is_sent_later(void **state)
+{
+	struct rte_mbuf *taken[PEER_BUFFERS];
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.receive_window = 8192});
+	p.keep_unread = true;
+	peer_open(&p);
+	for (uint32_t sent = 0; sent < 8192; sent += 1024)
+		peer_send(&p, TCP_ACK, pattern + sent, 1024);
+	while (peer_hear(&p))
+		;
+	assert_int_equal(p.got.window, 0);
+	assert_int_equal(rte_pktmbuf_alloc_bulk(p.frames, taken, PEER_BUFFERS), 0);
+	tcp_consume(p.tcp, p.conn, 8192); /* the peer waits to be told */
+	peer_expect_silence(&p);
+	rte_pktmbuf_free_bulk(taken, PEER_BUFFERS);
+	peer_wait_ms(&p, 50);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.window, 8192);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1430,6 +1453,7 @@ int main(void)
 		cmocka_unit_test(a_new_incarnation_begins_beyond_the_old_ones_numbers),
 		cmocka_unit_test(an_idle_timeout_beyond_the_clock_is_cut_to_it),
 		cmocka_unit_test(what_is_shut_down_before_it_opens_sends_a_fin),
+		cmocka_unit_test(an_ack_there_is_no_buffer_for_is_sent_later),
 	};
 
 	test_eal_start("tcp-conn");
