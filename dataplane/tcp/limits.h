@@ -18,6 +18,7 @@ enum {
 	TCP_PAGE = 2048,	   /* reassembly keeps bytes in pages aligned in the stream */
 	TCP_RANGES_MAX = 32,	   /* runs of bytes ahead of a gap, a connection */
 	TCP_DUP_ACKS_OWED_MAX = 8, /* duplicate ACKs for one burst */
+	TCP_POOL_RESERVED = 4,	   /* a fourth of the pool is not for what is ahead of gaps */
 	TCP_WINDOW_MAX = 1 << 30,  /* RFC 7323 2.3 */
 
 	/* Time, milliseconds. */

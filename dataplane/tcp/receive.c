@@ -208,7 +208,18 @@ static uint32_t page_of(uint32_t seq)
 	return seq & ~(uint32_t)(TCP_PAGE - 1);
 }
 
-/* The page that begins at seq, made when it is not there; NULL: the pool is empty. */
+/* A part of the pool is not for what is ahead of a gap: any number of peers can make one, and the
+ * queues of all others live of the same pool. */
+static struct rte_mbuf *page_new(struct tcp *t)
+{
+	struct rte_mempool *pool = t->config.pool;
+
+	if (rte_mempool_avail_count(pool) < pool->size / TCP_POOL_RESERVED)
+		return NULL;
+	return rte_pktmbuf_alloc(pool);
+}
+
+/* The page that begins at seq, made when it is not there; NULL: the pool has none to spare. */
 static struct rte_mbuf *page_at(struct tcp *t, struct tcp_queue *q, uint32_t seq)
 {
 	struct rte_mbuf **at = &q->pages, *m;
@@ -217,7 +228,7 @@ static struct rte_mbuf *page_at(struct tcp *t, struct tcp_queue *q, uint32_t seq
 		at = &(*at)->next;
 	if (*at && (*at)->hash.usr == seq)
 		return *at;
-	m = rte_pktmbuf_alloc(t->config.pool);
+	m = page_new(t);
 	if (!m) {
 		counter_add(&t->counters->tcp_no_buffer, 1);
 		return NULL;

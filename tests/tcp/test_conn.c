@@ -1383,6 +1383,29 @@ static void an_ack_there_is_no_buffer_for_is_sent_later(void **state)
 	peer_release(&p);
 }
 
+static void what_is_ahead_of_a_gap_leaves_buffers_for_the_rest(void **state)
+{
+	enum { TAKEN = PEER_BUFFERS * 4 / 5 };
+	struct rte_mbuf *taken[TAKEN];
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	assert_int_equal(rte_pktmbuf_alloc_bulk(p.kept, taken, TAKEN), 0);
+	peer_send_at(&p, TCP_ACK, p.seq + HELLO, p.ack, hello, HELLO);
+	assert_int_equal(rte_mempool_in_use_count(p.kept), TAKEN);
+	assert_int_equal(p.counters.tcp_no_buffer, 1);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(tcp_send(p.tcp, p.conn, hello, HELLO), HELLO);
+	peer_expect(&p, TCP_ACK, HELLO);
+	rte_pktmbuf_free_bulk(taken, TAKEN);
+	peer_send_at(&p, TCP_ACK, p.seq + HELLO, p.ack, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(p.read_len, 2 * HELLO);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1454,6 +1477,7 @@ int main(void)
 		cmocka_unit_test(an_idle_timeout_beyond_the_clock_is_cut_to_it),
 		cmocka_unit_test(what_is_shut_down_before_it_opens_sends_a_fin),
 		cmocka_unit_test(an_ack_there_is_no_buffer_for_is_sent_later),
+		cmocka_unit_test(what_is_ahead_of_a_gap_leaves_buffers_for_the_rest),
 	};
 
 	test_eal_start("tcp-conn");
