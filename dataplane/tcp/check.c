@@ -63,6 +63,10 @@ static void check_reassembly(const struct tcp_conn *c)
 
 	assert(list_octets(q->read_first) == q->read_len);
 	assert(!page == !q->n_ranges);
+	while (page && page != q->page_last)
+		page = page->next;
+	assert(page == q->page_last);
+	page = q->pages;
 	for (uint8_t i = 0; i < q->n_ranges; i++) {
 		const struct tcp_range *r = &q->ranges[i];
 

@@ -128,6 +128,7 @@ struct tcp_queue {
 	/* Ahead of a gap: pages linked by ->next in stream order, a page's hash.usr is the sequence
 	 * number of its first octet; and which octets of them are there, sorted. */
 	struct rte_mbuf *pages;
+	struct rte_mbuf *page_last; /* the one last found; or NULL */
 	bool fin_known;
 	uint32_t fin_seq;
 	uint8_t n_ranges;

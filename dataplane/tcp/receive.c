@@ -224,10 +224,16 @@ static struct rte_mbuf *page_at(struct tcp *t, struct tcp_queue *q, uint32_t seq
 {
 	struct rte_mbuf **at = &q->pages, *m;
 
+	/* What comes next mostly lies where the last came, or behind it. */
+	if (q->page_last && seq_le(q->page_last->hash.usr, seq)) {
+		if (q->page_last->hash.usr == seq)
+			return q->page_last;
+		at = &q->page_last->next;
+	}
 	while (*at && seq_lt((*at)->hash.usr, seq))
 		at = &(*at)->next;
 	if (*at && (*at)->hash.usr == seq)
-		return *at;
+		return q->page_last = *at;
 	m = page_new(t);
 	if (!m) {
 		counter_add(&t->counters->tcp_no_buffer, 1);
@@ -237,7 +243,7 @@ static struct rte_mbuf *page_at(struct tcp *t, struct tcp_queue *q, uint32_t seq
 	m->hash.usr = seq;
 	m->next = *at;
 	*at = m;
-	return m;
+	return q->page_last = m;
 }
 
 /* Enters [start, end) among the ranges; false: they are all taken. */
@@ -302,15 +308,21 @@ static uint32_t pages_fill(struct tcp *t, struct tcp_queue *q, const struct rte_
 	return start;
 }
 
+static struct rte_mbuf *pages_pop(struct tcp_queue *q)
+{
+	struct rte_mbuf *m = q->pages;
+
+	q->pages = m->next;
+	if (q->page_last == m)
+		q->page_last = NULL;
+	return m;
+}
+
 /* Frees the pages all of whose octets lie before seq. */
 static void pages_trim(struct tcp_queue *q, uint32_t seq)
 {
-	while (q->pages && seq_le(q->pages->hash.usr + TCP_PAGE, seq)) {
-		struct rte_mbuf *m = q->pages;
-
-		q->pages = m->next;
-		rte_pktmbuf_free_seg(m);
-	}
+	while (q->pages && seq_le(q->pages->hash.usr + TCP_PAGE, seq))
+		rte_pktmbuf_free_seg(pages_pop(q));
 }
 
 static void ranges_drop_first(struct tcp_queue *q)
@@ -342,7 +354,7 @@ static bool page_deliver(struct tcp *t, struct tcp_conn *c, uint32_t end)
 		copy->data_len = (uint16_t)len;
 		read_append(q, copy);
 	} else {
-		q->pages = page->next;
+		pages_pop(q);
 		page->data_off = (uint16_t)(page->data_off + within);
 		page->data_len = (uint16_t)len;
 		read_append(q, page);
@@ -376,7 +388,7 @@ static void absorb(struct tcp *t, struct tcp_conn *c)
 	}
 	if (q->n_ranges == 0) {
 		free_list(q->pages);
-		q->pages = NULL;
+		q->pages = q->page_last = NULL;
 	} else {
 		pages_trim(q, c->rcv_nxt);
 	}
@@ -460,7 +472,7 @@ void receive_release(struct tcp *t, struct tcp_conn *c)
 		return;
 	free_list(q->read_first);
 	free_list(q->pages);
-	q->read_first = q->read_last = q->pages = NULL;
+	q->read_first = q->read_last = q->pages = q->page_last = NULL;
 	q->read_len = 0;
 	q->read_in_place = false;
 	q->n_ranges = 0;
