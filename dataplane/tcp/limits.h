@@ -40,6 +40,9 @@ enum {
 	TCP_RETRIES = 10,
 	TCP_PROBES = 15,
 
+	/* Opening. */
+	TCP_PORT_TRIES_MAX = 256, /* source ports looked at in one call */
+
 	/* Answers to segments that are no part of a conversation, a worker. */
 	TCP_REPLIES_MAX = 64, /* RSTs waiting to be sent in one turn */
 	TCP_RESETS_PER_SECOND = 1000,

@@ -498,7 +498,8 @@ struct tcp_conn *tcp_connect(struct tcp *t, const struct ip_addr *source,
 	struct tcp_conn *c;
 	uint32_t tag;
 
-	for (uint16_t tries = 0; tries < count; tries++) {
+	/* The search goes on from there at the next call. */
+	for (uint16_t tries = 0; tries < count && tries < TCP_PORT_TRIES_MAX; tries++) {
 		if (t->next_local_port < first || t->next_local_port - first >= count)
 			t->next_local_port = first;
 		flow.local_port = t->next_local_port++;

@@ -97,8 +97,8 @@ enum tcp_end {
 	TCP_END_IDLE,	 /* idle_timeout_ms passed */
 };
 
-/* Opens a connection from `source` to flow `remote`:`port` over path. NULL: no free port or the
- * table is full. Reported by TCP_OPENED or TCP_ENDED. */
+/* Opens a connection from `source` to flow `remote`:`port` over path. NULL: no free port
+ * among the next TCP_PORT_TRIES_MAX, or the table is full. Reported by TCP_OPENED or TCP_ENDED. */
 struct tcp_conn *tcp_connect(struct tcp *t, const struct ip_addr *source,
 			     const struct ip_addr *remote, uint16_t port,
 			     const struct net_path *path);
