@@ -340,9 +340,12 @@ static uint32_t echoed_rtt_us(const struct tcp *t, const struct tcp_conn *c,
 static void measure(struct tcp *t, struct tcp_conn *c, const struct segment *s,
 		    const struct delivery *d)
 {
-	uint32_t rtt_us = d->rtt_us ? d->rtt_us : echoed_rtt_us(t, c, s);
+	uint32_t rtt_us = d->rtt_us;
 
-	if (rtt_us && (d->advanced || d->sacked))
+	/* While a hole is open the echo is that of what came before it. */
+	if (!rtt_us && d->advanced)
+		rtt_us = echoed_rtt_us(t, c, s);
+	if (rtt_us)
 		rtt_sample(c, rtt_us);
 }
 

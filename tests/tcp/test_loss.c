@@ -330,6 +330,47 @@ static void a_probe_there_was_no_buffer_for_repaired_nothing(void **state)
 	peer_release(&p);
 }
 
+static void an_old_echo_beside_a_sack_times_nothing(void **state)
+{
+	uint32_t first;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.sack = p.ts = true;
+	p.ts_value = 1;
+	peer_send(&p, TCP_SYN, NULL, 0);
+	assert_true(peer_hear(&p));
+	first = p.ack = p.got.seq + 1;
+	p.ts_echo = p.got.ts_value; /* of what came last in order: stays while there is a hole */
+	peer_wait_ms(&p, RTT_MS);
+	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_wait_ms(&p, 5000);
+	tcp_send(p.tcp, p.conn, pattern, 6000);
+	while (peer_hear(&p))
+		;
+	peer_wait_ms(&p, RTT_MS);
+	p.n_sack = 2;
+	p.sack_blocks[0] = (struct tcp_range){first + 988, first + 2 * 988};
+	p.sack_blocks[1] = (struct tcp_range){first + 3 * 988, first + 6000};
+	peer_send_at(&p, TCP_ACK, p.seq, first, NULL, 0);
+	peer_expect(&p, TCP_ACK, 988);
+	peer_expect(&p, TCP_ACK, 988);
+	assert_int_equal(p.got.seq, first + 2 * 988);
+	peer_wait_ms(&p, RTT_MS);
+	p.n_sack = 1;
+	p.sack_blocks[0].start = first + 988;
+	p.sack_blocks[0].end = first + 6000;
+	peer_send_at(&p, TCP_ACK, p.seq, first, NULL, 0);
+	/* The first is lost once more: its timeouts are still short ones. */
+	for (unsigned i = 0; i < 2; i++) {
+		peer_wait_ms(&p, 450);
+		peer_expect(&p, TCP_ACK, 988);
+		assert_int_equal(p.got.seq, first);
+	}
+	assert_int_equal(p.counters.tcp_rto, 2);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +388,7 @@ int main(void)
 		cmocka_unit_test(what_was_delivered_long_ago_proves_no_loss),
 		cmocka_unit_test(a_full_scoreboard_gets_through_a_narrow_path),
 		cmocka_unit_test(a_probe_there_was_no_buffer_for_repaired_nothing),
+		cmocka_unit_test(an_old_echo_beside_a_sack_times_nothing),
 	};
 
 	test_eal_start("tcp-loss");
