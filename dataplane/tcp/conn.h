@@ -44,7 +44,7 @@ enum conn_flag {
 	CONN_END_WAITS = 1 << 9,  /* both sides done, but bytes wait to be read */
 	CONN_PROBE_DUE = 1 << 10, /* a window probe must leave */
 	CONN_FORCE = 1 << 11,	  /* one segment may leave though a window would wait */
-	CONN_RECOVERY = 1 << 12,  /* fast recovery (RFC 6582), until snd_una reaches recover */
+	CONN_RECOVERY = 1 << 12,  /* fast recovery, until snd_una reaches recover */
 	CONN_ON_NEWS = 1 << 13,
 	CONN_ON_OUTPUT = 1 << 14,
 	CONN_GONE = 1 << 15,	   /* out of the table; freed when off both lists */
@@ -154,15 +154,15 @@ struct tcp_conn {
 	struct tcp_queue *q;
 	void *user;
 	uint32_t ts_offset;
-	uint32_t srtt_us; /* 0: no sample yet */
-	uint32_t rttvar_us;
+	uint32_t srtt_us;   /* 0: no sample yet */
+	uint32_t rttvar_us; /* until the first sample: when the SYN left */
 	uint32_t cwnd, ssthresh;
 	uint32_t rtx_due_ms, ack_due_ms, life_due_ms; /* 0: not armed */
 	uint32_t seen_ms;			      /* the last segment taken from the peer */
 	uint32_t news_next, output_next;	      /* lists, by index */
 	uint16_t snd_mss; /* octets of options and payload a segment may carry */
 	uint8_t snd_wscale, rcv_wscale;
-	struct timer timer; /* at the earliest of the three, or before */
+	struct timer timer; /* at the earliest of its deadlines, or before */
 	struct net_path path;
 	uint8_t tries; /* retransmissions without an answer */
 	uint8_t dup_acks;
@@ -182,7 +182,7 @@ struct bucket {
 	uint64_t full_at_us;
 };
 
-/* An answer to a segment of no connection, or a challenge that outlives none. */
+/* A segment of no connection: an answer to one, an RST, a cookie. */
 struct tcp_reply {
 	struct flow flow;
 	struct net_path path;
@@ -235,6 +235,8 @@ void conn_tell(struct tcp *t, struct tcp_conn *c, unsigned news);
 void conn_want_output(struct tcp *t, struct tcp_conn *c);
 struct tcp_conn *conn_list_pop(struct tcp *t, struct conn_list *list, uint32_t flag);
 void conn_flow(const struct tcp *t, const struct tcp_conn *c, struct flow *flow);
+/* Frees a list linked by ->next, which need not be one chain. */
+void mbufs_free(struct rte_mbuf *m);
 /* The queue, made when there is none yet; NULL: no memory. */
 struct tcp_queue *conn_queue(struct tcp *t, struct tcp_conn *c);
 /* Gives the queue back when nothing is in it. */
@@ -246,6 +248,8 @@ bool bucket_take(struct bucket *b, uint64_t now_us, uint32_t per_second);
 /* A segment of no connection, to leave this turn; false: too many leave already. */
 bool reply(struct tcp *t, const struct flow *flow, const struct net_path *path,
 	   const struct tcp_header *h);
+/* An RST of a connection's own. */
+void conn_reset(struct tcp *t, const struct tcp_conn *c);
 void reply_reset(struct tcp *t, const struct flow *flow, const struct net_path *path, uint32_t seq,
 		 uint32_t ack, uint8_t flags);
 

@@ -538,23 +538,21 @@ static void acknowledge_bytes(struct tcp *t, struct tcp_conn *c)
 	}
 }
 
-static void take_bytes(struct tcp *t, struct tcp_conn *c, struct segment *s)
+/* False: the connection is over. */
+static bool take_bytes(struct tcp *t, struct tcp_conn *c, struct segment *s)
 {
 	struct rte_mbuf *m = s->m;
 	bool gap = c->q && c->q->n_ranges;
 	bool ahead = seq_lt(c->rcv_nxt, s->h.seq);
 
 	if (!receives(c))
-		return;
+		return true;
 	if ((c->flags & CONN_ORPHAN) && c->state == TCP_FIN_WAIT_2) {
 		/* It has all of ours and goes on talking to nobody. */
-		struct flow flow;
-
-		conn_flow(t, c, &flow);
-		reply_reset(t, &flow, &c->path, c->snd_nxt, c->rcv_nxt, TCP_RST | TCP_ACK);
+		conn_reset(t, c);
 		counter_add(&t->counters->tcp_aborts, 1);
 		conn_drop(t, c);
-		return;
+		return false;
 	}
 	rte_pktmbuf_adj(m, (uint16_t)(s->net->tcp_at + s->net->header_len));
 	s->m = NULL;
@@ -569,6 +567,7 @@ static void take_bytes(struct tcp *t, struct tcp_conn *c, struct segment *s)
 			c->acks_owed++;
 		ack_now(t, c);
 	}
+	return true;
 }
 
 /* The peer's FIN, in order: nothing follows. */
@@ -684,11 +683,10 @@ static void in_connection(struct tcp *t, struct tcp_conn *c, struct segment *s)
 	if (!after_ack(t, c))
 		return;
 	c->seen_ms = t->now_ms;
-	if (s->len)
-		take_bytes(t, c, s);
-	if (!(c->flags & CONN_GONE))
-		look_at_fin(t, c, s);
-	if (!(c->flags & (CONN_GONE | CONN_ON_NEWS)))
+	if (s->len && !take_bytes(t, c, s))
+		return;
+	look_at_fin(t, c, s);
+	if (!(c->flags & CONN_ON_NEWS))
 		conn_queue_settle(t, c);
 }
 

@@ -123,7 +123,7 @@ static void syn_send(struct tcp *t, struct tcp_conn *c, struct frames *out)
 	c->flags &= ~(uint32_t)CONN_SYN_DUE;
 	c->snd_nxt = c->snd_una + 1;
 	if (c->tries == 0)
-		c->rttvar_us = (uint32_t)t->now_us; /* when it left, until there is a sample */
+		c->rttvar_us = (uint32_t)t->now_us;
 	segment_send(t, c, out, &h, 0);
 	if (!c->rtx_due_ms)
 		arm_retransmit(t, c);

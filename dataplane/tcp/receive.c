@@ -16,16 +16,6 @@
 
 #include "tcp/conn.h"
 
-static void free_list(struct rte_mbuf *m)
-{
-	while (m) {
-		struct rte_mbuf *next = m->next;
-
-		rte_pktmbuf_free_seg(m);
-		m = next;
-	}
-}
-
 /* --- what waits to be read -------------------------------------------------------------- */
 
 static void read_append(struct tcp_queue *q, struct rte_mbuf *m)
@@ -387,7 +377,7 @@ static void absorb(struct tcp *t, struct tcp_conn *c)
 		ranges_drop_first(q);
 	}
 	if (q->n_ranges == 0) {
-		free_list(q->pages);
+		mbufs_free(q->pages);
 		q->pages = q->page_last = NULL;
 	} else {
 		pages_trim(q, c->rcv_nxt);
@@ -411,7 +401,7 @@ static void take_ahead(struct tcp *t, struct tcp_conn *c, const struct rte_mbuf 
 
 /* Whether bytes a turn before stay in the port's buffers because the pool is still empty: then no
  * more are taken. Its owner may wait for just those, so nothing else would try again. */
-static bool is_choked(struct tcp *t, struct tcp_conn *c)
+static bool stays_choked(struct tcp *t, struct tcp_conn *c)
 {
 	if (c->q->read_in_place && !(c->flags & CONN_ON_NEWS))
 		receive_keep(t, c);
@@ -428,7 +418,7 @@ bool receive_payload_take(struct tcp *t, struct tcp_conn *c, struct rte_mbuf *m,
 		rte_pktmbuf_free(m);
 		return false;
 	}
-	if (!conn_queue(t, c) || is_choked(t, c)) {
+	if (!conn_queue(t, c) || stays_choked(t, c)) {
 		counter_add(&t->counters->tcp_no_buffer, 1);
 		rte_pktmbuf_free(m);
 		return false;
@@ -470,8 +460,8 @@ void receive_release(struct tcp *t, struct tcp_conn *c)
 	(void)t;
 	if (!q)
 		return;
-	free_list(q->read_first);
-	free_list(q->pages);
+	mbufs_free(q->read_first);
+	mbufs_free(q->pages);
 	q->read_first = q->read_last = q->pages = q->page_last = NULL;
 	q->read_len = 0;
 	q->read_in_place = false;

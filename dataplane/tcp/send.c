@@ -137,16 +137,6 @@ void send_copy(struct tcp_conn *c, uint32_t seq, uint8_t *to, uint32_t len)
 	}
 }
 
-static void free_list(struct rte_mbuf *m)
-{
-	while (m) {
-		struct rte_mbuf *next = m->next;
-
-		rte_pktmbuf_free_seg(m);
-		m = next;
-	}
-}
-
 void send_release(struct tcp *t, struct tcp_conn *c)
 {
 	struct tcp_queue *q = c->q;
@@ -154,7 +144,7 @@ void send_release(struct tcp *t, struct tcp_conn *c)
 	(void)t;
 	if (!q)
 		return;
-	free_list(q->send_first);
+	mbufs_free(q->send_first);
 	q->send_first = q->send_last = q->send_at = NULL;
 	q->send_len = 0;
 }

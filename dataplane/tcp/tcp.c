@@ -249,6 +249,16 @@ struct tcp_conn *conn_new(struct tcp *t, const struct flow *flow, uint32_t tag,
 	return c;
 }
 
+void mbufs_free(struct rte_mbuf *m)
+{
+	while (m) {
+		struct rte_mbuf *next = m->next;
+
+		rte_pktmbuf_free_seg(m);
+		m = next;
+	}
+}
+
 struct tcp_queue *conn_queue(struct tcp *t, struct tcp_conn *c)
 {
 	uint32_t index;
@@ -299,7 +309,6 @@ void conn_free_if_over(struct tcp *t, struct tcp_conn *c)
 	slab_give(&t->conns, slab_index(&t->conns, c));
 }
 
-/* Out of the table: no segment finds it any more. */
 void conn_leave(struct tcp *t, struct tcp_conn *c)
 {
 	if (c->flags & CONN_GONE)
@@ -372,12 +381,8 @@ void conn_end(struct tcp *t, struct tcp_conn *c, enum tcp_end how)
 		conn_end_closed(t, c);
 		return;
 	}
-	if (how == TCP_END_IDLE && owned) {
-		struct flow flow;
-
-		conn_flow(t, c, &flow);
-		reply_reset(t, &flow, &c->path, c->snd_nxt, c->rcv_nxt, TCP_RST | TCP_ACK);
-	}
+	if (how == TCP_END_IDLE && owned)
+		conn_reset(t, c);
 	if (!owned) {
 		conn_drop(t, c);
 		return;
@@ -560,11 +565,8 @@ void tcp_close(struct tcp *t, struct tcp_conn *c)
 
 void tcp_abort(struct tcp *t, struct tcp_conn *c)
 {
-	struct flow flow;
-
 	if (!(c->flags & CONN_GONE) && c->state != TCP_TIME_WAIT && c->state != TCP_SYN_SENT) {
-		conn_flow(t, c, &flow);
-		reply_reset(t, &flow, &c->path, c->snd_nxt, c->rcv_nxt, TCP_RST | TCP_ACK);
+		conn_reset(t, c);
 		counter_add(&t->counters->tcp_aborts, 1);
 	}
 	conn_drop(t, c);
@@ -592,6 +594,14 @@ bool reply(struct tcp *t, const struct flow *flow, const struct net_path *path,
 		return false;
 	t->replies[t->n_replies++] = (struct tcp_reply){*flow, *path, *h};
 	return true;
+}
+
+void conn_reset(struct tcp *t, const struct tcp_conn *c)
+{
+	struct flow flow;
+
+	conn_flow(t, c, &flow);
+	reply_reset(t, &flow, &c->path, c->snd_nxt, c->rcv_nxt, TCP_RST | TCP_ACK);
 }
 
 void reply_reset(struct tcp *t, const struct flow *flow, const struct net_path *path, uint32_t seq,

@@ -103,18 +103,19 @@ void conn_starves_no_more(struct tcp_conn *c)
 	c->rtx_due_ms = 0;
 }
 
-static void retransmit_timeout(struct tcp *t, struct tcp_conn *c)
+/* False: the connection is over. */
+static bool retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 {
 	c->rtx_due_ms = 0;
 	if (c->flags & CONN_STARVED) {
 		conn_starves_no_more(c);
 		conn_tell(t, c, TCP_ROOM);
-		return;
+		return true;
 	}
 	if (c->tries >= patience(c)) {
 		counter_add(&t->counters->tcp_timeouts, 1);
 		conn_end(t, c, TCP_END_TIMEOUT);
-		return;
+		return false;
 	}
 	c->tries++;
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD) {
@@ -131,27 +132,30 @@ static void retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 		c->flags |= c->snd_wnd == 0 ? CONN_PROBE_DUE : CONN_FORCE;
 	}
 	conn_want_output(t, c);
+	return true;
 }
 
-static void life_over(struct tcp *t, struct tcp_conn *c)
+/* False: the connection is over. */
+static bool life_over(struct tcp *t, struct tcp_conn *c)
 {
 	uint32_t idle_ms = t->config.idle_timeout_ms;
 
 	c->life_due_ms = 0;
 	if (c->flags & CONN_ORPHAN) {
 		conn_drop(t, c);
-		return;
+		return false;
 	}
 	if (c->state == TCP_TIME_WAIT) {
 		/* Its owner has bytes to read, or its end to hear of. */
 		conn_leave(t, c);
-		return;
+		return false;
 	}
 	if (t->now_ms - c->seen_ms < idle_ms) {
 		c->life_due_ms = ms_from(c->seen_ms, idle_ms);
-		return;
+		return true;
 	}
 	conn_end(t, c, TCP_END_IDLE);
+	return false;
 }
 
 /* What RACK waited for to arrive has not; or nothing at all has (RFC 8985 6.2 step 5, 7.3). */
@@ -181,12 +185,11 @@ void conn_timer_fired(struct tcp *t, struct tcp_conn *c)
 	}
 	if (c->q)
 		queue_timers(t, c);
-	if (is_due(t, c->rtx_due_ms))
-		retransmit_timeout(t, c);
-	if (!(c->flags & CONN_GONE) && is_due(t, c->life_due_ms))
-		life_over(t, c);
-	if (!(c->flags & CONN_GONE))
-		conn_schedule(t, c);
+	if (is_due(t, c->rtx_due_ms) && !retransmit_timeout(t, c))
+		return;
+	if (is_due(t, c->life_due_ms) && !life_over(t, c))
+		return;
+	conn_schedule(t, c);
 }
 
 void tcp_tick(struct tcp *t, uint64_t now_us)
