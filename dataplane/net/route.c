@@ -8,18 +8,63 @@
  */
 #include "net/parse.h"
 
-/* An IPv6 default route covers the mapped form too, but never means IPv4. */
-static bool route_matches(const struct route *r, const struct ip_addr *to)
+/* How the first bits of a route's prefix stand to those of an address. */
+static int compare_prefix(const struct route *r, const struct ip_addr *to)
 {
-	return ip_addr_is_v4(&r->prefix) == ip_addr_is_v4(to) &&
-	       ip_addr_match(&r->prefix, to, r->prefix_len);
+	unsigned whole = r->prefix_len / 8, mask = 0xff00u >> r->prefix_len % 8 & 0xff;
+	int order = memcmp(&r->prefix, to, whole);
+
+	if (order != 0 || mask == 0)
+		return order;
+	return (int)(r->prefix.octets[whole] & mask) - (int)(to->octets[whole] & mask);
 }
 
+/* Where the routes with as long a prefix as the first's end. */
+static uint32_t end_of_length(const struct routes *routes, uint32_t first)
+{
+	uint32_t low = first, high = routes->n_routes;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (routes->routes[middle].prefix_len == routes->routes[first].prefix_len)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* The first of those that match, all prefixes being of one length; NULL: none. */
+static const struct route *find_among(const struct routes *routes, uint32_t low, uint32_t high,
+				      const struct ip_addr *to)
+{
+	const uint32_t end = high;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (compare_prefix(&routes->routes[middle], to) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == end || compare_prefix(&routes->routes[low], to) != 0)
+		return NULL;
+	return &routes->routes[low];
+}
+
+/* A search for each length that occurs: a table may be the whole Internet's. An IPv6 default route
+ * covers the mapped form too, but never means IPv4. */
 static const struct route *find_route(const struct routes *routes, const struct ip_addr *to)
 {
-	for (uint32_t i = 0; i < routes->n_routes; i++) {
-		if (route_matches(&routes->routes[i], to))
-			return &routes->routes[i];
+	for (uint32_t first = 0, end; first < routes->n_routes; first = end) {
+		const struct route *r;
+
+		end = end_of_length(routes, first);
+		r = find_among(routes, first, end, to);
+		if (r && ip_addr_is_v4(&r->prefix) == ip_addr_is_v4(to))
+			return r;
 	}
 	return NULL;
 }

@@ -5,6 +5,7 @@
  * Thread: control. Time: none. Memory: one block, the lists behind the struct.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "postern/routes.h"
 
@@ -29,9 +30,13 @@ void routes_free(struct routes *r)
 static int compare_routes(const void *left, const void *right)
 {
 	const struct route *a = left, *b = right;
+	int order;
 
 	if (a->prefix_len != b->prefix_len)
 		return a->prefix_len > b->prefix_len ? -1 : 1;
+	order = memcmp(&a->prefix, &b->prefix, sizeof(a->prefix));
+	if (order != 0)
+		return order;
 	return (a->metric > b->metric) - (a->metric < b->metric);
 }
 

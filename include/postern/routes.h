@@ -15,7 +15,7 @@
 #include "postern/address.h"
 
 struct route {
-	struct ip_addr prefix;
+	struct ip_addr prefix;	/* bits behind prefix_len are zero */
 	struct ip_addr gateway; /* meaningful unless on_link */
 	struct ip_addr source;	/* all zero: the interface's configured address of that version */
 	uint32_t metric;	/* the lower the better */
@@ -32,7 +32,8 @@ struct neighbour {
 
 struct routes {
 	uint32_t n_routes, n_neighbours;
-	struct route *routes;	      /* longest prefix first, then lowest metric */
+	struct route *routes;	      /* longest prefix first, then by prefix, compared as octets,
+					 then lowest metric */
 	struct neighbour *neighbours; /* only those the kernel holds usable; sorted by
 					 (port, address), compared as octets */
 };

@@ -2,6 +2,7 @@
 /* Routes and neighbours: the order they are put in, and the way to an address. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "frames.h"
 
@@ -150,6 +151,122 @@ static void routes_are_sorted_by_prefix_and_metric_from_any_order(void **state)
 	}
 }
 
+static struct ip_addr random_address(uint64_t *seed)
+{
+	const uint8_t v4[4] = {10, next_random(seed) % 2, next_random(seed) % 4,
+			       next_random(seed) % 4};
+	const uint8_t v6[16] = {0x20, [1] = next_random(seed) % 2, [2] = next_random(seed) % 4,
+				[15] = next_random(seed) % 4};
+
+	return next_random(seed) % 2 ? ip_addr_from_v4(v4) : ip_addr_from_v6(v6);
+}
+
+static void add_random_route(struct routes *r, uint64_t *seed)
+{
+	struct route *route = &r->routes[r->n_routes++];
+	const struct ip_addr from = random_address(seed);
+	unsigned shortest = ip_addr_is_v4(&from) ? 96 : 0, len;
+
+	len = shortest + next_random(seed) % (129 - shortest);
+	for (unsigned bit = 0; bit < len; bit++)
+		route->prefix.octets[bit / 8] |= from.octets[bit / 8] & 0x80 >> bit % 8;
+	/* Of a default route nothing but this says which version it is of. */
+	if (shortest)
+		route->prefix.octets[10] = route->prefix.octets[11] = 0xff;
+	route->prefix_len = (uint8_t)len;
+	route->metric = (uint32_t)next_random(seed) % 3;
+	route->on_link = true;
+}
+
+/* The best of all, looked at one by one. */
+static const struct route *best_route(const struct routes *r, const struct ip_addr *to)
+{
+	const struct route *best = NULL;
+
+	for (uint32_t i = 0; i < r->n_routes; i++) {
+		const struct route *at = &r->routes[i];
+
+		if (ip_addr_is_v4(&at->prefix) != ip_addr_is_v4(to) ||
+		    !ip_addr_match(&at->prefix, to, at->prefix_len))
+			continue;
+		if (!best || at->prefix_len > best->prefix_len ||
+		    (at->prefix_len == best->prefix_len && at->metric < best->metric))
+			best = at;
+	}
+	return best;
+}
+
+static void the_route_found_is_the_best_of_all(void **state)
+{
+	uint64_t seed = seed_of_test();
+	struct postern_counters counters;
+	unsigned found = 0;
+	struct net n;
+
+	net_of_tests(&n, &counters);
+	for (unsigned round = 0; round < 500; round++) {
+		struct routes *r = routes_new(200, 0);
+		unsigned count = next_random(&seed) % 200;
+
+		for (unsigned i = 0; i < count; i++)
+			add_random_route(r, &seed);
+		routes_sort(r);
+		/* What was found shows in the address to speak from. */
+		for (unsigned i = 0; i < count; i++)
+			r->routes[i].source = n.addresses[0].ip;
+		n.routes = r;
+		for (unsigned i = 0; i < 50; i++) {
+			struct ip_addr to = random_address(&seed), source, next_hop;
+			const struct route *best = best_route(r, &to);
+			struct net_path path;
+
+			if (best)
+				r->routes[best - r->routes].port = 1;
+			if (net_route_find(&n, &to, &path, &source, &next_hop) == NET_ROUTE_NONE) {
+				assert_null(best);
+				continue;
+			}
+			assert_non_null(best);
+			assert_int_equal(path.port, 1);
+			r->routes[best - r->routes].port = 0;
+			found++;
+		}
+		routes_free(r);
+	}
+	assert_true(found > 5000);
+}
+
+/* A search takes a worker's turn: a linear one of half a million routes takes milliseconds. */
+static void the_whole_internets_routes_are_searched_within_a_turn(void **state)
+{
+	enum { ROUTES = 500000, SEARCHES = 1000, EACH_US = 200 };
+	struct routes *r = routes_new(ROUTES, 0);
+	struct ip_addr to = address("8.8.8.8"), source, next_hop;
+	struct postern_counters counters;
+	struct net_path path;
+	struct net n;
+	clock_t before;
+
+	assert_non_null(r);
+	net_of_tests(&n, &counters);
+	add_via(r, "0.0.0.0", 0, 0, GATEWAY4);
+	while (r->n_routes < ROUTES) {
+		struct route *route = add_via(r, "16.0.0.0", 24, 0, GATEWAY4);
+
+		route->prefix.octets[12] = (uint8_t)(16 + (r->n_routes >> 16));
+		route->prefix.octets[13] = (uint8_t)(r->n_routes >> 8);
+		route->prefix.octets[14] = (uint8_t)r->n_routes;
+	}
+	routes_sort(r);
+	n.routes = r;
+	before = clock();
+	for (unsigned i = 0; i < SEARCHES; i++)
+		assert_int_equal(net_route_find(&n, &to, &path, &source, &next_hop),
+				 NET_ROUTE_UNRESOLVED);
+	assert_in_range((clock() - before) * 1000000 / CLOCKS_PER_SEC, 0, SEARCHES * EACH_US);
+	routes_free(r);
+}
+
 static void without_a_route_there_is_none(void **state)
 {
 	static const struct row to4 = {.to = "8.8.8.8", .found = NET_ROUTE_NONE};
@@ -266,6 +383,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_longest_prefix_with_the_lowest_metric_is_taken),
 		cmocka_unit_test(routes_are_sorted_by_prefix_and_metric_from_any_order),
+		cmocka_unit_test(the_route_found_is_the_best_of_all),
+		cmocka_unit_test(the_whole_internets_routes_are_searched_within_a_turn),
 		cmocka_unit_test(without_a_route_there_is_none),
 		cmocka_unit_test(a_route_over_an_interface_without_our_address_is_none),
 		cmocka_unit_test(a_route_names_its_source_if_it_is_ours),
