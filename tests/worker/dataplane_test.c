@@ -340,9 +340,9 @@ static void routes_are_replaced_under_running_workers(void **state)
 
 	plan.asks = true;
 	dp = start(&config);
-	for (uint16_t i = 0; i < SNAPSHOTS; i++) {
-		dataplane_publish_routes_take(dp, default_by_gateway(i));
-		asked_for(dp, i);
+	for (unsigned i = 0; i < SNAPSHOTS; i++) {
+		dataplane_publish_routes_take(dp, default_by_gateway((uint16_t)i));
+		asked_for(dp, (uint16_t)i);
 	}
 	while (!asked_for(dp, SNAPSHOTS - 1))
 		assert_true(clock_us() < give_up);
@@ -361,8 +361,8 @@ static void publishing_waits_for_nobody_who_sleeps_or_was_halted(void **state)
 		dataplane_counters(dp, &sum);
 		assert_true(clock_us() < give_up);
 	} while (sum.worker_sleeps < 10);
-	for (uint16_t i = 0; i < SNAPSHOTS; i++)
-		dataplane_publish_routes_take(dp, default_by_gateway(i));
+	for (unsigned i = 0; i < SNAPSHOTS; i++)
+		dataplane_publish_routes_take(dp, default_by_gateway((uint16_t)i));
 	dataplane_halt(dp);
 	dataplane_publish_routes_take(dp, default_by_gateway(0));
 	dataplane_stop(dp);

@@ -183,7 +183,7 @@ static void frames_on_their_way_to_another_worker_are_freed_at_the_end(void **st
 	struct host h;
 
 	assert_true(host_new(&h, 2, 2, 1, &idle_service, NULL));
-	for (uint16_t i = 0; i < PORT_BURST; i++)
+	for (unsigned i = 0; i < PORT_BURST; i++)
 		host_push_syn(&h, i % 2, 0, (uint16_t)(40000 + i));
 	assert_int_equal(host_turn(&h, 0), PORT_BURST);
 	assert_int_equal(h.counters[0].handover_out, PORT_BURST);
