@@ -12,6 +12,11 @@
 
 #include "peer.h"
 
+const char hello[] = "EHLO client.example\r\n";
+uint8_t pattern[PATTERN];
+
+static_assert(sizeof(hello) - 1 == HELLO, "the line without its end");
+
 /* The burst under construction. */
 static struct net_segment burst[64];
 static uint32_t burst_len;
@@ -49,6 +54,8 @@ void peer_init(struct peer *p, const struct peer_options *o)
 
 	memset(p, 0, sizeof(*p));
 	burst_len = 0;
+	for (size_t i = 0; i < PATTERN; i++)
+		pattern[i] = (uint8_t)(i * 7 + (i >> 8));
 	p->read = malloc(PEER_BYTES_MAX);
 	p->kept = pool_new("kept");
 	p->frames = pool_new("frames");

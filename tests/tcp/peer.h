@@ -23,6 +23,11 @@ enum {
 	PEER_BYTES_MAX = 1 << 18,
 };
 
+/* What they say: a line, and octets that tell their place. */
+extern const char hello[];
+extern uint8_t pattern[];
+enum { HELLO = 21, PATTERN = 65536 };
+
 struct peer {
 	struct tcp *tcp;
 	struct net net;

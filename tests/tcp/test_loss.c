@@ -13,8 +13,6 @@
 
 enum { RTT_MS = 20, SEGMENT = PEER_MSS };
 
-static uint8_t pattern[65536];
-
 /* A connection with SACK and a known RTT, over which n segments are under way. */
 static uint32_t send_flight(struct peer *p, unsigned n)
 {
@@ -283,7 +281,7 @@ static void a_full_scoreboard_gets_through_a_narrow_path(void **state)
 	p.wscale = 5;
 	peer_open(&p);
 	do {
-		while (tcp_send(p.tcp, p.conn, pattern, sizeof(pattern)) == sizeof(pattern))
+		while (tcp_send(p.tcp, p.conn, pattern, PATTERN) == PATTERN)
 			;
 		for (heard = 0; peer_hear(&p); heard++)
 			p.ack = p.got.seq + p.got_len;
@@ -392,7 +390,5 @@ int main(void)
 	};
 
 	test_eal_start("tcp-loss");
-	for (size_t i = 0; i < sizeof(pattern); i++)
-		pattern[i] = (uint8_t)(i * 7 + (i >> 8));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a stranger sends who sees none of our segments, or a peer we no longer know. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "common/eal.h"
+#include "peer.h"
+
+static void a_closed_port_answers_a_syn_with_a_reset(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.flow.local_port = 26;
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_RST | TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq);
+	assert_int_equal(p.counters.tcp_no_listener, 1);
+	peer_release(&p);
+}
+
+static void a_reset_is_never_answered(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_RST, NULL, 0);
+	peer_send(&p, TCP_RST | TCP_ACK, NULL, 0);
+	peer_expect_silence(&p);
+	peer_release(&p);
+}
+
+static void an_unknown_connection_is_reset_at_its_own_number_but_not_for_ever(void **state)
+{
+	unsigned resets = 0;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send_at(&p, TCP_ACK, 5, 4711, hello, HELLO);
+	peer_expect(&p, TCP_RST, 0);
+	assert_int_equal(p.got.seq, 4711);
+	for (unsigned i = 0; i < 1000; i++) {
+		peer_send_at(&p, TCP_ACK, 5, 4711, NULL, 0);
+		resets += peer_hear(&p);
+	}
+	assert_in_range(resets, 50, 200); /* a tenth of a second's worth */
+	peer_release(&p);
+}
+
+static void flags_no_peer_means_are_dropped(void **state)
+{
+	static const uint8_t bad[] = {
+		0,
+		TCP_FIN,
+		TCP_SYN | TCP_FIN,
+		TCP_SYN | TCP_RST,
+		TCP_FIN | TCP_RST | TCP_ACK,
+		TCP_FIN | TCP_PSH | TCP_URG,
+		0xff,
+	};
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	for (unsigned i = 0; i < sizeof(bad); i++)
+		peer_send(&p, bad[i], NULL, 0);
+	peer_expect_silence(&p);
+	assert_int_equal(p.counters.tcp_bad_header, sizeof(bad));
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void an_ack_of_what_was_never_sent_is_challenged(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	peer_send_at(&p, TCP_ACK, p.seq, p.ack + 1, hello, HELLO);
+	assert_int_equal(p.read_len, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.counters.tcp_bad_ack, 1);
+	peer_send_at(&p, TCP_ACK, p.seq, p.ack - 200000, hello, HELLO);
+	assert_int_equal(p.read_len, 0);
+	peer_release(&p);
+}
+
+static void a_reset_must_hit_the_number_exactly(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	peer_send_at(&p, TCP_RST, p.seq + 1, 0, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.counters.tcp_challenge_acks, 1);
+	peer_send_at(&p, TCP_RST, p.seq + 70000, 0, NULL, 0);
+	peer_expect_silence(&p);
+	assert_int_equal(p.news, 0);
+	peer_send_at(&p, TCP_RST, p.seq, 0, NULL, 0);
+	assert_int_equal(p.end, TCP_END_RESET);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void a_syn_in_a_connection_is_challenged(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	peer_send_at(&p, TCP_SYN, p.seq + 5, 0, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq);
+	assert_int_equal(p.news, 0);
+	peer_release(&p);
+}
+
+static void an_old_timestamp_is_not_taken(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.ts = true;
+	p.ts_value = 1000;
+	peer_open(&p);
+	p.ts_value = 900;
+	peer_send_at(&p, TCP_ACK, p.seq, p.ack, hello, HELLO);
+	assert_int_equal(p.read_len, 0);
+	assert_int_equal(p.counters.tcp_paws, 1);
+	peer_expect(&p, TCP_ACK, 0);
+	p.ts_value = 1001;
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(p.read_len, HELLO);
+	peer_wait_ms(&p, 50);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ts_echo, 1001);
+	peer_release(&p);
+}
+
+static void a_segment_whose_ack_is_wrong_sets_no_timestamp(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.ts = true;
+	p.ts_value = 1000;
+	peer_open(&p);
+	p.ts_value = 0x70000000;
+	peer_send_at(&p, TCP_ACK, p.seq, p.ack + 5000, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	p.ts_value = 1001;
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(p.read_len, HELLO);
+	assert_int_equal(p.counters.tcp_paws, 0);
+	peer_release(&p);
+}
+
+static void challenges_are_limited_a_connection(void **state)
+{
+	unsigned answers = 0;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	for (unsigned i = 0; i < 1000; i++) {
+		peer_send_at(&p, TCP_RST, p.seq + 1, 0, NULL, 0);
+		answers += peer_hear(&p);
+	}
+	assert_int_equal(answers, 1);
+	peer_wait_ms(&p, 100);
+	peer_send_at(&p, TCP_RST, p.seq + 1, 0, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_release(&p);
+}
+
+/* Else who has one connection could count on it what he provokes on another's. */
+static void challenges_of_one_connection_cost_another_none(void **state)
+{
+	struct peer p, other;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	other = p;
+	p.flow.remote_port++;
+	peer_open(&p);
+	for (unsigned i = 0; i < 1000; i++) {
+		peer_send_at(&p, TCP_RST, p.seq + 1, 0, NULL, 0);
+		while (peer_hear(&p))
+			;
+	}
+	p.flow = other.flow;
+	peer_send_at(&p, TCP_RST, other.seq + 1, 0, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_release(&p);
+}
+
+static void acks_out_of_the_window_start_no_storm(void **state)
+{
+	unsigned answers = 0;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	for (unsigned i = 0; i < 1000; i++) {
+		peer_send_at(&p, TCP_ACK, p.seq - 5000, p.ack, NULL, 0);
+		answers += peer_hear(&p);
+	}
+	assert_int_equal(answers, 1);
+	/* But bytes the peer repeats show that our ACK was lost. */
+	for (unsigned i = 0; i < 3; i++) {
+		peer_send_at(&p, TCP_ACK, p.seq - 5000, p.ack, hello, HELLO);
+		peer_expect(&p, TCP_ACK, 0);
+	}
+	peer_release(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_closed_port_answers_a_syn_with_a_reset),
+		cmocka_unit_test(a_reset_is_never_answered),
+		cmocka_unit_test(an_unknown_connection_is_reset_at_its_own_number_but_not_for_ever),
+		cmocka_unit_test(flags_no_peer_means_are_dropped),
+		cmocka_unit_test(an_ack_of_what_was_never_sent_is_challenged),
+		cmocka_unit_test(a_reset_must_hit_the_number_exactly),
+		cmocka_unit_test(a_syn_in_a_connection_is_challenged),
+		cmocka_unit_test(an_old_timestamp_is_not_taken),
+		cmocka_unit_test(a_segment_whose_ack_is_wrong_sets_no_timestamp),
+		cmocka_unit_test(challenges_are_limited_a_connection),
+		cmocka_unit_test(challenges_of_one_connection_cost_another_none),
+		cmocka_unit_test(acks_out_of_the_window_start_no_storm),
+	};
+
+	test_eal_start("tcp-blind");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Bytes both ways, in and out of order, and their ACKs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <rte_mempool.h>
+
+#include "common/eal.h"
+#include "peer.h"
+
+static void bytes_arrive_and_the_ack_waits_for_a_reply_or_a_while(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	peer_send(&p, TCP_ACK | TCP_PSH, hello, HELLO);
+	assert_int_equal(p.news, TCP_BYTES);
+	assert_int_equal(p.read_len, HELLO);
+	assert_memory_equal(p.read, hello, HELLO);
+	peer_expect_silence(&p);
+	peer_wait_ms(&p, 50);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq);
+	peer_release(&p);
+}
+
+static void one_segment_answers_a_burst_and_carries_its_ack(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	for (unsigned i = 0; i < 20; i++)
+		peer_burst_add(&p, TCP_ACK | TCP_PSH, hello, HELLO);
+	peer_burst_end(&p);
+	assert_int_equal(p.read_len, 20 * HELLO);
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(tcp_send(p.tcp, p.conn, "250 ok\r\n", 8), 8);
+	peer_expect(&p, TCP_ACK, 160);
+	assert_int_equal(p.got.ack, p.seq);
+	assert_true(p.got.flags & TCP_PSH);
+	peer_expect_silence(&p);
+	peer_release(&p);
+}
+
+static void every_second_full_segment_is_acknowledged(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	peer_send(&p, TCP_ACK, pattern, PEER_MSS);
+	peer_expect_silence(&p);
+	peer_send(&p, TCP_ACK, pattern, PEER_MSS);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_release(&p);
+}
+
+static void bytes_ahead_of_a_gap_wait_for_it(void **state)
+{
+	struct peer p;
+	uint32_t first;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	first = p.seq;
+	/* Third, second, an overlap of both, then the first: across the sequence wrap. */
+	peer_send_at(&p, TCP_ACK, first + 2000, p.ack, pattern + 2000, 1000);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, first);
+	peer_send_at(&p, TCP_ACK, first + 1000, p.ack, pattern + 1000, 700);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_send_at(&p, TCP_ACK, first + 1500, p.ack, pattern + 1500, 1000);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.read_len, 0);
+	peer_send_at(&p, TCP_ACK, first, p.ack, pattern, 1000);
+	assert_int_equal(p.read_len, 3000);
+	assert_memory_equal(p.read, pattern, 3000);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, first + 3000);
+	assert_int_equal(p.counters.tcp_out_of_order, 3);
+	peer_release(&p);
+}
+
+static void small_segments_pin_no_big_buffers(void **state)
+{
+	struct peer p;
+	uint32_t first;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	first = p.seq;
+	for (uint32_t i = 1; i <= 64; i++)
+		peer_send_at(&p, TCP_ACK, first + 2 * i, p.ack, pattern + 2 * i, 1);
+	assert_true(rte_mempool_in_use_count(p.kept) <= 2);
+	assert_int_equal(rte_mempool_in_use_count(p.frames), 0);
+	assert_int_equal(p.counters.tcp_reassembly_full, 32);
+	peer_send_at(&p, TCP_ACK, first, p.ack, pattern, 130);
+	assert_int_equal(p.read_len, 130);
+	assert_memory_equal(p.read, pattern, 130);
+	peer_release(&p);
+}
+
+static void sack_blocks_tell_the_newest_first(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.sack = true;
+	peer_open(&p);
+	peer_send_at(&p, TCP_ACK, p.seq + 1000, p.ack, pattern, 100);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_send_at(&p, TCP_ACK, p.seq + 3000, p.ack, pattern, 100);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.n_sack, 2);
+	assert_int_equal(p.got.sack[0].start, p.seq + 3000);
+	assert_int_equal(p.got.sack[0].end, p.seq + 3100);
+	assert_int_equal(p.got.sack[1].start, p.seq + 1000);
+	peer_release(&p);
+}
+
+static void three_duplicate_acks_repair_a_loss(void **state)
+{
+	struct peer p;
+	uint32_t una;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	tcp_send(p.tcp, p.conn, pattern, 8000);
+	una = p.ack;
+	while (peer_hear(&p))
+		;
+	for (unsigned i = 0; i < 2; i++) {
+		peer_send_at(&p, TCP_ACK, p.seq, una, NULL, 0);
+		peer_expect_silence(&p);
+	}
+	peer_send_at(&p, TCP_ACK, p.seq, una, NULL, 0);
+	peer_expect(&p, TCP_ACK, 1000);
+	assert_int_equal(p.got.seq, una);
+	peer_expect_silence(&p);
+	/* The next hole shows by a partial ACK (RFC 6582). */
+	peer_send_at(&p, TCP_ACK, p.seq, una + 3000, NULL, 0);
+	peer_expect(&p, TCP_ACK, 1000);
+	assert_int_equal(p.got.seq, una + 3000);
+	peer_send_at(&p, TCP_ACK, p.seq, una + 8000, NULL, 0);
+	peer_expect_silence(&p);
+	assert_int_equal(p.counters.tcp_fast_retransmits, 1);
+	assert_int_equal(p.counters.tcp_rto, 0);
+	peer_release(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bytes_arrive_and_the_ack_waits_for_a_reply_or_a_while),
+		cmocka_unit_test(one_segment_answers_a_burst_and_carries_its_ack),
+		cmocka_unit_test(every_second_full_segment_is_acknowledged),
+		cmocka_unit_test(bytes_ahead_of_a_gap_wait_for_it),
+		cmocka_unit_test(small_segments_pin_no_big_buffers),
+		cmocka_unit_test(sack_blocks_tell_the_newest_first),
+		cmocka_unit_test(three_duplicate_acks_repair_a_loss),
+	};
+
+	test_eal_start("tcp-bytes");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

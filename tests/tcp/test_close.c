@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Closing: who ends first, who goes on, and what is left of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "common/eal.h"
+#include "peer.h"
+
+static void the_peer_closes_first(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	peer_send(&p, TCP_ACK | TCP_FIN, hello, HELLO);
+	assert_int_equal(p.news, TCP_BYTES | TCP_PEER_DONE);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_string_equal(tcp_state_name(p.conn), "CLOSE-WAIT");
+	/* A half-closed connection still carries our bytes. */
+	assert_int_equal(tcp_send(p.tcp, p.conn, hello, HELLO), HELLO);
+	tcp_shutdown(p.tcp, p.conn);
+	peer_expect(&p, TCP_ACK | TCP_FIN, HELLO);
+	peer_send(&p, TCP_ACK, NULL, 0);
+	assert_int_equal(p.end, TCP_END_CLOSED);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void we_close_first_and_wait(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	tcp_shutdown(p.tcp, p.conn);
+	assert_int_equal(tcp_send(p.tcp, p.conn, hello, HELLO), 0);
+	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
+	peer_send(&p, TCP_ACK, NULL, 0);
+	assert_string_equal(tcp_state_name(p.conn), "FIN-WAIT-2");
+	peer_send(&p, TCP_ACK, hello, HELLO); /* it may still talk */
+	assert_int_equal(p.read_len, HELLO);
+	peer_wait_ms(&p, 50);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_send(&p, TCP_ACK | TCP_FIN, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.end, TCP_END_CLOSED);
+	assert_int_equal(peer_conns(&p), 1); /* TIME-WAIT */
+	/* Its FIN again, because our ACK was lost. */
+	peer_send_at(&p, TCP_ACK | TCP_FIN, p.seq - 1, p.ack, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_wait_ms(&p, 9000);
+	assert_int_equal(peer_conns(&p), 1);
+	peer_wait_ms(&p, 2000);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void both_sides_may_close_at_once(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	tcp_shutdown(p.tcp, p.conn);
+	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
+	peer_send_at(&p, TCP_ACK | TCP_FIN, p.seq, p.ack - 1, NULL, 0);
+	p.seq++;
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.news, TCP_PEER_DONE);
+	peer_send(&p, TCP_ACK, NULL, 0);
+	assert_int_equal(p.end, TCP_END_CLOSED);
+	assert_int_equal(peer_conns(&p), 1);
+	peer_release(&p);
+}
+
+static void a_fin_ahead_of_bytes_waits_for_them(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	peer_send_at(&p, TCP_ACK | TCP_FIN, p.seq + HELLO, p.ack, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.news, 0);
+	peer_send_at(&p, TCP_ACK, p.seq, p.ack, hello, HELLO);
+	assert_int_equal(p.news, TCP_BYTES | TCP_PEER_DONE);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq + HELLO + 1);
+	peer_release(&p);
+}
+
+static void unread_bytes_outlive_the_close(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.keep_unread = true;
+	peer_open(&p);
+	peer_send(&p, TCP_ACK | TCP_FIN, hello, HELLO);
+	tcp_shutdown(p.tcp, p.conn);
+	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
+	peer_send(&p, TCP_ACK, NULL, 0);
+	assert_false(p.news & TCP_ENDED);
+	assert_memory_equal(tcp_read(p.tcp, p.conn, 0).bytes, hello, HELLO);
+	tcp_consume(p.tcp, p.conn, HELLO);
+	peer_owner(&p);
+	assert_int_equal(p.end, TCP_END_CLOSED);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void a_repeated_fin_is_acknowledged_again(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	peer_send(&p, TCP_ACK | TCP_FIN, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_send_at(&p, TCP_ACK | TCP_FIN, p.seq - 1 - HELLO, p.ack, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq);
+	assert_int_equal(p.read_len, HELLO);
+	peer_release(&p);
+}
+
+static void an_end_that_reading_brings_is_told(void **state)
+{
+	struct tcp_conn *c;
+	unsigned news;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.keep_unread = true;
+	peer_open(&p);
+	c = p.conn;
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	tcp_shutdown(p.tcp, c);
+	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
+	/* The peer's FIN is news; while its owner looks at it, it reads the last byte. */
+	peer_burst_add(&p, TCP_ACK | TCP_FIN, NULL, 0);
+	peer_burst_give(&p);
+	assert_ptr_equal(tcp_next_news(p.tcp, &news), c);
+	assert_int_equal(news & TCP_ENDED, 0);
+	tcp_consume(p.tcp, c, HELLO);
+	assert_ptr_equal(tcp_next_news(p.tcp, &news), c);
+	assert_int_equal(news, TCP_ENDED);
+	assert_null(tcp_next_news(p.tcp, &news));
+	peer_release(&p);
+}
+
+static void a_closed_connection_delivers_its_last_reply_before_it_resets(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	tcp_send(p.tcp, p.conn, "421 bye\r\n", 9);
+	tcp_close(p.tcp, p.conn);
+	peer_expect(&p, TCP_ACK | TCP_FIN, 9);
+	/* The client goes on pipelining before it has read the reply: no RST yet. */
+	peer_send_at(&p, TCP_ACK, p.seq, p.ack - 10, hello, HELLO);
+	p.seq += HELLO;
+	while (peer_hear(&p))
+		assert_false(p.got.flags & TCP_RST);
+	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_expect_silence(&p);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	peer_expect(&p, TCP_RST | TCP_ACK, 0);
+	assert_int_equal(p.news, 0);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void an_orphan_in_fin_wait_2_does_not_stay(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	tcp_close(p.tcp, p.conn);
+	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
+	peer_send(&p, TCP_ACK, NULL, 0);
+	assert_int_equal(peer_conns(&p), 1);
+	peer_wait_ms(&p, 21000);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void a_peer_that_reads_for_ever_keeps_no_orphan(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.window = 1;
+	peer_open(&p);
+	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 30000), 30000);
+	tcp_close(p.tcp, p.conn);
+	for (unsigned i = 0; i < 1000 && tcp_conns(p.tcp); i++) {
+		while (peer_hear(&p))
+			p.ack = p.got.seq + p.got_len;
+		peer_send(&p, TCP_ACK, NULL, 0);
+		peer_wait_ms(&p, 300);
+	}
+	assert_int_equal(tcp_conns(p.tcp), 0);
+	peer_release(&p);
+}
+
+static void an_abort_resets(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	tcp_abort(p.tcp, p.conn);
+	peer_expect(&p, TCP_RST | TCP_ACK, 0);
+	assert_int_equal(p.got.seq, p.ack);
+	peer_expect_silence(&p);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void time_wait_gives_way_to_a_newer_syn_only(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	tcp_close(p.tcp, p.conn);
+	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
+	peer_send(&p, TCP_ACK | TCP_FIN, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_send_at(&p, TCP_SYN, p.seq - 1000, 0, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	p.seq += 1000;
+	peer_open(&p);
+	assert_int_equal(peer_conns(&p), 1);
+	peer_release(&p);
+}
+
+static void a_new_incarnation_begins_beyond_the_old_ones_numbers(void **state)
+{
+	uint32_t old;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	/* Faster than the clock of the initial numbers. */
+	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 60000), 60000);
+	tcp_shutdown(p.tcp, p.conn);
+	while (tcp_unacknowledged(p.conn)) {
+		while (peer_hear(&p))
+			p.ack = p.got.seq + p.got_len + !!(p.got.flags & TCP_FIN);
+		peer_send(&p, TCP_ACK, NULL, 0);
+	}
+	old = p.ack;
+	peer_send(&p, TCP_ACK | TCP_FIN, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.end, TCP_END_CLOSED);
+	p.seq += 1000;
+	peer_open(&p);
+	assert_in_range(p.got.seq - old, 1, 1 << 20);
+	peer_release(&p);
+}
+
+static void what_is_shut_down_before_it_opens_sends_a_fin(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.conn = tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path);
+	tcp_shutdown(p.tcp, p.conn);
+	peer_expect(&p, TCP_SYN, 0);
+	p.flow.local_port = 20003;
+	p.ack = p.got.seq + 1;
+	peer_send(&p, TCP_SYN | TCP_ACK, NULL, 0);
+	assert_int_equal(p.news, TCP_OPENED);
+	assert_int_equal(tcp_send(p.tcp, p.conn, hello, HELLO), 0);
+	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
+	assert_string_equal(tcp_state_name(p.conn), "FIN-WAIT-1");
+	peer_send(&p, TCP_ACK | TCP_FIN, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.read_len, HELLO);
+	assert_int_equal(p.end, TCP_END_CLOSED);
+	peer_release(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_peer_closes_first),
+		cmocka_unit_test(we_close_first_and_wait),
+		cmocka_unit_test(both_sides_may_close_at_once),
+		cmocka_unit_test(a_fin_ahead_of_bytes_waits_for_them),
+		cmocka_unit_test(unread_bytes_outlive_the_close),
+		cmocka_unit_test(a_repeated_fin_is_acknowledged_again),
+		cmocka_unit_test(an_end_that_reading_brings_is_told),
+		cmocka_unit_test(a_closed_connection_delivers_its_last_reply_before_it_resets),
+		cmocka_unit_test(an_orphan_in_fin_wait_2_does_not_stay),
+		cmocka_unit_test(a_peer_that_reads_for_ever_keeps_no_orphan),
+		cmocka_unit_test(an_abort_resets),
+		cmocka_unit_test(time_wait_gives_way_to_a_newer_syn_only),
+		cmocka_unit_test(a_new_incarnation_begins_beyond_the_old_ones_numbers),
+		cmocka_unit_test(what_is_shut_down_before_it_opens_sends_a_fin),
+	};
+
+	test_eal_start("tcp-close");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

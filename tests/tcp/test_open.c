@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Opening: handshakes from either end, and what they agree on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "common/eal.h"
+#include "peer.h"
+
+static void a_client_opens_a_connection_and_options_are_agreed(void **state)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){.v6 = v6, .receive_window = 262144});
+		p.ts = true;
+		p.ts_value = 77;
+		peer_send(&p, TCP_SYN, NULL, 0);
+		peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+		assert_true(p.got.has_mss);
+		assert_int_equal(p.got.mss, v6 ? 1440 : 1460);
+		assert_true(p.got.has_ts);
+		assert_int_equal(p.got.ts_echo, 77);
+		assert_false(p.got.has_wscale); /* we offered none */
+		assert_false(p.got.sack_permitted);
+		p.ack = p.got.seq + 1;
+		p.ts_echo = p.got.ts_value;
+		peer_send(&p, TCP_ACK, NULL, 0);
+		assert_int_equal(p.news, TCP_OPENED);
+		assert_string_equal(tcp_state_name(p.conn), "ESTABLISHED");
+		assert_int_equal(p.counters.tcp_passive_opens, 1);
+		assert_int_equal(p.counters.tcp_established, 1);
+		peer_release(&p);
+	}
+}
+
+static void we_open_a_connection(void **state)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){.v6 = v6});
+		peer_open_actively(&p);
+		assert_int_equal(p.flow.local_port, 20003);
+		assert_int_equal(tcp_send(p.tcp, p.conn, hello, HELLO), HELLO);
+		peer_expect(&p, TCP_ACK, HELLO);
+		assert_memory_equal(p.got_payload, hello, HELLO);
+		peer_release(&p);
+	}
+}
+
+static void a_refused_open_ends_refused(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.conn = tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path);
+	peer_expect(&p, TCP_SYN, 0);
+	p.flow.local_port = 20003;
+	p.ack = p.got.seq + 1;
+	peer_send(&p, TCP_RST | TCP_ACK, NULL, 0);
+	assert_int_equal(p.news, TCP_ENDED);
+	assert_int_equal(p.end, TCP_END_REFUSED);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void an_open_nobody_answers_times_out(void **state)
+{
+	struct peer p;
+	unsigned syns = 0;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.conn = tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path);
+	for (unsigned s = 0; s < 100 && !(p.news & TCP_ENDED); s++) {
+		while (peer_hear(&p)) {
+			assert_int_equal(p.got.flags, TCP_SYN);
+			syns++;
+		}
+		peer_wait_ms(&p, 1000);
+	}
+	assert_int_equal(p.end, TCP_END_TIMEOUT);
+	assert_int_equal(syns, 6);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void a_stale_ack_in_syn_sent_is_reset_and_the_open_goes_on(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.conn = tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path);
+	peer_expect(&p, TCP_SYN, 0);
+	p.flow.local_port = 20003;
+	p.ack = p.got.seq + 5000;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_expect(&p, TCP_RST, 0);
+	assert_int_equal(p.got.seq, p.ack);
+	peer_wait_ms(&p, 1000);
+	peer_expect(&p, TCP_SYN, 0);
+	p.ack = p.got.seq + 1;
+	peer_send(&p, TCP_SYN | TCP_ACK, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.news, TCP_OPENED);
+	peer_release(&p);
+}
+
+static void both_sides_may_open_at_once(void **state)
+{
+	struct peer p;
+	uint32_t iss;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.conn = tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path);
+	peer_expect(&p, TCP_SYN, 0);
+	p.flow.local_port = 20003;
+	iss = p.got.seq;
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	assert_int_equal(p.got.seq, iss);
+	assert_int_equal(p.got.ack, p.seq);
+	p.ack = iss + 1;
+	peer_send_at(&p, TCP_SYN | TCP_ACK, p.seq - 1, p.ack, NULL, 0);
+	assert_int_equal(p.news, TCP_OPENED);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_release(&p);
+}
+
+static void both_sides_may_open_at_once_and_say_something(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.wscale = 4;
+	p.window = 2000;
+	p.conn = tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path);
+	peer_expect(&p, TCP_SYN, 0);
+	p.flow.local_port = 20003;
+	peer_send(&p, TCP_SYN, NULL, 0);
+	p.ack = p.got.seq + 1;
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	p.ack = p.got.seq + 1;
+	/* The first octet comes behind the SYN; the window of a SYN is never scaled. */
+	peer_send_at(&p, TCP_SYN | TCP_ACK, p.seq - 1, p.ack, hello, HELLO);
+	p.seq += HELLO;
+	assert_int_equal(p.read_len, HELLO);
+	assert_memory_equal(p.read, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq);
+	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 10000), 10000);
+	peer_expect(&p, TCP_ACK, 1000);
+	peer_expect(&p, TCP_ACK, 1000);
+	peer_expect_silence(&p);
+	peer_release(&p);
+}
+
+static void a_repeated_syn_gets_the_same_answer(void **state)
+{
+	struct peer p;
+	uint32_t iss;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	iss = p.got.seq;
+	peer_send_at(&p, TCP_SYN, p.seq - 1, 0, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	assert_int_equal(p.got.seq, iss);
+	peer_wait_ms(&p, 1000);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0); /* and again by itself */
+	assert_int_equal(peer_conns(&p), 1);
+	peer_release(&p);
+}
+
+static void a_repeated_syn_corrects_the_way_back(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.path.mac[3] ^= 0x40; /* flipped on the link, where TCP's checksum does not reach */
+	peer_send(&p, TCP_SYN, NULL, 0);
+	p.path.mac[3] ^= 0x40;
+	peer_send_at(&p, TCP_SYN, p.seq - 1, 0, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0); /* net at the peer would drop it otherwise */
+	peer_release(&p);
+}
+
+static void a_half_open_connection_ends_unseen(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_SYN, NULL, 0);
+	for (unsigned s = 0; s < 200; s++) {
+		while (peer_hear(&p))
+			;
+		peer_wait_ms(&p, 1000);
+	}
+	assert_int_equal(p.news, 0);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void syn_synack_rst_leaves_the_listener_well(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.handshakes = 1});
+	for (unsigned i = 0; i < 5; i++) {
+		peer_send(&p, TCP_SYN, NULL, 0);
+		peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+		peer_send(&p, TCP_RST, NULL, 0);
+		assert_int_equal(peer_conns(&p), 0);
+	}
+	peer_open(&p);
+	peer_release(&p);
+}
+
+static void a_third_ack_without_timestamps_still_opens(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.ts = true;
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	p.ack = p.got.seq + 1;
+	p.ts = false;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	assert_int_equal(p.news, TCP_OPENED);
+	peer_release(&p);
+}
+
+static void a_third_ack_of_other_numbers_is_reset(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	peer_send_at(&p, TCP_ACK, p.seq, p.got.seq + 99, NULL, 0);
+	peer_expect(&p, TCP_RST, 0);
+	assert_int_equal(p.news, 0);
+	peer_release(&p);
+}
+
+static void handshakes_and_the_table_are_bounded(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.conns = 4, .handshakes = 2});
+	for (uint16_t i = 0; i < 4; i++) {
+		p.flow.remote_port = (uint16_t)(PEER_PORT + i);
+		peer_send(&p, TCP_SYN, NULL, 0);
+	}
+	assert_int_equal(tcp_conns(p.tcp), 2);
+	assert_int_equal(p.counters.tcp_syn_full, 2);
+	assert_int_equal(p.counters.tcp_cookies_sent, 2);
+	peer_release(&p);
+
+	/* A full table still answers, and takes the client once there is room. */
+	peer_init(&p, &(struct peer_options){.conns = 2});
+	for (uint16_t i = 0; i < 2; i++) {
+		p.flow.remote_port = (uint16_t)(PEER_PORT + i);
+		peer_open(&p);
+	}
+	p.flow.remote_port++;
+	peer_send(&p, TCP_SYN, NULL, 0);
+	assert_true(peer_hear(&p));
+	p.ack = p.got.seq + 1;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	assert_int_equal(peer_conns(&p), 2); /* and no RST */
+	assert_int_equal(p.counters.tcp_table_full, 1);
+	tcp_abort(p.tcp, p.conn);
+	peer_expect(&p, TCP_RST | TCP_ACK, 0);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_true(p.news & TCP_OPENED);
+	assert_int_equal(p.read_len, HELLO);
+	peer_release(&p);
+}
+
+static void initial_numbers_differ_by_connection_and_rise_with_time(void **state)
+{
+	uint32_t first, other;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	first = p.got.seq;
+	peer_send(&p, TCP_RST, NULL, 0);
+	p.now_us += 4000;
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	assert_int_equal(p.got.seq - first, 1000); /* RFC 6528: a step every 4 us */
+	p.flow.remote_port++;
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	other = p.got.seq;
+	assert_true(other - first > 100000 || first - other > 100000);
+	peer_release(&p);
+}
+
+static void a_handshake_sent_twice_is_not_timed(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	peer_wait_ms(&p, 900);
+	peer_send_at(&p, TCP_SYN, p.seq - 1, 0, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	p.ack = p.got.seq + 1;
+	/* The answer to the first, not to the second a millisecond ago. */
+	peer_wait_ms(&p, 1);
+	peer_send(&p, TCP_ACK, NULL, 0);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	peer_expect(&p, TCP_ACK, HELLO);
+	peer_wait_ms(&p, 900);
+	peer_expect_silence(&p);
+	peer_wait_ms(&p, 200);
+	peer_expect(&p, TCP_ACK, HELLO);
+	peer_release(&p);
+}
+
+static void repeated_syns_hold_no_handshake_open(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	for (unsigned i = 0; i < 200; i++) {
+		peer_send_at(&p, TCP_SYN, p.seq, 0, NULL, 0);
+		while (peer_hear(&p))
+			;
+		peer_wait_ms(&p, 500);
+		while (peer_hear(&p))
+			;
+	}
+	assert_int_equal(p.counters.tcp_timeouts, 1);
+	peer_release(&p);
+}
+
+static void another_syn_in_a_handshake_is_challenged(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	p.ack = p.got.seq + 1;
+	peer_send_at(&p, TCP_SYN, p.seq + 5000000, 0, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.seq, p.ack);
+	assert_int_equal(p.got.ack, p.seq);
+	/* A client that began anew answers by a RST, and may open at last. */
+	peer_send_at(&p, TCP_RST, p.got.ack, 0, NULL, 0);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_client_opens_a_connection_and_options_are_agreed),
+		cmocka_unit_test(we_open_a_connection),
+		cmocka_unit_test(a_refused_open_ends_refused),
+		cmocka_unit_test(an_open_nobody_answers_times_out),
+		cmocka_unit_test(a_stale_ack_in_syn_sent_is_reset_and_the_open_goes_on),
+		cmocka_unit_test(both_sides_may_open_at_once),
+		cmocka_unit_test(both_sides_may_open_at_once_and_say_something),
+		cmocka_unit_test(a_repeated_syn_gets_the_same_answer),
+		cmocka_unit_test(a_repeated_syn_corrects_the_way_back),
+		cmocka_unit_test(a_half_open_connection_ends_unseen),
+		cmocka_unit_test(syn_synack_rst_leaves_the_listener_well),
+		cmocka_unit_test(a_third_ack_without_timestamps_still_opens),
+		cmocka_unit_test(a_third_ack_of_other_numbers_is_reset),
+		cmocka_unit_test(handshakes_and_the_table_are_bounded),
+		cmocka_unit_test(initial_numbers_differ_by_connection_and_rise_with_time),
+		cmocka_unit_test(a_handshake_sent_twice_is_not_timed),
+		cmocka_unit_test(repeated_syns_hold_no_handshake_open),
+		cmocka_unit_test(another_syn_in_a_handshake_is_challenged),
+	};
+
+	test_eal_start("tcp-open");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
