@@ -406,10 +406,11 @@ static uint32_t told_window(const struct tcp_conn *c, const struct tcp_header *h
 	return h->flags & TCP_SYN ? h->window : (uint32_t)h->window << c->snd_wscale;
 }
 
+/* RFC 5681 2; of a shut window it is a probe's answer. */
 static bool is_duplicate_ack(const struct tcp_conn *c, const struct segment *s)
 {
 	return s->h.ack == c->snd_una && s->len == 0 && !(s->h.flags & TCP_FIN) &&
-	       c->snd_una != c->snd_nxt && told_window(c, &s->h) == c->snd_wnd;
+	       c->snd_una != c->snd_nxt && c->snd_wnd && told_window(c, &s->h) == c->snd_wnd;
 }
 
 /* An acceptable ACK: what it delivers, what it shows to be lost, what may be sent now. */
@@ -436,6 +437,18 @@ static void take_delivery(struct tcp *t, struct tcp_conn *c, const struct segmen
 	conn_want_output(t, c);
 }
 
+/* The peer's window shut or opened: whether we wait for an ACK or for a window is another question
+ * now. Who shuts it over what is under way has shown that he is alive (RFC 6429), so the patience
+ * that had begun for a peer that is silent ends. */
+static void wait_anew(struct tcp *t, struct tcp_conn *c)
+{
+	if (c->flags & CONN_STARVED)
+		return;
+	c->rtx_due_ms = 0;
+	c->tries = 0;
+	conn_want_output(t, c);
+}
+
 static void take_window(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 {
 	uint32_t window = told_window(c, &s->h);
@@ -443,14 +456,10 @@ static void take_window(struct tcp *t, struct tcp_conn *c, const struct segment 
 	if (!(seq_lt(c->snd_wl1, s->h.seq) ||
 	      (c->snd_wl1 == s->h.seq && seq_le(c->snd_wl2, s->h.ack))))
 		return;
-	if (window > c->snd_wnd) {
-		/* It may have been shut. */
-		if (c->snd_una == c->snd_nxt && !(c->flags & CONN_STARVED)) {
-			c->rtx_due_ms = 0;
-			c->tries = 0;
-		}
+	if (window > c->snd_wnd)
 		conn_want_output(t, c);
-	}
+	if (!window != !c->snd_wnd || (window > c->snd_wnd && c->snd_una == c->snd_nxt))
+		wait_anew(t, c);
 	c->snd_wnd = window;
 	c->snd_wl1 = s->h.seq;
 	c->snd_wl2 = s->h.ack;

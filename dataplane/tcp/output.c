@@ -216,7 +216,28 @@ static bool new_size(const struct tcp_conn *c, uint32_t most, uint32_t *len)
 
 /* --- lost segments ---------------------------------------------------------------------------- */
 
-/* Sends the i-th segment of the scoreboard once more, in pieces when it no longer fits. */
+/* How much of a segment sent before the peer's window takes now: its right edge may have moved left
+ * since (RFC 9293 3.8.6). */
+static uint32_t window_left(const struct tcp_conn *c, const struct tcp_sent *s)
+{
+	uint32_t edge = c->snd_una + c->snd_wnd;
+
+	return seq_lt(s->seq, edge) ? edge - s->seq : 0;
+}
+
+/* Whether it may go again, or as much of it as is worth sending. A FIN alone needs no window. */
+static bool window_lets(const struct tcp_conn *c, const struct tcp_sent *s)
+{
+	uint32_t left = window_left(c, s), len = s->len - !!(s->flags & SENT_FIN);
+
+	if (len <= left)
+		return true;
+	return left &&
+	       ((c->flags & CONN_FORCE) || left >= c->snd_mss || left >= c->q->window_seen / 2);
+}
+
+/* Sends the i-th segment of the scoreboard once more, in pieces when it no longer fits the path or
+ * the window, which lets some of it. */
 static bool again_send(struct tcp *t, struct tcp_conn *c, struct frames *out, uint16_t i)
 {
 	struct tcp_sent *s = sent_at(&c->q->sent, i);
@@ -232,6 +253,8 @@ static bool again_send(struct tcp *t, struct tcp_conn *c, struct frames *out, ui
 		h.n_sack = 0;
 		most = payload_max(c, &h);
 	}
+	if (most > window_left(c, s))
+		most = window_left(c, s);
 	if (len > most) {
 		/* Where the scoreboard is full it stays one: its ACK will cut it. */
 		if (sent_split(t, c, i, (uint16_t)most))
@@ -250,7 +273,8 @@ static bool again_send(struct tcp *t, struct tcp_conn *c, struct frames *out, ui
 	return true;
 }
 
-/* Lost segments first, as far as cwnd lets; one is always let when nothing is in flight. */
+/* Lost segments first, as far as both windows let; cwnd always lets one when nothing is in flight.
+ */
 static bool again_flow(struct tcp *t, struct tcp_conn *c, struct frames *out)
 {
 	struct scoreboard *b = &c->q->sent;
@@ -261,6 +285,8 @@ static bool again_flow(struct tcp *t, struct tcp_conn *c, struct frames *out)
 		if (!(s->flags & SENT_LOST))
 			continue;
 		if (b->pipe && b->pipe + s->len > c->cwnd && !(c->flags & CONN_FORCE))
+			break;
+		if (!window_lets(c, s))
 			break;
 		if (is_full(out))
 			return false;
@@ -309,6 +335,7 @@ static void tail_probe(struct tcp *t, struct tcp_conn *c, struct frames *out)
 	if (q && q->sent.count && !q->sent.n_sacked) {
 		new_flow(t, c, out, &sent);
 		again = !sent && !is_full(out) &&
+			window_lets(c, sent_at(&q->sent, (uint16_t)(q->sent.count - 1))) &&
 			again_send(t, c, out, (uint16_t)(q->sent.count - 1));
 	}
 	c->flags &= ~(uint32_t)CONN_TAIL_PROBE;

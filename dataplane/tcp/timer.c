@@ -85,7 +85,7 @@ static uint8_t patience(const struct tcp_conn *c)
 {
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
 		return TCP_SYN_RETRIES;
-	return c->snd_una == c->snd_nxt ? TCP_PROBES : TCP_RETRIES;
+	return c->snd_una == c->snd_nxt || c->snd_wnd == 0 ? TCP_PROBES : TCP_RETRIES;
 }
 
 void conn_starve(struct tcp *t, struct tcp_conn *c)
@@ -101,6 +101,32 @@ void conn_starves_no_more(struct tcp_conn *c)
 		return;
 	c->flags &= ~(uint32_t)CONN_STARVED;
 	c->rtx_due_ms = 0;
+}
+
+/* Nothing was acknowledged in time: all that is under way is sent again, slowly. */
+static void congested(struct tcp *t, struct tcp_conn *c)
+{
+	congestion_timeout(c);
+	sent_mark_all_lost(c);
+	c->q->rack.due_us = c->q->probe.due_us = 0;
+	c->q->probe.sent = false;
+	/* The window may have shrunk to less than the first segment. */
+	c->flags |= CONN_FORCE;
+	counter_add(&t->counters->tcp_rto, 1);
+}
+
+/* The peer's window is shut. What was under way when it shrank shows no congestion, and is sent
+ * again once it opens (RFC 9293 3.8.6); a FIN alone is probe enough. */
+static void persist(struct tcp_conn *c)
+{
+	if (c->snd_una != c->snd_nxt) {
+		sent_mark_all_lost(c);
+		c->q->rack.due_us = c->q->probe.due_us = 0;
+		c->q->probe.sent = false;
+		if (c->q->send_len == 0)
+			return;
+	}
+	c->flags |= CONN_PROBE_DUE;
 }
 
 /* False: the connection is over. */
@@ -121,15 +147,13 @@ static bool retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD) {
 		c->flags |= CONN_SYN_DUE;
 		counter_add(&t->counters->tcp_rto, 1);
+	} else if (c->snd_wnd == 0) {
+		persist(c);
 	} else if (c->snd_una != c->snd_nxt) {
-		congestion_timeout(c);
-		sent_mark_all_lost(c);
-		c->q->rack.due_us = c->q->probe.due_us = 0;
-		c->q->probe.sent = false;
-		counter_add(&t->counters->tcp_rto, 1);
+		congested(t, c);
 	} else {
-		/* Nothing is in flight: the peer's window is shut or too small to be worth it. */
-		c->flags |= c->snd_wnd == 0 ? CONN_PROBE_DUE : CONN_FORCE;
+		/* The peer's window is too small to be worth it. */
+		c->flags |= CONN_FORCE;
 	}
 	conn_want_output(t, c);
 	return true;

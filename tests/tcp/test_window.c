@@ -157,6 +157,178 @@ static void a_window_that_never_opens_ends_the_connection(void **state)
 	peer_release(&p);
 }
 
+/* --- a window that shrinks -------------------------------------------------------------------- */
+
+/* Five segments are under way when the peer shuts its window over them; returns where they begin.
+ */
+static uint32_t shut_over_a_flight(struct peer *p)
+{
+	uint32_t una;
+
+	peer_init(p, &(struct peer_options){0});
+	peer_open(p);
+	una = p->ack;
+	assert_int_equal(tcp_send(p->tcp, p->conn, pattern, 5000), 5000);
+	for (unsigned i = 0; i < 5; i++)
+		peer_expect(p, TCP_ACK, 1000);
+	p->window = 0;
+	p->ack = una;
+	peer_send(p, TCP_ACK, NULL, 0);
+	peer_expect_silence(p);
+	return una;
+}
+
+static void a_window_shut_over_what_is_under_way_is_waited_for(void **state)
+{
+	unsigned probes = 0;
+	struct peer p;
+	uint32_t una = shut_over_a_flight(&p);
+
+	/* More of them than a silent peer would be sent segments. */
+	for (unsigned s = 0; s < 1000 && probes < 12; s++) {
+		while (peer_hear(&p)) {
+			assert_int_equal(p.got_len, 0);
+			assert_int_equal(p.got.seq, una - 1);
+			peer_send(&p, TCP_ACK, NULL, 0);
+			probes++;
+		}
+		peer_wait_ms(&p, 1000);
+	}
+	assert_int_equal(p.counters.tcp_window_probes, 12);
+	assert_int_equal(p.counters.tcp_rto, 0);
+	assert_false(p.news & TCP_ENDED);
+	p.window = 65535;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	for (unsigned i = 0; i < 5; i++) {
+		peer_expect(&p, TCP_ACK, 1000);
+		assert_int_equal(p.got.seq, una + 1000 * i);
+		assert_memory_equal(p.got_payload, pattern + 1000 * i, 1000);
+	}
+	/* The patience of before is no measure of the round trip. */
+	peer_wait_ms(&p, 250);
+	peer_expect(&p, TCP_ACK, 1000);
+	assert_int_equal(p.got.seq, una);
+	peer_send_at(&p, TCP_ACK, p.seq, una + 5000, NULL, 0);
+	assert_int_equal(tcp_unacknowledged(p.conn), 0);
+	peer_release(&p);
+}
+
+static void a_window_shut_over_what_is_under_way_is_not_waited_for_for_ever(void **state)
+{
+	struct peer p;
+
+	shut_over_a_flight(&p);
+	for (unsigned s = 0; s < 1200 && !(p.news & TCP_ENDED); s++) {
+		while (peer_hear(&p))
+			peer_send(&p, TCP_ACK, NULL, 0);
+		peer_wait_ms(&p, 1000);
+	}
+	assert_int_equal(p.end, TCP_END_TIMEOUT);
+	assert_int_equal(p.counters.tcp_window_probes, 15);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void a_peer_that_shuts_its_window_at_the_last_moment_is_alive(void **state)
+{
+	unsigned timeouts;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	peer_expect(&p, TCP_ACK, HELLO);
+	while (p.counters.tcp_rto < 10) {
+		peer_wait_ms(&p, 1000);
+		while (peer_hear(&p))
+			;
+	}
+	p.ack -= HELLO;
+	p.window = 0;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_expect_silence(&p);
+	for (timeouts = 0; timeouts < 5; timeouts++) {
+		peer_wait_ms(&p, 250u << timeouts);
+		peer_expect(&p, TCP_ACK, 0);
+		peer_send(&p, TCP_ACK, NULL, 0);
+		peer_expect_silence(&p);
+	}
+	p.window = 100;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_expect(&p, TCP_ACK, HELLO);
+	peer_release(&p);
+}
+
+/* The peer's buffer shrinks to a part of a segment, or to a few, after its first window is full:
+ * what comes is within the edge, and all of it comes. */
+static void nothing_goes_beyond_an_edge_that_moved_left(void **state)
+{
+	static const uint16_t rooms[] = {7, 300, 999, 1000, 1001, 1500, 2999};
+	enum { TOTAL = 12000 };
+
+	for (unsigned i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
+		uint32_t first;
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){0});
+		p.sack = i % 2;
+		p.window = 6000;
+		peer_open(&p);
+		first = p.ack;
+		assert_int_equal(tcp_send(p.tcp, p.conn, pattern, TOTAL), TOTAL);
+		for (unsigned n = 0; n < 6; n++)
+			peer_expect(&p, TCP_ACK, 1000);
+		peer_expect_silence(&p);
+		p.window = rooms[i];
+		p.ack = first;
+		peer_send(&p, TCP_ACK, NULL, 0);
+		for (unsigned n = 0; n < 10000 && p.conn && tcp_unacknowledged(p.conn); n++) {
+			while (peer_hear(&p)) {
+				uint32_t edge = p.ack + rooms[i], end = p.got.seq + p.got_len;
+
+				assert_true((int32_t)(end - edge) <= 0);
+				if (p.got.seq == p.ack && p.got_len) {
+					assert_memory_equal(p.got_payload,
+							    pattern + (p.ack - first), p.got_len);
+					p.ack = end;
+					peer_send(&p, TCP_ACK, NULL, 0);
+				}
+			}
+			peer_wait_ms(&p, 50);
+		}
+		assert_non_null(p.conn);
+		assert_int_equal(p.ack - first, TOTAL);
+		peer_release(&p);
+	}
+}
+
+static void a_fin_alone_needs_no_window(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.window = 1000;
+	peer_open(&p);
+	tcp_send(p.tcp, p.conn, pattern, 1000);
+	tcp_shutdown(p.tcp, p.conn);
+	peer_expect(&p, TCP_ACK | TCP_FIN, 1000);
+	p.window = 0;
+	p.ack--; /* it took the bytes */
+	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_expect_silence(&p);
+	for (unsigned i = 0; i < 3; i++) {
+		peer_wait_ms(&p, 250u << i);
+		peer_expect(&p, TCP_ACK | TCP_FIN, 0);
+		p.ack--;
+		peer_send(&p, TCP_ACK, NULL, 0);
+		peer_expect_silence(&p);
+	}
+	p.ack++;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	assert_string_equal(tcp_state_name(p.conn), "FIN-WAIT-2");
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +338,11 @@ int main(void)
 		cmocka_unit_test(sending_stays_within_the_peers_window),
 		cmocka_unit_test(a_shut_window_is_probed_until_it_opens),
 		cmocka_unit_test(a_window_that_never_opens_ends_the_connection),
+		cmocka_unit_test(a_window_shut_over_what_is_under_way_is_waited_for),
+		cmocka_unit_test(a_window_shut_over_what_is_under_way_is_not_waited_for_for_ever),
+		cmocka_unit_test(a_peer_that_shuts_its_window_at_the_last_moment_is_alive),
+		cmocka_unit_test(nothing_goes_beyond_an_edge_that_moved_left),
+		cmocka_unit_test(a_fin_alone_needs_no_window),
 	};
 
 	test_eal_start("tcp-window");
