@@ -353,8 +353,7 @@ static void measure(struct tcp *t, struct tcp_conn *c, const struct segment *s,
 static void advance(struct tcp *t, struct tcp_conn *c, uint32_t ack)
 {
 	uint32_t acked = ack - c->snd_una;
-	uint32_t queued = c->q ? c->q->send_len : 0;
-	uint32_t octets = acked < queued ? acked : queued;
+	uint32_t octets = acked < c->q->send_len ? acked : c->q->send_len;
 
 	if (octets) {
 		send_acknowledged(t, c, octets);
@@ -362,6 +361,7 @@ static void advance(struct tcp *t, struct tcp_conn *c, uint32_t ack)
 	}
 	c->snd_una = ack;
 	c->tries = 0;
+	c->q->progress_ms = t->now_ms;
 }
 
 /* Without SACK a duplicate ACK says that some segment arrived, the third that the first did not,

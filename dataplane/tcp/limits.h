@@ -39,6 +39,8 @@ enum {
 	TCP_SYN_RETRIES = 5,
 	TCP_RETRIES = 10,
 	TCP_PROBES = 15,
+	TCP_STALL_MS = 16 * 60 * 1000, /* and for how long at most, whatever the peer answers: not
+					  less than either takes */
 
 	/* Opening. */
 	TCP_PORT_TRIES_MAX = 256, /* source ports looked at in one call */

@@ -178,6 +178,8 @@ static bool new_send(struct tcp *t, struct tcp_conn *c, struct frames *out, stru
 
 	if (!conn_queue(t, c) || !sent_push(t, c, c->snd_nxt, numbers, fin ? SENT_FIN : 0))
 		return false;
+	if (len == 0 && c->snd_una == c->snd_nxt)
+		c->q->progress_ms = t->now_ms; /* the FIN is all that waits */
 	h->seq = c->snd_nxt;
 	h->flags = (uint8_t)(TCP_ACK | (last && len ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
 	c->snd_nxt += numbers;

@@ -73,6 +73,8 @@ size_t tcp_send(struct tcp *t, struct tcp_conn *c, const void *bytes, size_t len
 		done += run;
 	}
 	if (done) {
+		if (q->send_len == done && c->snd_una == c->snd_nxt)
+			q->progress_ms = t->now_ms;
 		conn_starves_no_more(c);
 		conn_want_output(t, c);
 	} else {

@@ -85,6 +85,10 @@ struct tcp *tcp_new(const struct tcp_config *config, uint64_t now_us)
 		t->config.handshakes = config->conns - config->conns / 4;
 	if (t->config.idle_timeout_ms > TCP_IDLE_MAX_MS)
 		t->config.idle_timeout_ms = TCP_IDLE_MAX_MS;
+	if (!t->config.user_timeout_ms)
+		t->config.user_timeout_ms = TCP_STALL_MS;
+	if (t->config.user_timeout_ms > TCP_IDLE_MAX_MS)
+		t->config.user_timeout_ms = TCP_IDLE_MAX_MS;
 	t->net = config->net;
 	t->counters = config->counters;
 	t->now_us = now_us;

@@ -37,6 +37,10 @@ struct tcp_config {
 	uint32_t receive_window;  /* octets a connection may have under way to us, to 1 GiB */
 	uint32_t send_queue;	  /* octets a connection may have queued or unacknowledged */
 	uint32_t idle_timeout_ms; /* to 24 days; 0: an idle connection lives for ever */
+	/* How long the oldest octet or FIN of ours may wait for its acknowledgement, in the queue
+	 * or under way, whatever else the peer answers (RFC 9293 3.9.1.1, RFC 5482); an opening
+	 * SYN too. To 24 days; 0: TCP_STALL_MS. */
+	uint32_t user_timeout_ms;
 	const struct net *net;
 	struct rte_mempool *pool; /* bytes kept: send queues, reassembly, unread data */
 	struct rte_mempool *frame_pools[NET_PORTS_MAX]; /* where frames to each port come from */
@@ -94,7 +98,7 @@ enum tcp_end {
 	TCP_END_CLOSED,	 /* both sides done */
 	TCP_END_RESET,	 /* the peer's RST */
 	TCP_END_REFUSED, /* the peer's RST to our SYN */
-	TCP_END_TIMEOUT, /* no answer */
+	TCP_END_TIMEOUT, /* no answer, or no progress for user_timeout_ms */
 	TCP_END_IDLE,	 /* idle_timeout_ms passed */
 };
 

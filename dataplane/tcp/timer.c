@@ -7,7 +7,9 @@
  * that moves later leaves it armed: it fires, finds nothing due and is armed again, which costs
  * less than moving it with every ACK.
  * Rules: RFC 6298 (RTO, Karn by timing no segment sent twice, minimum TCP_RTO_MIN_MS), RFC 9293
- * 3.8.3 (giving up), 3.8.6.1 (persist).
+ * 3.8.3 (giving up), 3.8.6.1 (persist), 3.9.1.1 (the user's timeout). Whatever a peer answers, what
+ * it does not acknowledge keeps a connection for user_timeout_ms at most; such connections count
+ * against config.conns, and hold config.send_queue octets each.
  */
 #include "tcp/conn.h"
 
@@ -23,13 +25,33 @@ static bool is_due(const struct tcp *t, uint32_t due_ms)
 	return due_ms && seq_le(due_ms, t->now_ms);
 }
 
+/* Since when the oldest of ours waits for its acknowledgement; false: nothing does. */
+static bool is_stalling(const struct tcp_conn *c, uint32_t *since_ms)
+{
+	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD) {
+		*since_ms = c->seen_ms;
+		return true;
+	}
+	if (!c->q || (c->snd_una == c->snd_nxt && !c->q->send_len))
+		return false;
+	*since_ms = c->q->progress_ms;
+	return true;
+}
+
 uint64_t conn_deadline_us(const struct tcp *t, const struct tcp_conn *c)
 {
 	const uint32_t due_ms[] = {c->rtx_due_ms, c->ack_due_ms, c->life_due_ms};
 	uint64_t earliest = WHEEL_NEVER;
+	uint32_t since_ms;
 
 	for (unsigned i = 0; i < RTE_DIM(due_ms); i++) {
 		uint64_t due = due_ms[i] ? due_us(t, due_ms[i]) : WHEEL_NEVER;
+
+		if (due < earliest)
+			earliest = due;
+	}
+	if (is_stalling(c, &since_ms)) {
+		uint64_t due = due_us(t, since_ms + t->config.user_timeout_ms);
 
 		if (due < earliest)
 			earliest = due;
@@ -129,6 +151,12 @@ static void persist(struct tcp_conn *c)
 	c->flags |= CONN_PROBE_DUE;
 }
 
+static void give_up(struct tcp *t, struct tcp_conn *c)
+{
+	counter_add(&t->counters->tcp_timeouts, 1);
+	conn_end(t, c, TCP_END_TIMEOUT);
+}
+
 /* False: the connection is over. */
 static bool retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 {
@@ -139,8 +167,7 @@ static bool retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 		return true;
 	}
 	if (c->tries >= patience(c)) {
-		counter_add(&t->counters->tcp_timeouts, 1);
-		conn_end(t, c, TCP_END_TIMEOUT);
+		give_up(t, c);
 		return false;
 	}
 	c->tries++;
@@ -202,6 +229,8 @@ static void queue_timers(struct tcp *t, struct tcp_conn *c)
 
 void conn_timer_fired(struct tcp *t, struct tcp_conn *c)
 {
+	uint32_t since_ms;
+
 	if (is_due(t, c->ack_due_ms)) {
 		c->ack_due_ms = 0;
 		c->flags |= CONN_ACK_NOW;
@@ -209,6 +238,10 @@ void conn_timer_fired(struct tcp *t, struct tcp_conn *c)
 	}
 	if (c->q)
 		queue_timers(t, c);
+	if (is_stalling(c, &since_ms) && t->now_ms - since_ms >= t->config.user_timeout_ms) {
+		give_up(t, c);
+		return;
+	}
 	if (is_due(t, c->rtx_due_ms) && !retransmit_timeout(t, c))
 		return;
 	if (is_due(t, c->life_due_ms) && !life_over(t, c))

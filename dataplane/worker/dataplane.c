@@ -326,6 +326,7 @@ static int start_worker(struct dataplane *dp, uint16_t index, char *error, size_
 				.receive_window = config->receive_window,
 				.send_queue = config->send_queue,
 				.idle_timeout_ms = config->idle_timeout_ms,
+				.user_timeout_ms = config->user_timeout_ms,
 				.isn_key = dp->keys.isn,
 				.cookie_key = dp->keys.cookie,
 				.hash_key = dp->keys.hash,

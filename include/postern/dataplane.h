@@ -52,8 +52,9 @@ struct dataplane_config {
 	uint32_t send_queue;		    /* octets a connection */
 	uint32_t buffers;		    /* mbufs a worker for kept bytes */
 	uint32_t idle_timeout_ms;
-	int only_owner;	     /* -1: steer by hash; else this worker owns every flow (tests) */
-	uint8_t entropy[72]; /* from the kernel's generator */
+	uint32_t user_timeout_ms; /* for ours to be acknowledged; 0: tcp's own bound */
+	int only_owner;		  /* -1: steer by hash; else this worker owns every flow (tests) */
+	uint8_t entropy[72];	  /* from the kernel's generator */
 	const struct worker_service *service;
 	void *service_config;
 };

@@ -44,6 +44,7 @@ void peer_init(struct peer *p, const struct peer_options *o)
 		.receive_window = o->receive_window ? o->receive_window : 65535,
 		.send_queue = o->send_queue ? o->send_queue : 65536,
 		.idle_timeout_ms = o->idle_timeout_ms,
+		.user_timeout_ms = o->user_timeout_ms,
 		.isn_key = {1, 2},
 		.hash_key = {3, 4},
 		.cookie_key = {5, 6},

@@ -70,6 +70,7 @@ struct peer_options {
 	uint32_t receive_window; /* 0: 65535 */
 	uint32_t send_queue;	 /* 0: 65536 */
 	uint32_t idle_timeout_ms;
+	uint32_t user_timeout_ms;
 };
 
 void peer_init(struct peer *p, const struct peer_options *options);

@@ -83,6 +83,133 @@ static void an_idle_timeout_beyond_the_clock_is_cut_to_it(void **state)
 	peer_release(&p);
 }
 
+/* --- the user's timeout ------------------------------------------------------------------------
+ */
+
+/* Lets time pass as tcp asks for it, until the end or for so long; the peer answers what it hears
+ * when it lives. Returns the milliseconds that took. */
+static uint32_t live_until_the_end(struct peer *p, uint32_t for_ms, bool answers)
+{
+	uint64_t begin_us = p->now_us, end_us = begin_us + (uint64_t)for_ms * 1000;
+
+	while (!(p->news & TCP_ENDED) && p->now_us < end_us) {
+		uint64_t due_us;
+
+		while (peer_hear(p))
+			if (answers)
+				peer_send(p, TCP_ACK, NULL, 0);
+		due_us = tcp_next_due(p->tcp);
+		assert_true(due_us >= p->now_us);
+		p->now_us = due_us < end_us ? due_us : end_us;
+		tcp_tick(p->tcp, p->now_us);
+		peer_owner(p);
+	}
+	return (uint32_t)((p->now_us - begin_us) / 1000);
+}
+
+static void bytes_nobody_acknowledges_wait_no_longer_than_the_user(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.user_timeout_ms = 5000});
+	peer_open(&p);
+	peer_wait_ms(&p, 60000); /* of nothing */
+	assert_false(p.news & TCP_ENDED);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	assert_in_range(live_until_the_end(&p, 60000, false), 4999, 5001);
+	assert_int_equal(p.end, TCP_END_TIMEOUT);
+	assert_int_equal(p.counters.tcp_timeouts, 1);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void a_fin_nobody_acknowledges_waits_no_longer_than_the_user(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.user_timeout_ms = 5000});
+	peer_open(&p);
+	peer_wait_ms(&p, 60000);
+	tcp_shutdown(p.tcp, p.conn);
+	assert_in_range(live_until_the_end(&p, 60000, false), 4999, 5001);
+	assert_int_equal(p.end, TCP_END_TIMEOUT);
+	peer_release(&p);
+}
+
+static void a_shut_window_waits_no_longer_than_the_user_whatever_it_answers(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.user_timeout_ms = 20000});
+	peer_open(&p);
+	p.window = 0;
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	tcp_send(p.tcp, p.conn, pattern, 3000);
+	assert_in_range(live_until_the_end(&p, 100000, true), 19999, 20001);
+	assert_int_equal(p.end, TCP_END_TIMEOUT);
+	assert_true(p.counters.tcp_window_probes >= 5);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void every_octet_acknowledged_gives_the_peer_new_time(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.user_timeout_ms = 5000});
+	peer_open(&p);
+	tcp_send(p.tcp, p.conn, pattern, 1000);
+	peer_expect(&p, TCP_ACK, 1000);
+	p.ack -= 1000;
+	for (unsigned i = 0; i < 10; i++) {
+		live_until_the_end(&p, 4000, false);
+		assert_false(p.news & TCP_ENDED);
+		p.ack++;
+		peer_send(&p, TCP_ACK, NULL, 0);
+	}
+	/* The same again is none. */
+	live_until_the_end(&p, 4000, false);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_in_range(live_until_the_end(&p, 4000, false), 999, 1001);
+	assert_int_equal(p.end, TCP_END_TIMEOUT);
+	peer_release(&p);
+}
+
+static void an_open_waits_no_longer_than_the_user(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.user_timeout_ms = 5000});
+	p.conn = tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path);
+	assert_in_range(live_until_the_end(&p, 60000, false), 4999, 5001);
+	assert_int_equal(p.end, TCP_END_TIMEOUT);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+/* Each change of the window begins the wait for it anew; that must not go on for ever. */
+static void a_window_that_opens_and_shuts_and_takes_nothing_ends_the_connection(void **state)
+{
+	struct peer p;
+	uint32_t ms;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	p.window = 0;
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	tcp_send(p.tcp, p.conn, pattern, 3000);
+	for (ms = 0; ms < 2000000 && !(p.news & TCP_ENDED); ms += 100) {
+		while (peer_hear(&p))
+			;
+		p.window ^= 1;
+		peer_send(&p, TCP_ACK, NULL, 0);
+		live_until_the_end(&p, 100, false);
+	}
+	assert_in_range(ms, 16 * 60 * 1000, 16 * 60 * 1000 + 100);
+	assert_int_equal(p.end, TCP_END_TIMEOUT);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -90,6 +217,13 @@ int main(void)
 		cmocka_unit_test(a_peer_that_answers_nothing_is_given_up),
 		cmocka_unit_test(an_idle_connection_is_reset),
 		cmocka_unit_test(an_idle_timeout_beyond_the_clock_is_cut_to_it),
+		cmocka_unit_test(bytes_nobody_acknowledges_wait_no_longer_than_the_user),
+		cmocka_unit_test(a_fin_nobody_acknowledges_waits_no_longer_than_the_user),
+		cmocka_unit_test(a_shut_window_waits_no_longer_than_the_user_whatever_it_answers),
+		cmocka_unit_test(every_octet_acknowledged_gives_the_peer_new_time),
+		cmocka_unit_test(an_open_waits_no_longer_than_the_user),
+		cmocka_unit_test(
+			a_window_that_opens_and_shuts_and_takes_nothing_ends_the_connection),
 	};
 
 	test_eal_start("tcp-timer");
