@@ -216,6 +216,10 @@ struct tcp {
 	struct conn_list news, output;
 	struct tcp_conn *handed; /* whose news the owner is looking at */
 	struct bucket resets;
+	/* Of the pool, since pool_look: octets before it is low, and what a connection may have. */
+	uint64_t pool_spare;
+	uint32_t window_share, queue_share, share_least;
+	bool pool_is_dry; /* but for what is to be sent */
 	uint32_t n_replies;
 	struct tcp_reply replies[TCP_REPLIES_MAX];
 	struct wheel wheel;
@@ -290,6 +294,14 @@ void receive_release(struct tcp *t, struct tcp_conn *c);
 uint8_t receive_sack(const struct tcp_conn *c, struct tcp_range *blocks, uint8_t max);
 /* How far right the window's edge may go now. */
 uint32_t receive_edge(const struct tcp *t, const struct tcp_conn *c);
+
+/* --- pool.c --- */
+/* How things stand; at the beginning of a turn. */
+void pool_look(struct tcp *t);
+/* A buffer; NULL: but for a part of the pool, one in but_for, all are in use. */
+struct rte_mbuf *pool_take(const struct tcp *t, uint32_t but_for);
+/* Whether who left `had` octets unread may have a buffer more for the next len. */
+bool pool_lets(struct tcp *t, uint32_t had, uint32_t len);
 
 /* --- send.c: bytes to the peer --- */
 /* The first len octets are acknowledged. */

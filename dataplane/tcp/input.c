@@ -749,6 +749,7 @@ void tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n, uin
 	assert(n <= TCP_BURST_MAX);
 	t->now_us = now_us;
 	t->now_ms = (uint32_t)(now_us / 1000);
+	pool_look(t);
 	for (uint32_t i = 0; i < n; i++) {
 		s[i].net = &segments[i];
 		s[i].m = segments[i].m;

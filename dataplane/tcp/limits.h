@@ -18,8 +18,13 @@ enum {
 	TCP_PAGE = 2048,	   /* reassembly keeps bytes in pages aligned in the stream */
 	TCP_RANGES_MAX = 32,	   /* runs of bytes ahead of a gap, a connection */
 	TCP_DUP_ACKS_OWED_MAX = 8, /* duplicate ACKs for one burst */
-	TCP_POOL_RESERVED = 4,	   /* a fourth of the pool is not for what is ahead of gaps */
 	TCP_WINDOW_MAX = 1 << 30,  /* RFC 7323 2.3 */
+
+	/* Buffers, a worker: pool.c. */
+	TCP_POOL_FULL = 2,	/* with this part of the pool free each has all it may have */
+	TCP_POOL_LOW = 4,	/* the part no reassembly gets, nor who has TCP_SHARE_LEAST */
+	TCP_POOL_SENDERS = 8,	/* the part that is only for what is to be sent */
+	TCP_SHARE_LEAST = 4096, /* octets unread, or queued to be sent, that each may have */
 
 	/* Time, milliseconds. */
 	TCP_ACK_DELAY_MS = 40,
@@ -39,6 +44,7 @@ enum {
 	TCP_SYN_RETRIES = 5,
 	TCP_RETRIES = 10,
 	TCP_PROBES = 15,
+	TCP_PROBES_LOW = 6,	       /* while the pool is low: RFC 6429 */
 	TCP_STALL_MS = 16 * 60 * 1000, /* and for how long at most, whatever the peer answers: not
 					  less than either takes */
 

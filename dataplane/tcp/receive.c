@@ -106,7 +106,7 @@ void tcp_consume(struct tcp *t, struct tcp_conn *c, size_t len)
 	}
 	/* Tell a peer that may be waiting for it that the window opened a good deal. */
 	edge = receive_edge(t, c);
-	step = t->config.receive_window / 2;
+	step = t->window_share / 2;
 	if (edge - c->rcv_adv >= step && !(c->flags & (CONN_PEER_DONE | CONN_GONE))) {
 		c->flags |= CONN_ACK_NOW;
 		conn_want_output(t, c);
@@ -116,17 +116,24 @@ void tcp_consume(struct tcp *t, struct tcp_conn *c, size_t len)
 uint32_t receive_edge(const struct tcp *t, const struct tcp_conn *c)
 {
 	uint32_t unread = c->q ? c->q->read_len : 0;
-	uint32_t room = t->config.receive_window > unread ? t->config.receive_window - unread : 0;
+	uint32_t room = t->window_share > unread ? t->window_share - unread : 0;
 	uint32_t edge = c->rcv_nxt + room;
-	uint32_t least = c->snd_mss < t->config.receive_window / 2 ? c->snd_mss
-								   : t->config.receive_window / 2;
+	uint32_t least = c->snd_mss < t->window_share / 2 ? c->snd_mss : t->window_share / 2;
 
 	if (seq_le(edge, c->rcv_adv) || edge - c->rcv_adv < least)
 		return c->rcv_adv;
 	return edge;
 }
 
-/* Copies a piece behind what the last kept mbuf holds; false: the pool is empty. */
+/* What the last kept mbuf still holds. */
+static uint32_t keep_room(const struct tcp *t, const struct tcp_queue *q)
+{
+	const struct rte_mbuf *m = q->read_last;
+
+	return m && m->pool == t->config.pool ? rte_pktmbuf_tailroom(m) : 0;
+}
+
+/* Copies a piece behind what the last kept mbuf holds; false: the pool has none for it. */
 static bool keep_piece(struct tcp *t, struct tcp_queue *q, const struct rte_mbuf *piece)
 {
 	const uint8_t *from = rte_pktmbuf_mtod(piece, const uint8_t *);
@@ -134,10 +141,10 @@ static bool keep_piece(struct tcp *t, struct tcp_queue *q, const struct rte_mbuf
 
 	while (left > 0) {
 		struct rte_mbuf *m = q->read_last;
-		uint32_t run = m && m->pool == t->config.pool ? rte_pktmbuf_tailroom(m) : 0;
+		uint32_t run = keep_room(t, q);
 
 		if (run == 0) {
-			m = rte_pktmbuf_alloc(t->config.pool);
+			m = pool_take(t, TCP_POOL_SENDERS);
 			if (!m)
 				return false;
 			m->data_off = 0;
@@ -198,17 +205,6 @@ static uint32_t page_of(uint32_t seq)
 	return seq & ~(uint32_t)(TCP_PAGE - 1);
 }
 
-/* A part of the pool is not for what is ahead of a gap: any number of peers can make one, and the
- * queues of all others live of the same pool. */
-static struct rte_mbuf *page_new(struct tcp *t)
-{
-	struct rte_mempool *pool = t->config.pool;
-
-	if (rte_mempool_avail_count(pool) < pool->size / TCP_POOL_RESERVED)
-		return NULL;
-	return rte_pktmbuf_alloc(pool);
-}
-
 /* The page that begins at seq, made when it is not there; NULL: the pool has none to spare. */
 static struct rte_mbuf *page_at(struct tcp *t, struct tcp_queue *q, uint32_t seq)
 {
@@ -224,9 +220,10 @@ static struct rte_mbuf *page_at(struct tcp *t, struct tcp_queue *q, uint32_t seq
 		at = &(*at)->next;
 	if (*at && (*at)->hash.usr == seq)
 		return q->page_last = *at;
-	m = page_new(t);
+	/* Any number of peers can make gaps. */
+	m = pool_take(t, TCP_POOL_LOW);
 	if (!m) {
-		counter_add(&t->counters->tcp_no_buffer, 1);
+		counter_add(&t->counters->tcp_pool_low, 1);
 		return NULL;
 	}
 	m->data_off = 0;
@@ -408,6 +405,13 @@ static bool stays_choked(struct tcp *t, struct tcp_conn *c)
 	return c->q->read_in_place && !(c->flags & CONN_ON_NEWS);
 }
 
+/* When the pool is low and its owner behind, what comes in order is let come again, promised or
+ * not. */
+static bool may_keep(struct tcp *t, const struct tcp_queue *q, uint32_t len)
+{
+	return len <= keep_room(t, q) || pool_lets(t, q->read_len, len);
+}
+
 bool receive_payload_take(struct tcp *t, struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq)
 {
 	uint32_t end = seq_min(seq + m->pkt_len, c->rcv_adv);
@@ -430,6 +434,10 @@ bool receive_payload_take(struct tcp *t, struct tcp_conn *c, struct rte_mbuf *m,
 	}
 	if (c->flags & CONN_ORPHAN) {
 		rte_pktmbuf_free(m);
+	} else if (!may_keep(t, c->q, end - c->rcv_nxt)) {
+		counter_add(&t->counters->tcp_pool_low, 1);
+		rte_pktmbuf_free(m);
+		return false;
 	} else {
 		read_append_chain(c->q, m, c->rcv_nxt - seq, end - c->rcv_nxt);
 		c->q->read_in_place = true;

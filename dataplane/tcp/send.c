@@ -4,7 +4,8 @@
  *
  * Thread: the owning worker. Time: none.
  * Memory: mbufs of config.pool, filled to the brim before the next is taken; config.send_queue
- * octets a connection at most. An empty pool makes tcp_send take less.
+ * octets a connection at most, less when the pool runs low (pool.c). An empty pool makes tcp_send
+ * take less.
  */
 #include <string.h>
 
@@ -43,7 +44,7 @@ size_t tcp_send_room(const struct tcp *t, const struct tcp_conn *c)
 		return 0;
 	if (c->state != TCP_ESTABLISHED && c->state != TCP_CLOSE_WAIT)
 		return 0;
-	return t->config.send_queue > queued ? t->config.send_queue - queued : 0;
+	return t->queue_share > queued ? t->queue_share - queued : 0;
 }
 
 size_t tcp_send(struct tcp *t, struct tcp_conn *c, const void *bytes, size_t len)

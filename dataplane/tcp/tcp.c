@@ -95,6 +95,9 @@ struct tcp *tcp_new(const struct tcp_config *config, uint64_t now_us)
 	t->now_ms = (uint32_t)(now_us / 1000);
 	t->next_local_port = config->first_local_port;
 	t->rcv_wscale = scale_for(config->receive_window);
+	/* Not less than a window's field can tell. */
+	t->share_least = RTE_MAX((uint32_t)TCP_SHARE_LEAST, 2u << t->rcv_wscale);
+	pool_look(t);
 	t->news = t->output = (struct conn_list){SLAB_NONE, SLAB_NONE};
 	wheel_init(&t->wheel, now_us, WHEEL_TICK_SHIFT);
 	if (!slab_init(&t->conns, sizeof(struct tcp_conn), 16, config->conns) ||

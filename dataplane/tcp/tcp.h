@@ -32,10 +32,13 @@ struct tcp;
 struct tcp_conn;
 
 struct tcp_config {
-	uint32_t conns;		  /* capacity, 1.. */
-	uint32_t handshakes;	  /* of them in SYN_RCVD, beyond that cookies; 0: three in four */
-	uint32_t receive_window;  /* octets a connection may have under way to us, to 1 GiB */
-	uint32_t send_queue;	  /* octets a connection may have queued or unacknowledged */
+	uint32_t conns;	     /* capacity, 1.. */
+	uint32_t handshakes; /* of them in SYN_RCVD, beyond that cookies; 0: three in four */
+	/* Octets a connection may have under way to us or unread, to 1 GiB, and queued or
+	 * unacknowledged. When the pool runs low they become less, for all, down to
+	 * TCP_SHARE_LEAST: an owner that waits for more before it reads waits for the pool. */
+	uint32_t receive_window;
+	uint32_t send_queue;
 	uint32_t idle_timeout_ms; /* to 24 days; 0: an idle connection lives for ever */
 	/* How long the oldest octet or FIN of ours may wait for its acknowledgement, in the queue
 	 * or under way, whatever else the peer answers (RFC 9293 3.9.1.1, RFC 5482); an opening

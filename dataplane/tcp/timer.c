@@ -103,11 +103,13 @@ uint32_t conn_rto_ms(const struct tcp_conn *c)
 	return rto < TCP_RTO_MAX_MS ? (uint32_t)rto : TCP_RTO_MAX_MS;
 }
 
-static uint8_t patience(const struct tcp_conn *c)
+static uint8_t patience(const struct tcp *t, const struct tcp_conn *c)
 {
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
 		return TCP_SYN_RETRIES;
-	return c->snd_una == c->snd_nxt || c->snd_wnd == 0 ? TCP_PROBES : TCP_RETRIES;
+	if (c->snd_una != c->snd_nxt && c->snd_wnd)
+		return TCP_RETRIES;
+	return t->pool_spare ? TCP_PROBES : TCP_PROBES_LOW;
 }
 
 void conn_starve(struct tcp *t, struct tcp_conn *c)
@@ -166,7 +168,7 @@ static bool retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 		conn_tell(t, c, TCP_ROOM);
 		return true;
 	}
-	if (c->tries >= patience(c)) {
+	if (c->tries >= patience(t, c)) {
 		give_up(t, c);
 		return false;
 	}
@@ -255,6 +257,7 @@ void tcp_tick(struct tcp *t, uint64_t now_us)
 
 	t->now_us = now_us;
 	t->now_ms = (uint32_t)(now_us / 1000);
+	pool_look(t);
 	while ((due = wheel_next(&t->wheel, now_us)))
 		conn_timer_fired(
 			t, (struct tcp_conn *)((uint8_t *)due - offsetof(struct tcp_conn, timer)));

@@ -61,6 +61,7 @@
 	X(tcp_duplicate_data, "segments that held nothing new")                                 \
 	X(tcp_reassembly_full, "segments dropped because reassembly was at its bound")          \
 	X(tcp_no_buffer, "sends or receives that found the buffer pool empty")                  \
+	X(tcp_pool_low, "segments refused because the buffer pool ran low")                     \
 	X(worker_turns, "turns of the loop")                                                    \
 	X(worker_turns_empty, "turns that found nothing to do")                                 \
 	X(worker_sleeps, "times the loop slept because it was idle")

@@ -67,11 +67,15 @@ static struct stream plan_stream(struct sim_random *random, uint32_t octets_max)
 	return s;
 }
 
-static void plan(struct conversation *c, const struct pattern *pattern, bool opener)
+static void plan(struct conversation *c, const struct pattern *pattern, const struct flow *flow,
+		 bool opener)
 {
 	struct sim_random random = {sim_mix(pattern->seed ^ c->opener_port)};
-	struct stream up = plan_stream(&random, pattern->octets_max);
-	struct stream down = plan_stream(&random, pattern->octets_max);
+	bool brief =
+		pattern->brief_octets_max && ip_addr_equal(&flow->remote, &pattern->brief_remote);
+	uint32_t octets_max = brief ? pattern->brief_octets_max : pattern->octets_max;
+	struct stream up = plan_stream(&random, octets_max);
+	struct stream down = plan_stream(&random, octets_max);
 	enum pattern_close closes[2];
 
 	closes[0] = (enum pattern_close)sim_random_below(&random, PATTERN_CLOSES);
@@ -94,7 +98,7 @@ static struct conversation *conversation_new(struct pattern_worker *w, struct tc
 	tcp_flow(w->tcp, conn, &flow);
 	c->conn = conn;
 	c->opener_port = opener ? flow.local_port : flow.remote_port;
-	plan(c, w->pattern, opener);
+	plan(c, w->pattern, &flow, opener);
 	c->next = w->conversations;
 	c->pprev = &w->conversations;
 	if (c->next != NULL)

@@ -20,6 +20,9 @@
 struct pattern {
 	uint64_t seed;	     /* the same on both sides */
 	uint32_t octets_max; /* a stream; 1.. */
+	/* Another bound for the conversations with this host; its own octets_max is the same. */
+	struct ip_addr brief_remote;
+	uint32_t brief_octets_max; /* 0: there is no such host */
 	/* How long a reader or writer pauses at most, and how often before a step. */
 	uint64_t pause_max_us;
 	uint32_t pause_ppm;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <rte_mbuf.h>
 
 #include "sim_eal.h"
 #include "world.h"
@@ -241,6 +242,88 @@ static void a_reader_may_sleep_for_a_minute(void **state)
 	assert_true(probes > 0);
 }
 
+/* --- buffers ---------------------------------------------------------------------------------- */
+
+enum {
+	BULKS = 300,
+	BULK_WINDOW = 65536,
+	/* A tenth of what all windows promise. */
+	BULK_BUFFERS = BULKS * BULK_WINDOW / 10 / RTE_MBUF_DEFAULT_BUF_SIZE,
+	BRIEF_HOST = 3,
+};
+
+/* Many to a host whose readers are behind most of the time. */
+static void begin_bulk(struct world *w, uint64_t of_seed, bool v6)
+{
+	world_init(w, of_seed, v6, 2 << 20);
+	for (int side = WORLD_OPENER; side <= WORLD_ANSWERER; side++) {
+		w->configs[side].conns = 1024;
+		w->configs[side].frames = 4096;
+		w->configs[side].receive_window = w->configs[side].send_queue = BULK_WINDOW;
+	}
+	w->configs[WORLD_OPENER].buffers = 2 * BULKS * BULK_WINDOW / RTE_MBUF_DEFAULT_BUF_SIZE;
+	w->configs[WORLD_ANSWERER].buffers = BULK_BUFFERS;
+	w->patterns[WORLD_OPENER].opens = BULKS;
+	w->patterns[WORLD_ANSWERER].pause_ppm = 500000;
+}
+
+/* Another host has a word with the answerer; freed with the world. */
+static struct sim_stack *be_brief(struct world *w, struct pattern *brief)
+{
+	struct pattern *opener = &w->patterns[WORLD_OPENER];
+	struct pattern *answerer = &w->patterns[WORLD_ANSWERER];
+	struct sim_stack_config config = w->configs[WORLD_OPENER];
+	struct sim_stack *host;
+
+	*brief = (struct pattern){
+		.seed = opener->seed,
+		.octets_max = 2000,
+		.opens = 1,
+		.remote = opener->remote,
+		.port = opener->port,
+	};
+	answerer->brief_octets_max = brief->octets_max;
+	answerer->brief_remote = sim_address(BRIEF_HOST, w->v6);
+	config.number = BRIEF_HOST;
+	config.service_config = brief;
+	host = sim_stack_new(w->wire, &config);
+	assert_non_null(host);
+	sim_wire_run(w->wire, sim_wire_now(w->wire) + 30 * second_us, NULL, NULL);
+	assert_int_equal(brief->finished, 1);
+	/* The rest is between the two. */
+	answerer->finished--;
+	answerer->octets_received -= brief->octets_sent;
+	answerer->octets_sent -= brief->octets_received;
+	return host;
+}
+
+static void a_pool_of_a_tenth_of_its_windows_serves_all_and_a_late_one_meanwhile(void **state)
+{
+	for (uint32_t i = 0; i < 2; i++) {
+		struct postern_counters c;
+		struct sim_stack *third;
+		struct pattern brief;
+		struct world w;
+
+		begin_bulk(&w, seed + i, i != 0);
+		open_or_fail(&w);
+		set_paths(&w, &(struct sim_path){.delay_us = 5000, .loss_ppm = 1000});
+		for (uint32_t s = 0; s < 3; s++) {
+			sim_wire_run(w.wire, sim_wire_now(w.wire) + second_us, NULL, NULL);
+			assert_in_range(sim_stack_buffers_out(w.stacks[WORLD_ANSWERER]),
+					BULK_BUFFERS / 2, BULK_BUFFERS * 7 / 8);
+		}
+		third = be_brief(&w, &brief);
+		assert_true(w.patterns[WORLD_ANSWERER].finished < BULKS);
+		run_or_fail(&w);
+		c = counters_of(&w, WORLD_ANSWERER);
+		assert_true(c.tcp_pool_low > 0);
+		assert_int_equal(c.tcp_no_buffer, 0);
+		sim_stack_free(third);
+		world_close(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +336,8 @@ int main(void)
 		cmocka_unit_test(a_peer_that_vanishes_is_given_up_with_every_buffer),
 		cmocka_unit_test(a_narrow_path_is_learnt_from_its_router),
 		cmocka_unit_test(a_reader_may_sleep_for_a_minute),
+		cmocka_unit_test(
+			a_pool_of_a_tenth_of_its_windows_serves_all_and_a_late_one_meanwhile),
 	};
 	const char *text = getenv("POSTERN_SEED");
 
