@@ -53,6 +53,7 @@ static void check_scoreboard(const struct tcp_conn *c)
 	}
 	assert(seq == c->snd_nxt);
 	assert(pipe == b->pipe && n_lost == b->n_lost && n_sacked == b->n_sacked);
+	assert(c->q->credited <= (b->count ? conn_flight(c) - sent_at(b, 0)->len : 0));
 }
 
 static void check_reassembly(const struct tcp_conn *c)

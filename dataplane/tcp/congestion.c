@@ -58,7 +58,7 @@ static void enter_recovery(struct tcp *t, struct tcp_conn *c)
 static void recover_proportionally(struct tcp_conn *c, const struct delivery *d)
 {
 	struct prr *prr = &c->q->prr;
-	uint32_t pipe = c->q->sent.pipe, send;
+	uint32_t pipe = conn_pipe(c), send;
 
 	prr->delivered += d->octets;
 	if (pipe > c->ssthresh) {
@@ -102,7 +102,8 @@ void congestion_ack(struct tcp *t, struct tcp_conn *c, const struct delivery *d)
 	if ((c->flags & CONN_RECOVERY) && done) {
 		c->flags &= ~(uint32_t)CONN_RECOVERY;
 		c->cwnd = c->ssthresh;
-		c->dup_acks = 0;
+		c->q->dup_acks = 0;
+		c->q->credited = 0;
 	}
 	if ((c->flags & CONN_LOSS) && done)
 		c->flags &= ~(uint32_t)CONN_LOSS;
@@ -122,7 +123,8 @@ void congestion_timeout(struct tcp_conn *c)
 	c->cwnd = c->snd_mss;
 	c->flags &= ~(uint32_t)CONN_RECOVERY;
 	c->flags |= CONN_LOSS;
-	c->dup_acks = 0;
+	c->q->dup_acks = 0;
+	c->q->credited = 0;
 	c->q->recover = c->snd_nxt;
 }
 

@@ -121,7 +121,9 @@ struct tcp_queue {
 	struct rack rack;
 	struct tail_probe probe;
 	struct prr prr;
-	uint32_t recover; /* snd_nxt when the last loss was found */
+	uint32_t recover;  /* snd_nxt when the last loss was found */
+	uint32_t credited; /* octets duplicate ACKs stand for, without SACK, and no ACK covers */
+	uint8_t dup_acks;
 	/* Receiving, in order and unread: mbufs linked by ->next. */
 	struct rte_mbuf *read_first, *read_last;
 	uint32_t read_len;
@@ -165,8 +167,7 @@ struct tcp_conn {
 	uint8_t snd_wscale, rcv_wscale;
 	struct timer timer; /* at the earliest of its deadlines, or before */
 	struct net_path path;
-	uint8_t tries; /* retransmissions without an answer */
-	uint8_t dup_acks;
+	uint8_t tries;	    /* retransmissions without an answer */
 	uint8_t acks_owed;  /* duplicate ACKs to send */
 	uint8_t challenged; /* when last, in TCP_CHALLENGE_EVERY_MS, modulo 256 */
 };
@@ -387,6 +388,14 @@ static inline struct tcp_sent *sent_at(const struct scoreboard *b, uint16_t i)
 static inline uint32_t conn_flight(const struct tcp_conn *c)
 {
 	return c->snd_nxt - c->snd_una;
+}
+
+/* Octets in flight. Without SACK each duplicate ACK says that there is a segment less. */
+static inline uint32_t conn_pipe(const struct tcp_conn *c)
+{
+	uint32_t pipe = c->q->sent.pipe, credited = c->q->credited;
+
+	return pipe > credited ? pipe - credited : 0;
 }
 
 /* The sequence number behind the last octet queued, FIN not counted. */

@@ -364,24 +364,47 @@ static void advance(struct tcp *t, struct tcp_conn *c, uint32_t ack)
 	c->q->progress_ms = t->now_ms;
 }
 
-/* Without SACK a duplicate ACK says that some segment arrived, the third that the first did not,
- * and an ACK of a part that the next is missing too (RFC 6582). */
+/* RFC 6937 3: without SACK a duplicate ACK stands for a segment that arrived, never the first one,
+ * and a later ACK brings no news of what duplicates stood for. */
+static void credit_duplicates(struct tcp_conn *c, struct delivery *d, bool duplicate)
+{
+	struct tcp_queue *q = c->q;
+	uint32_t most = q->sent.count ? conn_flight(c) - sent_at(&q->sent, 0)->len : 0, octets;
+
+	if (duplicate) {
+		octets = most - q->credited;
+		octets = octets < c->snd_mss ? octets : c->snd_mss;
+		q->credited += octets;
+		d->octets += octets;
+	} else if (d->advanced) {
+		octets = d->octets > c->snd_mss ? d->octets - c->snd_mss : 0;
+		octets = octets < q->credited ? octets : q->credited;
+		q->credited -= octets;
+		q->credited = q->credited < most ? q->credited : most;
+		d->octets -= octets;
+	}
+}
+
+/* Without SACK the third duplicate ACK says that the first segment was lost, and an ACK of a part
+ * that the next is missing too (RFC 6582). */
 static void guess_without_sack(struct tcp_conn *c, struct delivery *d, bool duplicate)
 {
-	struct scoreboard *b = &c->q->sent;
-	bool of_old_flight = seq_lt(c->snd_una, c->q->recover);
+	struct tcp_queue *q = c->q;
+	bool of_old_flight = seq_lt(c->snd_una, q->recover);
 
-	if (duplicate)
-		d->octets += c->snd_mss;
-	if (b->count == 0 || (c->flags & CONN_LOSS))
+	if (c->flags & CONN_LOSS)
+		return;
+	credit_duplicates(c, d, duplicate);
+	if (q->sent.count == 0)
 		return;
 	if (c->flags & CONN_RECOVERY) {
 		if (d->advanced && of_old_flight) {
-			sent_mark_lost(c, sent_at(b, 0));
+			sent_mark_lost(c, sent_at(&q->sent, 0));
 			c->flags |= CONN_FORCE;
 		}
-	} else if (duplicate && ++c->dup_acks == DUP_ACKS && !of_old_flight) {
-		sent_mark_lost(c, sent_at(b, 0));
+	} else if (duplicate && q->dup_acks < DUP_ACKS && ++q->dup_acks == DUP_ACKS &&
+		   !of_old_flight) {
+		sent_mark_lost(c, sent_at(&q->sent, 0));
 		d->lost = true;
 	}
 }
@@ -429,7 +452,7 @@ static void take_delivery(struct tcp *t, struct tcp_conn *c, const struct segmen
 	congestion_ack(t, c, &d);
 	if (d.advanced) {
 		if (!(c->flags & CONN_RECOVERY))
-			c->dup_acks = 0;
+			c->q->dup_acks = c->q->credited = 0;
 		c->rtx_due_ms = c->snd_una == c->snd_nxt ? 0 : ms_from(t->now_ms, conn_rto_ms(c));
 		probe_arm(t, c);
 	}

@@ -195,7 +195,7 @@ static bool new_send(struct tcp *t, struct tcp_conn *c, struct frames *out, stru
 static bool new_size(const struct tcp_conn *c, uint32_t most, uint32_t *len)
 {
 	uint32_t end = conn_send_end(c), queued, room, window;
-	uint32_t pipe = c->q ? c->q->sent.pipe : 0, worth = c->q ? c->q->window_seen / 2 : 0;
+	uint32_t pipe = c->q ? conn_pipe(c) : 0, worth = c->q ? c->q->window_seen / 2 : 0;
 
 	if (seq_lt(end, c->snd_nxt))
 		return false; /* the FIN is under way */
@@ -283,10 +283,11 @@ static bool again_flow(struct tcp *t, struct tcp_conn *c, struct frames *out)
 
 	for (uint16_t i = 0; i < b->count && b->n_lost; i++) {
 		const struct tcp_sent *s = sent_at(b, i);
+		uint32_t pipe = conn_pipe(c);
 
 		if (!(s->flags & SENT_LOST))
 			continue;
-		if (b->pipe && b->pipe + s->len > c->cwnd && !(c->flags & CONN_FORCE))
+		if (pipe && pipe + s->len > c->cwnd && !(c->flags & CONN_FORCE))
 			break;
 		if (!window_lets(c, s))
 			break;

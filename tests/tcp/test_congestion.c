@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* How much may be in flight, and what makes it more or less. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/eal.h"
+#include "peer.h"
+#include "tcp/conn.h"
+
+enum { RTT_MS = 20, SEGMENT = PEER_MSS, INITIAL = 10 };
+
+/* A connection with a round trip of RTT_MS. */
+static void open_timed(struct peer *p)
+{
+	peer_send(p, TCP_SYN, NULL, 0);
+	assert_true(peer_hear(p));
+	p->ack = p->got.seq + 1;
+	p->ts_echo = p->got.ts_value;
+	peer_wait_ms(p, RTT_MS);
+	peer_send(p, TCP_ACK, NULL, 0);
+	peer_expect_silence(p);
+}
+
+static void send_segments(struct peer *p, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(tcp_send(p->tcp, p->conn, pattern, SEGMENT), SEGMENT);
+}
+
+/* Hears all tcp has to say; returns how many segments of bytes were among it. */
+static unsigned hear_segments(struct peer *p)
+{
+	unsigned n = 0;
+
+	while (peer_hear(p))
+		n += p->got_len > 0;
+	return n;
+}
+
+static void acknowledge(struct peer *p, uint32_t ack)
+{
+	peer_send_at(p, TCP_ACK, p->seq, ack, NULL, 0);
+}
+
+/* --- without SACK ---------------------------------------------------------------------------- */
+
+static void what_duplicates_told_an_ack_does_not_tell_again(void **state)
+{
+	uint32_t first;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	open_timed(&p);
+	first = p.ack;
+	send_segments(&p, 30);
+	assert_int_equal(hear_segments(&p), INITIAL);
+	/* The first and the sixth are lost; the others, and two more that two duplicates let out.
+	 */
+	for (unsigned i = 0; i < 10; i++) {
+		acknowledge(&p, first);
+		hear_segments(&p);
+	}
+	assert_int_equal(p.counters.tcp_fast_retransmits, 1);
+	assert_int_equal(p.conn->q->prr.delivered, 8 * SEGMENT);
+	acknowledge(&p, first + 5 * SEGMENT);
+	assert_int_equal(p.conn->q->prr.delivered, 9 * SEGMENT);
+	hear_segments(&p);
+	assert_true(conn_pipe(p.conn) <= p.conn->ssthresh);
+	acknowledge(&p, first + 12 * SEGMENT);
+	assert_false(p.conn->flags & CONN_RECOVERY);
+	peer_release(&p);
+}
+
+static void duplicates_stand_for_no_more_than_is_under_way(void **state)
+{
+	uint32_t first;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	open_timed(&p);
+	first = p.ack;
+	send_segments(&p, 4);
+	assert_int_equal(hear_segments(&p), 4);
+	for (unsigned i = 0; i < 50; i++) {
+		acknowledge(&p, first);
+		hear_segments(&p);
+	}
+	assert_int_equal(p.conn->q->credited, 3 * SEGMENT);
+	acknowledge(&p, first + 4 * SEGMENT);
+	assert_int_equal(tcp_unacknowledged(p.conn), 0);
+	peer_release(&p);
+}
+
+static void the_first_two_duplicates_let_a_new_segment_out_each(void **state)
+{
+	uint32_t first;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	open_timed(&p);
+	first = p.ack;
+	send_segments(&p, 20);
+	assert_int_equal(hear_segments(&p), INITIAL);
+	for (unsigned i = 0; i < 2; i++) {
+		acknowledge(&p, first);
+		peer_expect(&p, TCP_ACK, SEGMENT);
+		assert_int_equal(p.got.seq, first + (INITIAL + i) * SEGMENT);
+		peer_expect_silence(&p);
+	}
+	acknowledge(&p, first);
+	peer_expect(&p, TCP_ACK, SEGMENT);
+	assert_int_equal(p.got.seq, first);
+	peer_expect_silence(&p);
+	peer_release(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_duplicates_told_an_ack_does_not_tell_again),
+		cmocka_unit_test(duplicates_stand_for_no_more_than_is_under_way),
+		cmocka_unit_test(the_first_two_duplicates_let_a_new_segment_out_each),
+	};
+
+	test_eal_start("tcp-congestion");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
