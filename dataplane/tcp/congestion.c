@@ -107,6 +107,9 @@ void congestion_ack(struct tcp *t, struct tcp_conn *c, const struct delivery *d)
 	}
 	if ((c->flags & CONN_LOSS) && done)
 		c->flags &= ~(uint32_t)CONN_LOSS;
+	/* It follows, so that it never lies half the numbers behind. */
+	if (seq_lt(c->q->recover, c->snd_una - 1))
+		c->q->recover = c->snd_una - 1;
 	if (d->lost && !(c->flags & (CONN_RECOVERY | CONN_LOSS)))
 		enter_recovery(t, c);
 	if (c->flags & CONN_RECOVERY)

@@ -386,11 +386,12 @@ static void credit_duplicates(struct tcp_conn *c, struct delivery *d, bool dupli
 }
 
 /* Without SACK the third duplicate ACK says that the first segment was lost, and an ACK of a part
- * that the next is missing too (RFC 6582). */
+ * that the next is missing too. What was sent again for nothing after a timeout makes duplicates at
+ * recover itself: they say nothing (RFC 6582 3.2 step 2). */
 static void guess_without_sack(struct tcp_conn *c, struct delivery *d, bool duplicate)
 {
 	struct tcp_queue *q = c->q;
-	bool of_old_flight = seq_lt(c->snd_una, q->recover);
+	bool partial = d->advanced && seq_lt(c->snd_una, q->recover);
 
 	if (c->flags & CONN_LOSS)
 		return;
@@ -398,12 +399,12 @@ static void guess_without_sack(struct tcp_conn *c, struct delivery *d, bool dupl
 	if (q->sent.count == 0)
 		return;
 	if (c->flags & CONN_RECOVERY) {
-		if (d->advanced && of_old_flight) {
+		if (partial) {
 			sent_mark_lost(c, sent_at(&q->sent, 0));
 			c->flags |= CONN_FORCE;
 		}
 	} else if (duplicate && q->dup_acks < DUP_ACKS && ++q->dup_acks == DUP_ACKS &&
-		   !of_old_flight) {
+		   seq_lt(q->recover, c->snd_una)) {
 		sent_mark_lost(c, sent_at(&q->sent, 0));
 		d->lost = true;
 	}

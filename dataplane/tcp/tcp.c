@@ -280,7 +280,7 @@ struct tcp_queue *conn_queue(struct tcp *t, struct tcp_conn *c)
 	if (c->state != TCP_SYN_RCVD && c->state != TCP_SYN_SENT)
 		congestion_restart(t, c);
 	c->q->window_seen = c->snd_wnd;
-	c->q->recover = c->snd_una;
+	c->q->recover = c->snd_una - 1;
 	return c->q;
 }
 

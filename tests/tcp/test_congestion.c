@@ -118,12 +118,44 @@ static void the_first_two_duplicates_let_a_new_segment_out_each(void **state)
 	peer_release(&p);
 }
 
+static void a_timeout_for_nothing_halves_once(void **state)
+{
+	uint32_t first;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	open_timed(&p);
+	first = p.ack;
+	send_segments(&p, 20);
+	assert_int_equal(hear_segments(&p), INITIAL);
+	peer_wait_ms(&p, 300);
+	assert_int_equal(hear_segments(&p), 1);
+	assert_int_equal(p.counters.tcp_rto, 1);
+	assert_int_equal(p.conn->ssthresh, 5 * SEGMENT);
+	/* All ten were only late: what is sent again now is so for nothing. */
+	acknowledge(&p, first + SEGMENT);
+	assert_int_equal(hear_segments(&p), 2);
+	acknowledge(&p, first + INITIAL * SEGMENT);
+	assert_true(hear_segments(&p) > 2);
+	for (unsigned i = 0; i < 3; i++)
+		acknowledge(&p, first + INITIAL * SEGMENT);
+	assert_int_equal(p.counters.tcp_fast_retransmits, 0);
+	assert_int_equal(p.conn->ssthresh, 5 * SEGMENT);
+	/* What is lost after that is found again. */
+	acknowledge(&p, first + (INITIAL + 1) * SEGMENT);
+	for (unsigned i = 0; i < 3; i++)
+		acknowledge(&p, first + (INITIAL + 1) * SEGMENT);
+	assert_int_equal(p.counters.tcp_fast_retransmits, 1);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_duplicates_told_an_ack_does_not_tell_again),
 		cmocka_unit_test(duplicates_stand_for_no_more_than_is_under_way),
 		cmocka_unit_test(the_first_two_duplicates_let_a_new_segment_out_each),
+		cmocka_unit_test(a_timeout_for_nothing_halves_once),
 	};
 
 	test_eal_start("tcp-congestion");
