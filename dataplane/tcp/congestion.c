@@ -6,7 +6,8 @@
  * Rules: RFC 5681 with the initial window of RFC 6928, growth by octets (RFC 3465); recovery sends
  * in proportion to what is delivered (RFC 6937), its slow start only while nothing more is lost;
  * one reduction a flight, whatever else of it is lost (RFC 6582's recover). An application that
- * does not fill the window does not grow it (RFC 7661 4.2, without its restart).
+ * does not fill the window does not grow it (RFC 7661 4.2, without its restart); whether it did is
+ * judged when it has sent, because ACKs come in bursts, between which nothing is sent.
  */
 #include "tcp/conn.h"
 
@@ -37,18 +38,19 @@ void congestion_restart(struct tcp *t, struct tcp_conn *c)
 		c->cwnd = at_most(c->cwnd, initial_window(c));
 }
 
-static void reduce_threshold(struct tcp_conn *c)
+/* What went out beyond cwnd since the loss is not counted (RFC 5681 3.2: limited transmit). */
+static uint32_t reduced(const struct tcp_conn *c, uint32_t flight)
 {
-	c->ssthresh = at_least(conn_flight(c) / 2, 2u * c->snd_mss);
+	return at_least(at_most(flight, c->cwnd) / 2, 2u * c->snd_mss);
 }
 
-static void enter_recovery(struct tcp *t, struct tcp_conn *c)
+static void enter_recovery(struct tcp *t, struct tcp_conn *c, const struct delivery *d)
 {
 	struct tcp_queue *q = c->q;
 
-	reduce_threshold(c);
+	c->ssthresh = reduced(c, d->flight);
 	q->recover = c->snd_nxt;
-	q->prr = (struct prr){.flight = conn_flight(c)};
+	q->prr = (struct prr){.flight = d->flight};
 	q->probe.due_us = 0;
 	c->flags |= CONN_RECOVERY;
 	counter_add(&t->counters->tcp_fast_retransmits, 1);
@@ -69,7 +71,7 @@ static void recover_proportionally(struct tcp_conn *c, const struct delivery *d)
 	} else {
 		uint32_t limit = prr->delivered > prr->out ? prr->delivered - prr->out : 0;
 
-		if (d->advanced && !d->lost)
+		if (d->acked && !d->lost)
 			limit = at_least(limit, d->octets) + c->snd_mss;
 		send = at_most(c->ssthresh - pipe, limit);
 	}
@@ -80,16 +82,16 @@ static void recover_proportionally(struct tcp_conn *c, const struct delivery *d)
 
 static void grow(struct tcp_conn *c, const struct delivery *d)
 {
-	uint32_t step;
+	uint32_t step, segments = c->flags & CONN_LOSS ? 1 : 2;
 
 	/* What was not used proves nothing. */
-	if (conn_flight(c) + d->octets + c->snd_mss < c->cwnd / (c->cwnd < c->ssthresh ? 2 : 1))
+	if (!seq_lt(c->snd_una - d->acked, c->q->filled))
 		return;
 	if (c->cwnd < c->ssthresh) {
-		step = at_most(d->octets, 2u * c->snd_mss);
+		/* RFC 3465 2.3: after a timeout an ACK may tell of what came long ago. */
+		step = at_most(d->acked, segments * c->snd_mss);
 	} else {
-		step = (uint32_t)((uint64_t)c->snd_mss * at_most(d->octets, 2u * c->snd_mss) /
-				  c->cwnd);
+		step = (uint32_t)((uint64_t)c->snd_mss * at_most(d->acked, c->cwnd) / c->cwnd);
 		step = at_least(step, 1);
 	}
 	c->cwnd = at_most(c->cwnd + step, TCP_WINDOW_MAX);
@@ -107,22 +109,25 @@ void congestion_ack(struct tcp *t, struct tcp_conn *c, const struct delivery *d)
 	}
 	if ((c->flags & CONN_LOSS) && done)
 		c->flags &= ~(uint32_t)CONN_LOSS;
-	/* It follows, so that it never lies half the numbers behind. */
-	if (seq_lt(c->q->recover, c->snd_una - 1))
-		c->q->recover = c->snd_una - 1;
 	if (d->lost && !(c->flags & (CONN_RECOVERY | CONN_LOSS)))
-		enter_recovery(t, c);
+		enter_recovery(t, c, d);
 	if (c->flags & CONN_RECOVERY)
 		recover_proportionally(c, d);
-	else if (d->advanced)
+	else if (d->acked)
 		grow(c, d);
+	/* They follow, so that they never lie half the numbers behind. */
+	c->q->recover = seq_max(c->q->recover, c->snd_una - 1);
+	c->q->filled = seq_max(c->q->filled, c->snd_una);
 }
 
 void congestion_timeout(struct tcp_conn *c)
 {
-	/* RFC 5681 3.1: a segment sent more than once must not halve it again. */
-	if (c->tries <= 1 && !(c->flags & CONN_LOSS))
-		reduce_threshold(c);
+	/* RFC 5681 3.1: a segment sent more than once must not halve it again. Recovery has made
+	 * cwnd what may be sent, which is not what was in flight. */
+	if (c->flags & CONN_RECOVERY)
+		c->ssthresh = at_most(c->ssthresh, at_least(conn_flight(c) / 2, 2u * c->snd_mss));
+	else if (c->tries <= 1 && !(c->flags & CONN_LOSS))
+		c->ssthresh = reduced(c, conn_flight(c));
 	c->cwnd = c->snd_mss;
 	c->flags &= ~(uint32_t)CONN_RECOVERY;
 	c->flags |= CONN_LOSS;
@@ -131,11 +136,20 @@ void congestion_timeout(struct tcp_conn *c)
 	c->q->recover = c->snd_nxt;
 }
 
-void congestion_reduce(struct tcp *t, struct tcp_conn *c)
+void congestion_reduce(struct tcp *t, struct tcp_conn *c, const struct delivery *d)
 {
 	if (c->flags & (CONN_RECOVERY | CONN_LOSS))
 		return;
-	reduce_threshold(c);
+	c->ssthresh = reduced(c, d->flight);
 	c->cwnd = c->ssthresh;
 	counter_add(&t->counters->tcp_fast_retransmits, 1);
+}
+
+void congestion_sent(struct tcp_conn *c)
+{
+	uint32_t pipe = conn_pipe(c);
+
+	/* Slow start may double what half of was used. */
+	if (c->cwnd < c->ssthresh ? pipe >= c->cwnd / 2 : pipe + c->snd_mss >= c->cwnd)
+		c->q->filled = c->snd_nxt;
 }

@@ -122,6 +122,7 @@ struct tcp_queue {
 	struct tail_probe probe;
 	struct prr prr;
 	uint32_t recover;  /* snd_nxt when the last loss was found */
+	uint32_t filled;   /* what lies before was sent with cwnd in use */
 	uint32_t credited; /* octets duplicate ACKs stand for, without SACK, and no ACK covers */
 	uint8_t dup_acks;
 	/* Receiving, in order and unread: mbufs linked by ->next. */
@@ -333,9 +334,10 @@ void conn_starves_no_more(struct tcp_conn *c);
 /* --- scoreboard.c --- */
 /* What one ACK delivered. */
 struct delivery {
+	uint32_t flight; /* octets outstanding when it came */
+	uint32_t acked;	 /* how far snd_una moves */
 	uint32_t octets; /* acknowledged or SACKed for the first time */
 	uint32_t rtt_us; /* of the youngest of them sent just once; 0: none */
-	bool advanced;	 /* snd_una moved */
 	bool sacked;	 /* a block told something new */
 	bool dsack;	 /* it reported octets that came twice (RFC 2883) */
 	bool lost;	 /* and some segment now counts as lost */
@@ -375,7 +377,9 @@ void congestion_start(struct tcp_conn *c);
 void congestion_ack(struct tcp *t, struct tcp_conn *c, const struct delivery *d);
 void congestion_timeout(struct tcp_conn *c);
 /* A loss was repaired before it was found. */
-void congestion_reduce(struct tcp *t, struct tcp_conn *c);
+void congestion_reduce(struct tcp *t, struct tcp_conn *c, const struct delivery *d);
+/* All was sent that may be sent now. */
+void congestion_sent(struct tcp_conn *c);
 /* Nothing was sent for a while: what was known of the path is old (RFC 5681 4.1). */
 void congestion_restart(struct tcp *t, struct tcp_conn *c);
 

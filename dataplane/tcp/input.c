@@ -343,7 +343,7 @@ static void measure(struct tcp *t, struct tcp_conn *c, const struct segment *s,
 	uint32_t rtt_us = d->rtt_us;
 
 	/* While a hole is open the echo is that of what came before it. */
-	if (!rtt_us && d->advanced)
+	if (!rtt_us && d->acked)
 		rtt_us = echoed_rtt_us(t, c, s);
 	if (rtt_us)
 		rtt_sample(c, rtt_us);
@@ -376,7 +376,7 @@ static void credit_duplicates(struct tcp_conn *c, struct delivery *d, bool dupli
 		octets = octets < c->snd_mss ? octets : c->snd_mss;
 		q->credited += octets;
 		d->octets += octets;
-	} else if (d->advanced) {
+	} else if (d->acked) {
 		octets = d->octets > c->snd_mss ? d->octets - c->snd_mss : 0;
 		octets = octets < q->credited ? octets : q->credited;
 		q->credited -= octets;
@@ -391,7 +391,7 @@ static void credit_duplicates(struct tcp_conn *c, struct delivery *d, bool dupli
 static void guess_without_sack(struct tcp_conn *c, struct delivery *d, bool duplicate)
 {
 	struct tcp_queue *q = c->q;
-	bool partial = d->advanced && seq_lt(c->snd_una, q->recover);
+	bool partial = d->acked && seq_lt(c->snd_una, q->recover);
 
 	if (c->flags & CONN_LOSS)
 		return;
@@ -421,7 +421,7 @@ static void find_losses(struct tcp *t, struct tcp_conn *c, const struct segment 
 		rack_saw_dsack(c);
 	d->lost = rack_find_lost(t, c);
 	if (probe_acked(c, &s->h, d, duplicate))
-		congestion_reduce(t, c);
+		congestion_reduce(t, c, d);
 }
 
 /* A SYN's is never scaled (RFC 7323 2.2). */
@@ -440,18 +440,18 @@ static bool is_duplicate_ack(const struct tcp_conn *c, const struct segment *s)
 /* An acceptable ACK: what it delivers, what it shows to be lost, what may be sent now. */
 static void take_delivery(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 {
-	struct delivery d = {.advanced = seq_lt(c->snd_una, s->h.ack)};
+	struct delivery d = {.flight = conn_flight(c), .acked = s->h.ack - c->snd_una};
 	bool duplicate = is_duplicate_ack(c, s);
 
-	if (!c->q || (!d.advanced && !duplicate && !s->h.n_sack))
+	if (!c->q || (!d.acked && !duplicate && !s->h.n_sack))
 		return;
 	sent_delivered(t, c, &s->h, &d);
 	measure(t, c, s, &d);
-	if (d.advanced)
+	if (d.acked)
 		advance(t, c, s->h.ack);
 	find_losses(t, c, s, &d, duplicate);
 	congestion_ack(t, c, &d);
-	if (d.advanced) {
+	if (d.acked) {
 		if (!(c->flags & CONN_RECOVERY))
 			c->q->dup_acks = c->q->credited = 0;
 		c->rtx_due_ms = c->snd_una == c->snd_nxt ? 0 : ms_from(t->now_ms, conn_rto_ms(c));

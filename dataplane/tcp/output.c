@@ -363,6 +363,8 @@ static bool data_flow(struct tcp *t, struct tcp_conn *c, struct frames *out)
 	if (!new_flow(t, c, out, &sent))
 		return false;
 	c->flags &= ~(uint32_t)CONN_FORCE;
+	if (c->q)
+		congestion_sent(c);
 	if (sent && c->q)
 		probe_arm(t, c);
 	if (!c->rtx_due_ms && waits_for_peer(c))

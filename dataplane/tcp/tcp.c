@@ -281,6 +281,7 @@ struct tcp_queue *conn_queue(struct tcp *t, struct tcp_conn *c)
 		congestion_restart(t, c);
 	c->q->window_seen = c->snd_wnd;
 	c->q->recover = c->snd_una - 1;
+	c->q->filled = c->snd_una;
 	return c->q;
 }
 

@@ -46,6 +46,108 @@ static void acknowledge(struct peer *p, uint32_t ack)
 	peer_send_at(p, TCP_ACK, p->seq, ack, NULL, 0);
 }
 
+/* --- growth ---------------------------------------------------------------------------------- */
+
+static void a_burst_of_acks_grows_the_window_as_single_acks_do(void **state)
+{
+	uint32_t grown[2];
+
+	for (unsigned burst = 0; burst < 2; burst++) {
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){0});
+		open_timed(&p);
+		p.conn->ssthresh = p.conn->cwnd;
+		send_segments(&p, 40);
+		assert_int_equal(hear_segments(&p), INITIAL);
+		for (unsigned i = 0; i < INITIAL / 2; i++) {
+			p.ack += 2 * SEGMENT;
+			peer_burst_add(&p, TCP_ACK, NULL, 0);
+			if (burst)
+				continue;
+			peer_burst_end(&p);
+			while (peer_hear(&p))
+				;
+		}
+		if (burst)
+			peer_burst_end(&p);
+		grown[burst] = p.conn->cwnd - INITIAL * SEGMENT;
+		peer_release(&p);
+	}
+	/* A segment a round trip. */
+	assert_in_range(grown[0], SEGMENT * 9 / 10, SEGMENT);
+	assert_int_equal(grown[0], grown[1]);
+}
+
+static void what_is_not_used_does_not_grow(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	open_timed(&p);
+	for (unsigned i = 0; i < 10; i++) {
+		send_segments(&p, INITIAL / 2 - 1);
+		p.ack += hear_segments(&p) * SEGMENT;
+		acknowledge(&p, p.ack);
+	}
+	assert_int_equal(p.conn->cwnd, INITIAL * SEGMENT);
+	/* Slow start may double what half of is used, */
+	send_segments(&p, INITIAL / 2);
+	p.ack += hear_segments(&p) * SEGMENT;
+	acknowledge(&p, p.ack);
+	assert_int_equal(p.conn->cwnd, (INITIAL + 2) * SEGMENT);
+	/* congestion avoidance not. */
+	p.conn->ssthresh = p.conn->cwnd;
+	send_segments(&p, INITIAL);
+	p.ack += hear_segments(&p) * SEGMENT;
+	acknowledge(&p, p.ack);
+	assert_int_equal(p.conn->cwnd, (INITIAL + 2) * SEGMENT);
+	peer_release(&p);
+}
+
+static void after_a_timeout_an_ack_adds_a_segment_at_most(void **state)
+{
+	uint32_t first;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	open_timed(&p);
+	first = p.ack;
+	send_segments(&p, 30);
+	assert_int_equal(hear_segments(&p), INITIAL);
+	peer_wait_ms(&p, 300);
+	assert_int_equal(p.counters.tcp_rto, 1);
+	assert_int_equal(hear_segments(&p), 1);
+	assert_int_equal(p.conn->cwnd, SEGMENT);
+	acknowledge(&p, first + 8 * SEGMENT);
+	assert_int_equal(p.conn->cwnd, 2 * SEGMENT);
+	peer_release(&p);
+}
+
+static void a_repaired_loss_costs_half_of_what_was_in_flight(void **state)
+{
+	uint32_t first;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.sack = true;
+	open_timed(&p);
+	first = p.ack;
+	send_segments(&p, INITIAL - 2);
+	assert_int_equal(hear_segments(&p), INITIAL - 2);
+	acknowledge(&p, first + SEGMENT);
+	peer_wait_ms(&p, 2 * RTT_MS + 5);
+	assert_int_equal(hear_segments(&p), 1);
+	assert_int_equal(p.counters.tcp_tail_probes, 1);
+	send_segments(&p, 3);
+	assert_int_equal(hear_segments(&p), 3);
+	/* All at once: nothing is in flight any more, but ten were. */
+	acknowledge(&p, first + (INITIAL + 1) * SEGMENT);
+	assert_int_equal(p.counters.tcp_fast_retransmits, 1);
+	assert_int_equal(p.conn->ssthresh, INITIAL / 2 * SEGMENT);
+	peer_release(&p);
+}
+
 /* --- without SACK ---------------------------------------------------------------------------- */
 
 static void what_duplicates_told_an_ack_does_not_tell_again(void **state)
@@ -65,6 +167,8 @@ static void what_duplicates_told_an_ack_does_not_tell_again(void **state)
 		hear_segments(&p);
 	}
 	assert_int_equal(p.counters.tcp_fast_retransmits, 1);
+	/* The window was ten: the two beyond it do not count. */
+	assert_int_equal(p.conn->ssthresh, INITIAL / 2 * SEGMENT);
 	assert_int_equal(p.conn->q->prr.delivered, 8 * SEGMENT);
 	acknowledge(&p, first + 5 * SEGMENT);
 	assert_int_equal(p.conn->q->prr.delivered, 9 * SEGMENT);
@@ -152,6 +256,10 @@ static void a_timeout_for_nothing_halves_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_burst_of_acks_grows_the_window_as_single_acks_do),
+		cmocka_unit_test(what_is_not_used_does_not_grow),
+		cmocka_unit_test(after_a_timeout_an_ack_adds_a_segment_at_most),
+		cmocka_unit_test(a_repaired_loss_costs_half_of_what_was_in_flight),
 		cmocka_unit_test(what_duplicates_told_an_ack_does_not_tell_again),
 		cmocka_unit_test(duplicates_stand_for_no_more_than_is_under_way),
 		cmocka_unit_test(the_first_two_duplicates_let_a_new_segment_out_each),
