@@ -34,7 +34,10 @@ void congestion_start(struct tcp_conn *c)
 
 void congestion_restart(struct tcp *t, struct tcp_conn *c)
 {
-	if (t->now_ms - c->seen_ms > conn_rto_ms(c))
+	uint16_t units = (uint16_t)(t->now_ms / TCP_SENT_UNIT_MS - c->sent);
+
+	/* One of them need not be whole. */
+	if (units && (uint32_t)(units - 1) * TCP_SENT_UNIT_MS > conn_rto_ms(c))
 		c->cwnd = at_most(c->cwnd, initial_window(c));
 }
 

@@ -164,11 +164,12 @@ struct tcp_conn {
 	uint32_t rtx_due_ms, ack_due_ms, life_due_ms; /* 0: not armed */
 	uint32_t seen_ms;			      /* the last segment taken from the peer */
 	uint32_t news_next, output_next;	      /* lists, by index */
-	uint16_t snd_mss; /* octets of options and payload a segment may carry */
-	uint8_t snd_wscale, rcv_wscale;
+	uint16_t snd_mss;   /* octets of options and payload a segment may carry */
+	uint16_t sent;	    /* when bytes last left, in TCP_SENT_UNIT_MS, modulo 2^16 */
 	struct timer timer; /* at the earliest of its deadlines, or before */
 	struct net_path path;
-	uint8_t tries;	    /* retransmissions without an answer */
+	uint8_t tries; /* retransmissions without an answer */
+	uint8_t snd_wscale : 4, rcv_wscale : 4;
 	uint8_t acks_owed;  /* duplicate ACKs to send */
 	uint8_t challenged; /* when last, in TCP_CHALLENGE_EVERY_MS, modulo 256 */
 };
@@ -380,7 +381,7 @@ void congestion_timeout(struct tcp_conn *c);
 void congestion_reduce(struct tcp *t, struct tcp_conn *c, const struct delivery *d);
 /* All was sent that may be sent now. */
 void congestion_sent(struct tcp_conn *c);
-/* Nothing was sent for a while: what was known of the path is old (RFC 5681 4.1). */
+/* Bytes are to leave, none being under way: what is known of the path may be old (RFC 5681 4.1). */
 void congestion_restart(struct tcp *t, struct tcp_conn *c);
 
 static inline struct tcp_sent *sent_at(const struct scoreboard *b, uint16_t i)

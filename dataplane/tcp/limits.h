@@ -31,7 +31,9 @@ enum {
 	TCP_RTO_INITIAL_MS = 1000, /* RFC 6298 2.1 */
 	TCP_RTO_MIN_MS = 200,
 	TCP_RTO_MAX_MS = 60 * 1000,
-	TCP_STARVED_MS = 200, /* until an owner the pool had nothing for may try again */
+	TCP_SENT_UNIT_MS = 64, /* of when bytes last left; what was longer ago than 70 minutes
+				  may look like now, and cost a burst */
+	TCP_STARVED_MS = 200,  /* until an owner the pool had nothing for may try again */
 	TCP_TIME_WAIT_MS = 10 * 1000,
 	TCP_FIN_WAIT_2_MS = 20 * 1000, /* an orphan's; an owned connection has its idle timeout */
 	TCP_ORPHAN_MS = 4 * 60 * 1000, /* an orphan's last bytes and FIN: not less than TCP_RETRIES

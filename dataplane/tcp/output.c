@@ -81,8 +81,10 @@ static bool segment_send(struct tcp *t, struct tcp_conn *c, struct frames *out,
 		return false;
 	conn_flow(t, c, &flow);
 	tcp_header_write(h, rte_pktmbuf_mtod(m, uint8_t *), c->local_port, c->remote_port);
-	if (len)
+	if (len) {
+		c->sent = (uint16_t)(t->now_ms / TCP_SENT_UNIT_MS);
 		send_copy(c, h->seq, rte_pktmbuf_mtod_offset(m, uint8_t *, header_len), len);
+	}
 	frame_send(t, out, m, &flow, &c->path);
 	if (h->flags & TCP_ACK) {
 		c->flags &= ~(uint32_t)CONN_ACK_NOW;
@@ -316,6 +318,8 @@ static bool new_flow(struct tcp *t, struct tcp_conn *c, struct frames *out, bool
 
 	if (!waits_for_peer(c))
 		return true;
+	if (c->snd_una == c->snd_nxt)
+		congestion_restart(t, c);
 	header_ack(t, c, &h);
 	while (new_size(c, payload_max(c, &h), &len)) {
 		if (is_full(out))

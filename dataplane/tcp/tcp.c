@@ -277,8 +277,6 @@ struct tcp_queue *conn_queue(struct tcp *t, struct tcp_conn *c)
 		return NULL;
 	c->q = slab_at(&t->queues, index);
 	memset(c->q, 0, sizeof(*c->q));
-	if (c->state != TCP_SYN_RCVD && c->state != TCP_SYN_SENT)
-		congestion_restart(t, c);
 	c->q->window_seen = c->snd_wnd;
 	c->q->recover = c->snd_una - 1;
 	c->q->filled = c->snd_una;

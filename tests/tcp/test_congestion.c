@@ -105,6 +105,44 @@ static void what_is_not_used_does_not_grow(void **state)
 	peer_release(&p);
 }
 
+/* Half a minute in which only the peer speaks: it is when we last did that counts. */
+static void be_silent(struct peer *p)
+{
+	for (unsigned i = 0; i < 300; i++) {
+		peer_wait_ms(p, 100);
+		peer_send(p, TCP_ACK, "x", 1);
+		assert_int_equal(hear_segments(p), 0);
+	}
+}
+
+static void a_window_that_was_not_used_for_a_while_begins_anew(void **state)
+{
+	for (unsigned kept = 0; kept < 2; kept++) {
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){0});
+		open_timed(&p);
+		p.keep_unread = kept; /* a queue that stays must not hide it */
+		send_segments(&p, 30);
+		for (unsigned i = 0; i < 3; i++) {
+			p.ack += hear_segments(&p) * SEGMENT;
+			acknowledge(&p, p.ack);
+		}
+		assert_int_equal(tcp_unacknowledged(p.conn), 0);
+		assert_true(p.conn->cwnd > INITIAL * SEGMENT);
+		/* A pause of less than a timeout changes nothing. */
+		peer_wait_ms(&p, 100);
+		send_segments(&p, INITIAL + 2);
+		assert_int_equal(hear_segments(&p), INITIAL + 2);
+		p.ack += (INITIAL + 2) * SEGMENT;
+		acknowledge(&p, p.ack);
+		be_silent(&p);
+		send_segments(&p, 30);
+		assert_int_equal(hear_segments(&p), INITIAL);
+		peer_release(&p);
+	}
+}
+
 static void after_a_timeout_an_ack_adds_a_segment_at_most(void **state)
 {
 	uint32_t first;
@@ -258,6 +296,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_burst_of_acks_grows_the_window_as_single_acks_do),
 		cmocka_unit_test(what_is_not_used_does_not_grow),
+		cmocka_unit_test(a_window_that_was_not_used_for_a_while_begins_anew),
 		cmocka_unit_test(after_a_timeout_an_ack_adds_a_segment_at_most),
 		cmocka_unit_test(a_repaired_loss_costs_half_of_what_was_in_flight),
 		cmocka_unit_test(what_duplicates_told_an_ack_does_not_tell_again),
