@@ -298,7 +298,9 @@ static bool again_flow(struct tcp *t, struct tcp_conn *c, struct frames *out)
 		if (!again_send(t, c, out, i))
 			break;
 		c->flags &= ~(uint32_t)CONN_FORCE;
-		arm_retransmit(t, c);
+		/* It times the first; later ones must not put it off. */
+		if (i == 0)
+			arm_retransmit(t, c);
 	}
 	return true;
 }

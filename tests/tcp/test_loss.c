@@ -195,6 +195,44 @@ static void after_a_timeout_all_is_sent_again_slowly(void **state)
 	peer_release(&p);
 }
 
+static void what_is_sent_again_later_does_not_put_the_timeout_off(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 10);
+
+	/* The first is lost twice; every 100 ms another hole shows. */
+	sack(&p, first, 0, 1, 4);
+	expect_again(&p, first, 0);
+	peer_wait_ms(&p, 90);
+	sack(&p, first, 0, 5, 8);
+	expect_again(&p, first, 4);
+	peer_wait_ms(&p, 90);
+	sack(&p, first, 0, 9, 10);
+	expect_again(&p, first, 8);
+	assert_int_equal(p.counters.tcp_rto, 0);
+	peer_wait_ms(&p, 50);
+	assert_int_equal(p.counters.tcp_rto, 1);
+	peer_release(&p);
+}
+
+/* RFC 6298 5.3: only what acknowledges new data restarts it. */
+static void an_ack_of_nothing_new_does_not_put_the_timeout_off(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 10);
+
+	sack(&p, first, 0, 7, 10);
+	expect_again(&p, first, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		while (peer_hear(&p))
+			;
+		peer_wait_ms(&p, 60);
+		sack(&p, first, 0, 7, 10);
+	}
+	assert_int_equal(p.counters.tcp_rto, 1);
+	peer_release(&p);
+}
+
 static void sacks_taken_back_are_forgotten_at_a_timeout(void **state)
 {
 	struct peer p;
@@ -380,6 +418,8 @@ int main(void)
 		cmocka_unit_test(a_lost_tail_is_probed_before_the_timeout),
 		cmocka_unit_test(a_probe_carries_what_is_new),
 		cmocka_unit_test(after_a_timeout_all_is_sent_again_slowly),
+		cmocka_unit_test(what_is_sent_again_later_does_not_put_the_timeout_off),
+		cmocka_unit_test(an_ack_of_nothing_new_does_not_put_the_timeout_off),
 		cmocka_unit_test(sacks_taken_back_are_forgotten_at_a_timeout),
 		cmocka_unit_test(blocks_of_what_was_never_sent_are_ignored),
 		cmocka_unit_test(a_flight_is_reduced_once_and_in_proportion),
