@@ -53,6 +53,7 @@ enum conn_flag {
 	CONN_COOKIE = 1 << 18,	   /* a SYN cookie opened it */
 	CONN_STARVED = 1 << 19,	   /* the pool had nothing for tcp_send, and no ACK is to come: the
 				      retransmission timer will tell TCP_ROOM */
+	CONN_PROBED = 1 << 20,	   /* a tail was probed, and no round trip timed since */
 };
 
 /* A scoreboard's ring has one of these sizes; the largest bounds the segments under way. */
@@ -323,6 +324,8 @@ static inline uint32_t ms_from(uint32_t now_ms, uint32_t delay_ms)
 
 /* The earliest of all its deadlines; WHEEL_NEVER: it has none. */
 uint64_t conn_deadline_us(const struct tcp *t, const struct tcp_conn *c);
+/* When a deadline in milliseconds is, in microseconds. */
+uint64_t conn_due_us(const struct tcp *t, uint32_t due_ms);
 /* Arms the wheel for the earliest deadline; a later one than armed is found when it fires. */
 void conn_schedule(struct tcp *t, struct tcp_conn *c);
 void conn_timer_fired(struct tcp *t, struct tcp_conn *c);
@@ -367,6 +370,7 @@ void rack_delivered(struct tcp *t, struct tcp_conn *c, const struct tcp_header *
 bool rack_find_lost(struct tcp *t, struct tcp_conn *c);
 /* The reordering window grows by what a DSACK shows to have been sent again for nothing. */
 void rack_saw_dsack(struct tcp_conn *c);
+/* The retransmission timer runs already. */
 void probe_arm(struct tcp *t, struct tcp_conn *c);
 /* Whether the ACK shows that a probe repaired a loss. */
 bool probe_acked(struct tcp_conn *c, const struct tcp_header *h, const struct delivery *d,

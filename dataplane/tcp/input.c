@@ -345,8 +345,10 @@ static void measure(struct tcp *t, struct tcp_conn *c, const struct segment *s,
 	/* While a hole is open the echo is that of what came before it. */
 	if (!rtt_us && d->acked)
 		rtt_us = echoed_rtt_us(t, c, s);
-	if (rtt_us)
-		rtt_sample(c, rtt_us);
+	if (!rtt_us)
+		return;
+	rtt_sample(c, rtt_us);
+	c->flags &= ~(uint32_t)CONN_PROBED;
 }
 
 /* What the ACK covers leaves the queue; the rest of it is our FIN. */

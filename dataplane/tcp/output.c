@@ -353,6 +353,7 @@ static void tail_probe(struct tcp *t, struct tcp_conn *c, struct frames *out)
 	q->probe.sent = true;
 	q->probe.again = again;
 	q->probe.end_seq = c->snd_nxt;
+	c->flags |= CONN_PROBED;
 	counter_add(&t->counters->tcp_tail_probes, 1);
 	arm_retransmit(t, c);
 }
@@ -371,12 +372,12 @@ static bool data_flow(struct tcp *t, struct tcp_conn *c, struct frames *out)
 	c->flags &= ~(uint32_t)CONN_FORCE;
 	if (c->q)
 		congestion_sent(c);
-	if (sent && c->q)
-		probe_arm(t, c);
 	if (!c->rtx_due_ms && waits_for_peer(c))
 		arm_retransmit(t, c);
-	else if (sent)
+	if (sent) {
+		probe_arm(t, c);
 		conn_schedule(t, c);
+	}
 	return true;
 }
 

@@ -116,14 +116,16 @@ bool rack_find_lost(struct tcp *t, struct tcp_conn *c)
 
 /* --- tail loss probes ------------------------------------------------------------------------ */
 
-/* RFC 8985 7.2. The retransmission timer is armed anyway and fires when the probe is as late. */
+/* RFC 8985 7.2: at the timeout's hour at the latest. 7.3: not twice without a round trip timed in
+ * between, since that may have become longer. */
 void probe_arm(struct tcp *t, struct tcp_conn *c)
 {
+	const uint32_t forbids = CONN_RECOVERY | CONN_LOSS | CONN_PROBED;
 	struct tcp_queue *q = c->q;
-	uint64_t wait;
+	uint64_t wait, timeout_us;
 
 	q->probe.due_us = 0;
-	if (!(c->flags & CONN_SACK) || (c->flags & (CONN_RECOVERY | CONN_LOSS)) || q->probe.sent ||
+	if (!(c->flags & CONN_SACK) || (c->flags & forbids) || q->probe.sent ||
 	    q->sent.count == 0 || q->sent.n_sacked || c->srtt_us == 0 || c->tries)
 		return;
 	wait = 2ull * c->srtt_us;
@@ -131,7 +133,8 @@ void probe_arm(struct tcp *t, struct tcp_conn *c)
 		wait += PROBE_DELAYED_ACK_US;
 	if (wait < PROBE_MIN_US)
 		wait = PROBE_MIN_US;
-	q->probe.due_us = t->now_us + wait;
+	timeout_us = conn_due_us(t, c->rtx_due_ms);
+	q->probe.due_us = t->now_us + wait < timeout_us ? t->now_us + wait : timeout_us;
 }
 
 /* RFC 8985 7.4.2. */

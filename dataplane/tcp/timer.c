@@ -13,7 +13,7 @@
  */
 #include "tcp/conn.h"
 
-static uint64_t due_us(const struct tcp *t, uint32_t due_ms)
+uint64_t conn_due_us(const struct tcp *t, uint32_t due_ms)
 {
 	int32_t ahead = (int32_t)(due_ms - t->now_ms);
 
@@ -45,13 +45,13 @@ uint64_t conn_deadline_us(const struct tcp *t, const struct tcp_conn *c)
 	uint32_t since_ms;
 
 	for (unsigned i = 0; i < RTE_DIM(due_ms); i++) {
-		uint64_t due = due_ms[i] ? due_us(t, due_ms[i]) : WHEEL_NEVER;
+		uint64_t due = due_ms[i] ? conn_due_us(t, due_ms[i]) : WHEEL_NEVER;
 
 		if (due < earliest)
 			earliest = due;
 	}
 	if (is_stalling(c, &since_ms)) {
-		uint64_t due = due_us(t, since_ms + t->config.user_timeout_ms);
+		uint64_t due = conn_due_us(t, since_ms + t->config.user_timeout_ms);
 
 		if (due < earliest)
 			earliest = due;
@@ -225,6 +225,9 @@ static void queue_timers(struct tcp *t, struct tcp_conn *c)
 	if (q->probe.due_us && q->probe.due_us <= t->now_us) {
 		q->probe.due_us = 0;
 		c->flags |= CONN_TAIL_PROBE;
+		/* In its stead, and it begins anew behind it. */
+		if (is_due(t, c->rtx_due_ms))
+			c->rtx_due_ms = ms_from(t->now_ms, conn_rto_ms(c));
 		conn_want_output(t, c);
 	}
 }

@@ -159,6 +159,58 @@ static void a_lost_tail_is_probed_before_the_timeout(void **state)
 	peer_release(&p);
 }
 
+static void send_one(struct peer *p, uint32_t first, unsigned segment)
+{
+	const uint8_t *bytes = pattern + segment * SEGMENT;
+
+	assert_int_equal(tcp_send(p->tcp, p->conn, bytes, SEGMENT), SEGMENT);
+	expect_again(p, first, segment); /* for the first time */
+}
+
+static void a_lone_segment_is_probed_for_when_it_would_time_out(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 1);
+
+	peer_wait_ms(&p, 200 - RTT_MS);
+	expect_again(&p, first, 0);
+	assert_int_equal(p.counters.tcp_tail_probes, 1);
+	assert_int_equal(p.counters.tcp_rto, 0);
+	/* And when that is lost too, it does time out. */
+	peer_wait_ms(&p, 205);
+	expect_again(&p, first, 0);
+	assert_int_equal(p.counters.tcp_rto, 1);
+	sack(&p, first, 1, 0, 0);
+	peer_release(&p);
+}
+
+/* RFC 8985 7.3: or a round trip that has become longer would make a probe of each segment. */
+static void no_probe_follows_another_before_a_round_trip_is_timed(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 1);
+
+	peer_wait_ms(&p, 200 - RTT_MS);
+	expect_again(&p, first, 0);
+	assert_int_equal(p.counters.tcp_tail_probes, 1);
+	sack(&p, first, 1, 0, 0); /* of which of the two is not known */
+	send_one(&p, first, 1);
+	peer_wait_ms(&p, 205);
+	expect_again(&p, first, 1);
+	assert_int_equal(p.counters.tcp_tail_probes, 1);
+	assert_int_equal(p.counters.tcp_rto, 1);
+	sack(&p, first, 2, 0, 0);
+	send_one(&p, first, 2);
+	peer_wait_ms(&p, RTT_MS);
+	sack(&p, first, 3, 0, 0);
+	send_one(&p, first, 3);
+	peer_wait_ms(&p, 205);
+	expect_again(&p, first, 3);
+	assert_int_equal(p.counters.tcp_tail_probes, 2);
+	assert_int_equal(p.counters.tcp_rto, 1);
+	peer_release(&p);
+}
+
 static void a_probe_carries_what_is_new(void **state)
 {
 	struct peer p;
@@ -416,6 +468,8 @@ int main(void)
 		cmocka_unit_test(a_late_segment_that_comes_is_not_sent_again),
 		cmocka_unit_test(a_lost_retransmission_is_found_without_a_timeout),
 		cmocka_unit_test(a_lost_tail_is_probed_before_the_timeout),
+		cmocka_unit_test(a_lone_segment_is_probed_for_when_it_would_time_out),
+		cmocka_unit_test(no_probe_follows_another_before_a_round_trip_is_timed),
 		cmocka_unit_test(a_probe_carries_what_is_new),
 		cmocka_unit_test(after_a_timeout_all_is_sent_again_slowly),
 		cmocka_unit_test(what_is_sent_again_later_does_not_put_the_timeout_off),
