@@ -104,6 +104,8 @@ void congestion_ack(struct tcp *t, struct tcp_conn *c, const struct delivery *d)
 {
 	bool done = !seq_lt(c->snd_una, c->q->recover);
 
+	if ((c->flags & (CONN_RECOVERY | CONN_LOSS)) && done)
+		rack_recovered(c);
 	if ((c->flags & CONN_RECOVERY) && done) {
 		c->flags &= ~(uint32_t)CONN_RECOVERY;
 		c->cwnd = c->ssthresh;

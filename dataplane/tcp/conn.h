@@ -90,6 +90,7 @@ struct rack {
 	uint32_t min_rtt_us;
 	uint32_t fack;	       /* the highest number delivered */
 	uint8_t reorder_steps; /* window in quarters of min_rtt_us; RFC 8985 6.2, step 4 */
+	uint8_t reorder_keep;  /* for so many recoveries without a DSACK */
 	bool reordering;       /* was seen */
 	uint32_t dsack_round;  /* snd_nxt when steps were last raised */
 	uint64_t due_us;       /* when some segment will count as lost; 0: none waits */
@@ -354,7 +355,9 @@ static inline struct tcp_sent *sent_at(const struct scoreboard *b, uint16_t i);
 /* Sent once more just now. */
 void sent_again(struct tcp *t, struct tcp_conn *c, struct tcp_sent *s);
 void sent_mark_lost(struct tcp_conn *c, struct tcp_sent *s);
-/* All that is not SACKED counts as lost; SACKs the peer seems to have taken back are forgotten. */
+/* Forgets SACKs the peer seems to have taken back. */
+void sent_doubt_sacks(struct tcp_conn *c);
+/* All that is not SACKED counts as lost, without such SACKs. */
 void sent_mark_all_lost(struct tcp_conn *c);
 /* Cuts the i-th after len numbers, so that it can be sent again in pieces. False: no room. */
 bool sent_split(struct tcp *t, struct tcp_conn *c, uint16_t i, uint16_t len);
@@ -368,6 +371,10 @@ void rack_delivered(struct tcp *t, struct tcp_conn *c, const struct tcp_header *
 		    const struct tcp_sent *s);
 /* Marks what counts as lost by now; arms rack.due_us for what may yet. True: something was. */
 bool rack_find_lost(struct tcp *t, struct tcp_conn *c);
+/* Marks what a timeout shows to be lost. */
+void rack_timeout(struct tcp *t, struct tcp_conn *c);
+/* All that was lost is repaired. */
+void rack_recovered(struct tcp_conn *c);
 /* The reordering window grows by what a DSACK shows to have been sent again for nothing. */
 void rack_saw_dsack(struct tcp_conn *c);
 /* The retransmission timer runs already. */

@@ -12,6 +12,7 @@
 
 enum {
 	REORDER_STEPS_MAX = 16,	       /* quarters of the smallest RTT; srtt bounds them anyway */
+	REORDER_KEEP = 16,	       /* RFC 8985 6.2 step 4 */
 	DUP_SEGMENTS = 3,	       /* RFC 8985 6.2: as good as three duplicate ACKs */
 	PROBE_DELAYED_ACK_US = 200000, /* RFC 8985 7.2: a lone segment's ACK may be delayed */
 	PROBE_MIN_US = 2000,	       /* not below what two hosts' turns take */
@@ -60,8 +61,17 @@ void rack_saw_dsack(struct tcp_conn *c)
 	if (seq_lt(c->snd_una, r->dsack_round))
 		return;
 	r->dsack_round = c->snd_nxt;
+	r->reorder_keep = REORDER_KEEP;
 	if (r->reorder_steps < REORDER_STEPS_MAX)
 		r->reorder_steps++;
+}
+
+void rack_recovered(struct tcp_conn *c)
+{
+	struct rack *r = &c->q->rack;
+
+	if (r->reorder_keep && --r->reorder_keep == 0)
+		r->reorder_steps = 0;
 }
 
 /* Step 4. */
@@ -112,6 +122,22 @@ bool rack_find_lost(struct tcp *t, struct tcp_conn *c)
 	if (wait)
 		r->due_us = t->now_us + wait;
 	return found;
+}
+
+/* RFC 8985 6.3: the first, and what was sent so long ago that its ACK would have come. */
+void rack_timeout(struct tcp *t, struct tcp_conn *c)
+{
+	struct scoreboard *b = &c->q->sent;
+	uint32_t patience = c->q->rack.rtt_us + reorder_window(c);
+
+	sent_doubt_sacks(c);
+	c->q->rack.due_us = 0;
+	for (uint16_t i = 0; i < b->count; i++) {
+		struct tcp_sent *s = sent_at(b, i);
+
+		if (i == 0 || (int32_t)(s->sent_us + patience - (uint32_t)t->now_us) <= 0)
+			sent_mark_lost(c, s);
+	}
 }
 
 /* --- tail loss probes ------------------------------------------------------------------------ */

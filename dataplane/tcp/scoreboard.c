@@ -104,21 +104,30 @@ void sent_mark_lost(struct tcp_conn *c, struct tcp_sent *s)
 	b->pipe -= s->len;
 }
 
-void sent_mark_all_lost(struct tcp_conn *c)
+void sent_doubt_sacks(struct tcp_conn *c)
 {
 	struct scoreboard *b = &c->q->sent;
-	bool reneged = b->count && (sent_at(b, 0)->flags & SENT_SACKED);
 
+	if (!b->count || !(sent_at(b, 0)->flags & SENT_SACKED))
+		return;
 	for (uint16_t i = 0; i < b->count; i++) {
 		struct tcp_sent *s = sent_at(b, i);
 
-		if (reneged && (s->flags & SENT_SACKED)) {
+		if (s->flags & SENT_SACKED) {
 			s->flags &= (uint8_t)~SENT_SACKED;
 			b->n_sacked--;
 			b->pipe += s->len;
 		}
-		sent_mark_lost(c, s);
 	}
+}
+
+void sent_mark_all_lost(struct tcp_conn *c)
+{
+	struct scoreboard *b = &c->q->sent;
+
+	sent_doubt_sacks(c);
+	for (uint16_t i = 0; i < b->count; i++)
+		sent_mark_lost(c, sent_at(b, i));
 }
 
 bool sent_split(struct tcp *t, struct tcp_conn *c, uint16_t i, uint16_t len)

@@ -127,14 +127,17 @@ void conn_starves_no_more(struct tcp_conn *c)
 	c->rtx_due_ms = 0;
 }
 
-/* Nothing was acknowledged in time: all that is under way is sent again, slowly. */
+/* No ACK came in time: the first segment goes again at once, the rest slowly. */
 static void congested(struct tcp *t, struct tcp_conn *c)
 {
 	congestion_timeout(c);
-	sent_mark_all_lost(c);
-	c->q->rack.due_us = c->q->probe.due_us = 0;
+	if (c->flags & CONN_SACK)
+		rack_timeout(t, c);
+	else
+		sent_mark_all_lost(c);
+	c->q->probe.due_us = 0;
 	c->q->probe.sent = false;
-	/* The window may have shrunk to less than the first segment. */
+	/* The window may have shrunk to less than it, too. */
 	c->flags |= CONN_FORCE;
 	counter_add(&t->counters->tcp_rto, 1);
 }

@@ -10,6 +10,7 @@
 
 #include "common/eal.h"
 #include "peer.h"
+#include "tcp/conn.h"
 
 enum { RTT_MS = 20, SEGMENT = PEER_MSS };
 
@@ -247,6 +248,34 @@ static void after_a_timeout_all_is_sent_again_slowly(void **state)
 	peer_release(&p);
 }
 
+static void what_was_sent_just_before_a_timeout_is_not_lost(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 5);
+
+	sack(&p, first, 1, 0, 0);
+	peer_wait_ms(&p, 2 * RTT_MS + 1);
+	expect_again(&p, first, 4); /* the probe, which puts the timeout off to 200 ms from now */
+	peer_wait_ms(&p, 190);
+	send_one(&p, first, 5);
+	send_one(&p, first, 6);
+	peer_wait_ms(&p, 12);
+	expect_again(&p, first, 1);
+	peer_expect_silence(&p);
+	assert_int_equal(p.counters.tcp_rto, 1);
+	assert_int_equal(p.conn->q->sent.n_lost, 3);
+	/* The two arrive and are not sent again. */
+	sack(&p, first, 2, 5, 7);
+	expect_again(&p, first, 2);
+	expect_again(&p, first, 3);
+	peer_expect_silence(&p);
+	sack(&p, first, 4, 5, 7);
+	expect_again(&p, first, 4);
+	sack(&p, first, 7, 0, 0);
+	assert_int_equal(tcp_unacknowledged(p.conn), 0);
+	peer_release(&p);
+}
+
 static void what_is_sent_again_later_does_not_put_the_timeout_off(void **state)
 {
 	struct peer p;
@@ -332,6 +361,32 @@ static void a_flight_is_reduced_once_and_in_proportion(void **state)
 	/* Half of the flight: five in place of ten, the lost one among them, give or take one. */
 	assert_in_range(sent, 4, 6);
 	assert_int_equal(p.counters.tcp_fast_retransmits, 1);
+	peer_release(&p);
+}
+
+/* RFC 8985 6.2 step 4. */
+static void sixteen_recoveries_without_a_dsack_shut_the_reordering_window(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 2);
+
+	p.keep_unread = true; /* so that the queue stays */
+	peer_send(&p, TCP_ACK, "x", 1);
+	sack(&p, first, 2, 0, 0);
+	sack(&p, first, 2, 1, 2);
+	assert_int_equal(p.conn->q->rack.reorder_steps, 1);
+	for (unsigned i = 0, n = 2; i < 16; i++, n += 2) {
+		assert_int_equal(p.conn->q->rack.reorder_steps, 1);
+		send_one(&p, first, n);
+		send_one(&p, first, n + 1);
+		peer_wait_ms(&p, RTT_MS);
+		sack(&p, first, n, n + 1, n + 2);
+		peer_wait_ms(&p, RTT_MS / 2 + 1);
+		expect_again(&p, first, n);
+		assert_int_equal(p.counters.tcp_fast_retransmits, i + 1);
+		sack(&p, first, n + 2, 0, 0);
+	}
+	assert_int_equal(p.conn->q->rack.reorder_steps, 0);
 	peer_release(&p);
 }
 
@@ -472,11 +527,13 @@ int main(void)
 		cmocka_unit_test(no_probe_follows_another_before_a_round_trip_is_timed),
 		cmocka_unit_test(a_probe_carries_what_is_new),
 		cmocka_unit_test(after_a_timeout_all_is_sent_again_slowly),
+		cmocka_unit_test(what_was_sent_just_before_a_timeout_is_not_lost),
 		cmocka_unit_test(what_is_sent_again_later_does_not_put_the_timeout_off),
 		cmocka_unit_test(an_ack_of_nothing_new_does_not_put_the_timeout_off),
 		cmocka_unit_test(sacks_taken_back_are_forgotten_at_a_timeout),
 		cmocka_unit_test(blocks_of_what_was_never_sent_are_ignored),
 		cmocka_unit_test(a_flight_is_reduced_once_and_in_proportion),
+		cmocka_unit_test(sixteen_recoveries_without_a_dsack_shut_the_reordering_window),
 		cmocka_unit_test(what_was_delivered_long_ago_proves_no_loss),
 		cmocka_unit_test(a_full_scoreboard_gets_through_a_narrow_path),
 		cmocka_unit_test(a_probe_there_was_no_buffer_for_repaired_nothing),
