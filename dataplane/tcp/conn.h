@@ -170,7 +170,8 @@ struct tcp_conn {
 	uint16_t sent;	    /* when bytes last left, in TCP_SENT_UNIT_MS, modulo 2^16 */
 	struct timer timer; /* at the earliest of its deadlines, or before */
 	struct net_path path;
-	uint8_t tries; /* retransmissions without an answer */
+	uint8_t tries : 4;   /* retransmissions without an answer */
+	uint8_t backoff : 4; /* timeouts since a round trip was timed */
 	uint8_t snd_wscale : 4, rcv_wscale : 4;
 	uint8_t acks_owed;  /* duplicate ACKs to send */
 	uint8_t challenged; /* when last, in TCP_CHALLENGE_EVERY_MS, modulo 256 */
@@ -342,7 +343,7 @@ struct delivery {
 	uint32_t flight; /* octets outstanding when it came */
 	uint32_t acked;	 /* how far snd_una moves */
 	uint32_t octets; /* acknowledged or SACKed for the first time */
-	uint32_t rtt_us; /* of the youngest of them sent just once; 0: none */
+	uint32_t rtt_us; /* of the youngest of them known to be it that arrived; 0: none */
 	bool sacked;	 /* a block told something new */
 	bool dsack;	 /* it reported octets that came twice (RFC 2883) */
 	bool lost;	 /* and some segment now counts as lost */
@@ -365,6 +366,16 @@ bool sent_split(struct tcp *t, struct tcp_conn *c, uint16_t i, uint16_t len);
 void sent_delivered(struct tcp *t, struct tcp_conn *c, const struct tcp_header *h,
 		    struct delivery *d);
 void sent_release(struct tcp *t, struct tcp_conn *c);
+
+/* What the ACK, which delivers it, echoes if it answers the last transmission of the segment, or a
+ * later segment (RFC 7323 4.1); if nothing earlier, it cannot answer one before. */
+static inline uint32_t sent_timestamp(const struct tcp *t, const struct tcp_conn *c,
+				      const struct tcp_sent *s)
+{
+	uint64_t sent_us = t->now_us - ((uint32_t)t->now_us - s->sent_us);
+
+	return (uint32_t)(sent_us / 1000) + c->ts_offset;
+}
 
 /* --- rack.c: RFC 8985 --- */
 void rack_delivered(struct tcp *t, struct tcp_conn *c, const struct tcp_header *h,

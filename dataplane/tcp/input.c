@@ -324,30 +324,12 @@ static bool passes_checks(struct tcp *t, struct tcp_conn *c, struct segment *s)
 
 /* --- fifth: the ACK -------------------------------------------------------------------------- */
 
-/* RFC 7323 4.1: an echo tells which transmission it was, even of one repeated; but not after
- * timeouts, when what is echoed may be a repetition whose own ACK was lost. */
-static uint32_t echoed_rtt_us(const struct tcp *t, const struct tcp_conn *c,
-			      const struct segment *s)
+static void measure(struct tcp_conn *c, const struct delivery *d)
 {
-	uint32_t ms = t->now_ms + c->ts_offset - s->h.ts_echo;
-
-	if (c->tries || !(c->flags & CONN_TS) || !s->h.has_ts || !s->h.ts_echo ||
-	    ms > TCP_RTO_MAX_MS)
-		return 0;
-	return ms * 1000 + 500;
-}
-
-static void measure(struct tcp *t, struct tcp_conn *c, const struct segment *s,
-		    const struct delivery *d)
-{
-	uint32_t rtt_us = d->rtt_us;
-
-	/* While a hole is open the echo is that of what came before it. */
-	if (!rtt_us && d->acked)
-		rtt_us = echoed_rtt_us(t, c, s);
-	if (!rtt_us)
+	if (!d->rtt_us)
 		return;
-	rtt_sample(c, rtt_us);
+	rtt_sample(c, d->rtt_us);
+	c->backoff = 0;
 	c->flags &= ~(uint32_t)CONN_PROBED;
 }
 
@@ -448,7 +430,7 @@ static void take_delivery(struct tcp *t, struct tcp_conn *c, const struct segmen
 	if (!c->q || (!d.acked && !duplicate && !s->h.n_sack))
 		return;
 	sent_delivered(t, c, &s->h, &d);
-	measure(t, c, s, &d);
+	measure(c, &d);
 	if (d.acked)
 		advance(t, c, s->h.ack);
 	find_losses(t, c, s, &d, duplicate);

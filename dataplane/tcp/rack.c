@@ -31,11 +31,10 @@ void rack_delivered(struct tcp *t, struct tcp_conn *c, const struct tcp_header *
 
 	if (s->flags & SENT_AGAIN) {
 		/* Step 2: it may be the first transmission that arrived. */
-		uint32_t sent_ms = t->now_ms - rtt_us / 1000 + c->ts_offset;
-
 		if (rtt_us < r->min_rtt_us)
 			return;
-		if ((c->flags & CONN_TS) && h->has_ts && seq_lt(h->ts_echo, sent_ms))
+		if ((c->flags & CONN_TS) && h->has_ts &&
+		    seq_lt(h->ts_echo, sent_timestamp(t, c, s)))
 			return;
 	} else {
 		/* Step 1, and step 3: it filled a hole nobody made. */

@@ -178,11 +178,20 @@ static void cut_first(struct scoreboard *b, uint32_t ack)
 	s->len = (uint16_t)(s->len - cut);
 }
 
+/* Karn: of a segment sent more than once an ACK tells nothing, unless it tells which. */
+static bool is_timed(const struct tcp *t, const struct tcp_conn *c, const struct tcp_header *h,
+		     const struct tcp_sent *s)
+{
+	if (!(s->flags & SENT_AGAIN))
+		return true;
+	return (c->flags & CONN_TS) && h->has_ts && seq_le(sent_timestamp(t, c, s), h->ts_echo);
+}
+
 static void count_delivered(struct tcp *t, struct tcp_conn *c, const struct tcp_header *h,
 			    const struct tcp_sent *s, struct delivery *d)
 {
 	d->octets += s->len;
-	if (!(s->flags & SENT_AGAIN)) {
+	if (is_timed(t, c, h, s)) {
 		uint32_t rtt_us = (uint32_t)t->now_us - s->sent_us;
 
 		/* The youngest tells the present. */

@@ -6,10 +6,12 @@
  * Memory: one wheel timer a connection, armed for the earliest of its deadlines. A deadline
  * that moves later leaves it armed: it fires, finds nothing due and is armed again, which costs
  * less than moving it with every ACK.
- * Rules: RFC 6298 (RTO, Karn by timing no segment sent twice, minimum TCP_RTO_MIN_MS), RFC 9293
- * 3.8.3 (giving up), 3.8.6.1 (persist), 3.9.1.1 (the user's timeout). Whatever a peer answers, what
- * it does not acknowledge keeps a connection for user_timeout_ms at most; such connections count
- * against config.conns, and hold config.send_queue octets each.
+ * Rules: RFC 6298, with its minimum (2.4) of TCP_RTO_MIN_MS beyond the smoothed round trip, since
+ * the variance of a steady path says nothing of the ACK it may delay; a timeout's back-off lasts
+ * until a round trip is timed (5, last paragraph). RFC 9293 3.8.3 (giving up), 3.8.6.1 (persist),
+ * 3.9.1.1 (the user's timeout). Whatever a peer answers, what it does not acknowledge keeps a
+ * connection for user_timeout_ms at most; such connections count against config.conns, and hold
+ * config.send_queue octets each.
  */
 #include "tcp/conn.h"
 
@@ -92,14 +94,17 @@ void rtt_sample(struct tcp_conn *c, uint32_t rtt_us)
 
 uint32_t conn_rto_ms(const struct tcp_conn *c)
 {
-	uint64_t rto = TCP_RTO_INITIAL_MS;
+	uint64_t rto = TCP_RTO_INITIAL_MS, beyond_us = 4ull * c->rttvar_us;
+	bool waits;
 
 	if (c->srtt_us) {
-		rto = ((uint64_t)c->srtt_us + 4ull * c->rttvar_us) / 1000 + 1;
-		if (rto < TCP_RTO_MIN_MS)
-			rto = TCP_RTO_MIN_MS;
+		if (beyond_us < TCP_RTO_MIN_MS * 1000)
+			beyond_us = TCP_RTO_MIN_MS * 1000;
+		rto = (c->srtt_us + beyond_us) / 1000 + 1;
 	}
-	rto <<= c->tries < 16 ? c->tries : 16;
+	/* What waits for a window backs off by itself. */
+	waits = !c->q || !conn_pipe(c) || !c->snd_wnd;
+	rto <<= waits || c->backoff < c->tries ? c->tries : c->backoff;
 	return rto < TCP_RTO_MAX_MS ? (uint32_t)rto : TCP_RTO_MAX_MS;
 }
 
@@ -131,6 +136,8 @@ void conn_starves_no_more(struct tcp_conn *c)
 static void congested(struct tcp *t, struct tcp_conn *c)
 {
 	congestion_timeout(c);
+	if (c->backoff < 15)
+		c->backoff++;
 	if (c->flags & CONN_SACK)
 		rack_timeout(t, c);
 	else
@@ -162,6 +169,12 @@ static void give_up(struct tcp *t, struct tcp_conn *c)
 	conn_end(t, c, TCP_END_TIMEOUT);
 }
 
+/* Nothing is in flight, and what is lost waits for the peer's window, or found no buffer. */
+static bool waits_to_go_again(const struct tcp_conn *c)
+{
+	return c->q->sent.n_lost && !c->q->sent.pipe;
+}
+
 /* False: the connection is over. */
 static bool retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 {
@@ -175,13 +188,14 @@ static bool retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 		give_up(t, c);
 		return false;
 	}
+	static_assert(TCP_RETRIES < 16 && TCP_PROBES < 16 && TCP_SYN_RETRIES < 16, "four bits");
 	c->tries++;
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD) {
 		c->flags |= CONN_SYN_DUE;
 		counter_add(&t->counters->tcp_rto, 1);
 	} else if (c->snd_wnd == 0) {
 		persist(c);
-	} else if (c->snd_una != c->snd_nxt) {
+	} else if (c->snd_una != c->snd_nxt && !waits_to_go_again(c)) {
 		congested(t, c);
 	} else {
 		/* The peer's window is too small to be worth it. */

@@ -12,7 +12,7 @@
 #include "peer.h"
 #include "tcp/conn.h"
 
-enum { RTT_MS = 20, SEGMENT = PEER_MSS };
+enum { RTT_MS = 20, RTO_MS = RTT_MS + TCP_RTO_MIN_MS + 2, SEGMENT = PEER_MSS };
 
 /* A connection with SACK and a known RTT, over which n segments are under way. */
 static uint32_t send_flight(struct peer *p, unsigned n)
@@ -173,12 +173,12 @@ static void a_lone_segment_is_probed_for_when_it_would_time_out(void **state)
 	struct peer p;
 	uint32_t first = send_flight(&p, 1);
 
-	peer_wait_ms(&p, 200 - RTT_MS);
+	peer_wait_ms(&p, RTO_MS - RTT_MS);
 	expect_again(&p, first, 0);
 	assert_int_equal(p.counters.tcp_tail_probes, 1);
 	assert_int_equal(p.counters.tcp_rto, 0);
 	/* And when that is lost too, it does time out. */
-	peer_wait_ms(&p, 205);
+	peer_wait_ms(&p, RTO_MS);
 	expect_again(&p, first, 0);
 	assert_int_equal(p.counters.tcp_rto, 1);
 	sack(&p, first, 1, 0, 0);
@@ -191,12 +191,12 @@ static void no_probe_follows_another_before_a_round_trip_is_timed(void **state)
 	struct peer p;
 	uint32_t first = send_flight(&p, 1);
 
-	peer_wait_ms(&p, 200 - RTT_MS);
+	peer_wait_ms(&p, RTO_MS - RTT_MS);
 	expect_again(&p, first, 0);
 	assert_int_equal(p.counters.tcp_tail_probes, 1);
 	sack(&p, first, 1, 0, 0); /* of which of the two is not known */
 	send_one(&p, first, 1);
-	peer_wait_ms(&p, 205);
+	peer_wait_ms(&p, RTO_MS);
 	expect_again(&p, first, 1);
 	assert_int_equal(p.counters.tcp_tail_probes, 1);
 	assert_int_equal(p.counters.tcp_rto, 1);
@@ -205,7 +205,7 @@ static void no_probe_follows_another_before_a_round_trip_is_timed(void **state)
 	peer_wait_ms(&p, RTT_MS);
 	sack(&p, first, 3, 0, 0);
 	send_one(&p, first, 3);
-	peer_wait_ms(&p, 205);
+	peer_wait_ms(&p, RTO_MS);
 	expect_again(&p, first, 3);
 	assert_int_equal(p.counters.tcp_tail_probes, 2);
 	assert_int_equal(p.counters.tcp_rto, 1);
@@ -255,8 +255,8 @@ static void what_was_sent_just_before_a_timeout_is_not_lost(void **state)
 
 	sack(&p, first, 1, 0, 0);
 	peer_wait_ms(&p, 2 * RTT_MS + 1);
-	expect_again(&p, first, 4); /* the probe, which puts the timeout off to 200 ms from now */
-	peer_wait_ms(&p, 190);
+	expect_again(&p, first, 4); /* the probe, behind which the timeout begins anew */
+	peer_wait_ms(&p, RTO_MS - 10);
 	send_one(&p, first, 5);
 	send_one(&p, first, 6);
 	peer_wait_ms(&p, 12);
@@ -514,6 +514,98 @@ static void an_old_echo_beside_a_sack_times_nothing(void **state)
 	peer_release(&p);
 }
 
+/* --- the timeout ------------------------------------------------------------------------------ */
+
+/* Opens without SACK, so that nothing but a timeout sends again. */
+static uint32_t open_timed(struct peer *p, bool ts)
+{
+	peer_init(p, &(struct peer_options){0});
+	p->ts = ts;
+	p->ts_value = 1;
+	peer_send(p, TCP_SYN, NULL, 0);
+	assert_true(peer_hear(p));
+	p->ack = p->got.seq + 1;
+	p->ts_echo = p->got.ts_value;
+	peer_wait_ms(p, RTT_MS);
+	peer_send(p, TCP_ACK, NULL, 0);
+	return p->ack;
+}
+
+/* Sends ten octets, whose first transmission the peer answers after so long; returns how many there
+ * were by then. */
+static unsigned exchange(struct peer *p, uint32_t answer_ms)
+{
+	uint32_t echo = 0;
+	unsigned n = 0;
+
+	assert_int_equal(tcp_send(p->tcp, p->conn, pattern, 10), 10);
+	for (uint32_t ms = 0; ms < answer_ms; ms += 10) {
+		while (peer_hear(p)) {
+			if (n++ == 0)
+				echo = p->got.ts_value;
+		}
+		peer_wait_ms(p, 10);
+	}
+	p->ack += 10;
+	p->ts_echo = echo;
+	p->ts_value++;
+	peer_send(p, TCP_ACK, NULL, 0);
+	assert_int_equal(tcp_unacknowledged(p->conn), 0);
+	return n;
+}
+
+/* RFC 6298 5: or the timeout would be too short for ever. */
+static void a_round_trip_that_became_longer_is_learnt(void **state)
+{
+	for (unsigned ts = 0; ts < 2; ts++) {
+		struct peer p;
+
+		open_timed(&p, ts);
+		assert_int_equal(exchange(&p, 1000), 3); /* at 220 and 660 again */
+		assert_int_equal(exchange(&p, 1000), 2);
+		assert_int_equal(exchange(&p, 1000), 1);
+		for (unsigned i = 0; i < 5; i++)
+			assert_int_equal(exchange(&p, 1000), 1);
+		assert_int_equal(p.counters.tcp_rto, 3);
+		peer_release(&p);
+	}
+}
+
+static void an_ack_that_tells_which_transmission_it_answers_is_timed(void **state)
+{
+	uint32_t srtt_us;
+	struct peer p;
+
+	open_timed(&p, true);
+	srtt_us = p.conn->srtt_us;
+	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 10), 10);
+	peer_expect(&p, TCP_ACK, 10);
+	for (unsigned i = 1; i <= 2; i++) {
+		peer_wait_ms(&p, i * RTO_MS);
+		peer_expect(&p, TCP_ACK, 10);
+	}
+	assert_int_equal(p.conn->backoff, 2);
+	p.ts_echo = p.got.ts_value;
+	p.ts_value++;
+	peer_wait_ms(&p, RTT_MS);
+	peer_send(&p, TCP_ACK, NULL, 0);
+	assert_int_equal(p.conn->backoff, 0);
+	assert_in_range(p.conn->srtt_us, srtt_us - 1000, srtt_us + 1000);
+	peer_release(&p);
+}
+
+static void a_steady_round_trip_leaves_room_for_a_delayed_ack(void **state)
+{
+	struct peer p;
+
+	open_timed(&p, false);
+	/* Until its variance is next to nothing. */
+	for (unsigned i = 0; i < 40; i++)
+		assert_int_equal(exchange(&p, 290), i == 0 ? 2 : 1);
+	assert_int_equal(exchange(&p, 290 + 190), 1);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -538,6 +630,9 @@ int main(void)
 		cmocka_unit_test(a_full_scoreboard_gets_through_a_narrow_path),
 		cmocka_unit_test(a_probe_there_was_no_buffer_for_repaired_nothing),
 		cmocka_unit_test(an_old_echo_beside_a_sack_times_nothing),
+		cmocka_unit_test(a_round_trip_that_became_longer_is_learnt),
+		cmocka_unit_test(an_ack_that_tells_which_transmission_it_answers_is_timed),
+		cmocka_unit_test(a_steady_round_trip_leaves_room_for_a_delayed_ack),
 	};
 
 	test_eal_start("tcp-loss");

@@ -21,7 +21,7 @@ static void a_lost_segment_is_sent_again_and_backs_off(void **state)
 	peer_expect(&p, TCP_ACK, HELLO);
 	peer_wait_ms(&p, 150);
 	peer_expect_silence(&p);
-	for (unsigned i = 0, rto_ms = 200; i < 4; i++, rto_ms *= 2) {
+	for (unsigned i = 0, rto_ms = 201; i < 4; i++, rto_ms *= 2) {
 		peer_wait_ms(&p, i ? rto_ms : 60);
 		peer_expect(&p, TCP_ACK, HELLO);
 		assert_int_equal(p.got.seq, seq);
