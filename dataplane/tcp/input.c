@@ -180,6 +180,9 @@ static void established(struct tcp *t, struct tcp_conn *c)
 	/* The SYN was timed unless it had to be sent twice (RFC 6298 3, 5.7). */
 	if (c->tries == 0 && c->srtt_us == 0)
 		rtt_sample(c, (uint32_t)t->now_us - c->rttvar_us);
+	/* RFC 6928 2: one SYN sent again may have been so for nothing, two show losses. */
+	if (c->tries > 1)
+		c->cwnd = c->snd_mss;
 	c->tries = 0;
 	c->rtx_due_ms = 0;
 	if (t->config.idle_timeout_ms)

@@ -29,6 +29,7 @@ enum {
 	/* Time, milliseconds. */
 	TCP_ACK_DELAY_MS = 40,
 	TCP_RTO_INITIAL_MS = 1000, /* RFC 6298 2.1 */
+	TCP_RTO_UNTIMED_MS = 3000, /* 5.7, after a handshake that was not timed */
 	TCP_RTO_MIN_MS = 200,	   /* and the round trip: so long may a peer delay an ACK */
 	TCP_RTO_MAX_MS = 60 * 1000,
 	TCP_SENT_UNIT_MS = 64, /* of when bytes last left; what was longer ago than 70 minutes

@@ -92,11 +92,18 @@ void rtt_sample(struct tcp_conn *c, uint32_t rtt_us)
 	}
 }
 
+static bool is_handshake(const struct tcp_conn *c)
+{
+	return c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD;
+}
+
 uint32_t conn_rto_ms(const struct tcp_conn *c)
 {
 	uint64_t rto = TCP_RTO_INITIAL_MS, beyond_us = 4ull * c->rttvar_us;
 	bool waits;
 
+	if (!c->srtt_us && !is_handshake(c) && !(c->flags & CONN_COOKIE))
+		rto = TCP_RTO_UNTIMED_MS;
 	if (c->srtt_us) {
 		if (beyond_us < TCP_RTO_MIN_MS * 1000)
 			beyond_us = TCP_RTO_MIN_MS * 1000;
@@ -110,7 +117,7 @@ uint32_t conn_rto_ms(const struct tcp_conn *c)
 
 static uint8_t patience(const struct tcp *t, const struct tcp_conn *c)
 {
-	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
+	if (is_handshake(c))
 		return TCP_SYN_RETRIES;
 	if (c->snd_una != c->snd_nxt && c->snd_wnd)
 		return TCP_RETRIES;
@@ -190,7 +197,7 @@ static bool retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 	}
 	static_assert(TCP_RETRIES < 16 && TCP_PROBES < 16 && TCP_SYN_RETRIES < 16, "four bits");
 	c->tries++;
-	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD) {
+	if (is_handshake(c)) {
 		c->flags |= CONN_SYN_DUE;
 		counter_add(&t->counters->tcp_rto, 1);
 	} else if (c->snd_wnd == 0) {

@@ -46,6 +46,34 @@ static void acknowledge(struct peer *p, uint32_t ack)
 	peer_send_at(p, TCP_ACK, p->seq, ack, NULL, 0);
 }
 
+/* --- the beginning --------------------------------------------------------------------------- */
+
+static void losses_in_the_handshake_make_the_first_window_a_segment(void **state)
+{
+	for (unsigned lost = 0; lost < 4; lost++) {
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){0});
+		peer_send(&p, TCP_SYN, NULL, 0);
+		assert_true(peer_hear(&p));
+		for (unsigned i = 0; i < lost; i++) {
+			peer_wait_ms(&p, 1000u << i);
+			assert_true(peer_hear(&p));
+		}
+		p.ack = p.got.seq + 1;
+		peer_send(&p, TCP_ACK, NULL, 0);
+		send_segments(&p, 20);
+		/* One may have been sent again for nothing. */
+		assert_int_equal(hear_segments(&p), lost > 1 ? 1 : INITIAL);
+		/* RFC 6298 5.7 */
+		peer_wait_ms(&p, lost ? 2900 : TCP_RTO_MIN_MS - 10);
+		assert_int_equal(hear_segments(&p), 0);
+		peer_wait_ms(&p, 110);
+		assert_int_equal(hear_segments(&p), 1);
+		peer_release(&p);
+	}
+}
+
 /* --- growth ---------------------------------------------------------------------------------- */
 
 static void a_burst_of_acks_grows_the_window_as_single_acks_do(void **state)
@@ -294,6 +322,7 @@ static void a_timeout_for_nothing_halves_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(losses_in_the_handshake_make_the_first_window_a_segment),
 		cmocka_unit_test(a_burst_of_acks_grows_the_window_as_single_acks_do),
 		cmocka_unit_test(what_is_not_used_does_not_grow),
 		cmocka_unit_test(a_window_that_was_not_used_for_a_while_begins_anew),
