@@ -56,6 +56,21 @@ static void check_scoreboard(const struct tcp_conn *c)
 	assert(c->q->credited <= (b->count ? conn_flight(c) - sent_at(b, 0)->len : 0));
 }
 
+static void check_congestion(const struct tcp *t, const struct tcp_conn *c)
+{
+	const struct cubic *k = &c->q->cubic;
+
+	assert(c->cwnd <= TCP_WINDOW_MAX && c->ssthresh >= 2u * c->snd_mss);
+	assert(seq_le(c->snd_una, c->q->filled) && seq_le(c->q->filled, c->snd_nxt));
+	assert(seq_le(c->snd_una - 1, c->q->recover) && seq_le(c->q->recover, c->snd_nxt));
+	if (!(c->flags & CONN_ACTIVE))
+		assert(!k->epoch_us && !k->w_max);
+	if (!k->epoch_us)
+		return;
+	assert(k->epoch_us <= k->seen_us && k->seen_us <= t->now_us);
+	assert(k->w_max <= TCP_WINDOW_MAX && k->w_est <= TCP_WINDOW_MAX);
+}
+
 static void check_reassembly(const struct tcp_conn *c)
 {
 	const struct tcp_queue *q = c->q;
@@ -116,6 +131,7 @@ static void check_conn(const struct tcp *t, const struct tcp_conn *c)
 	}
 	check_send_queue(c);
 	check_scoreboard(c);
+	check_congestion(t, c);
 	check_reassembly(c);
 }
 

@@ -3,7 +3,8 @@
  * Congestion control: how much may be in flight.
  *
  * Thread: the owning worker. Time, Memory: none.
- * Rules: RFC 5681 with the initial window of RFC 6928, growth by octets (RFC 3465); recovery sends
+ * Rules: RFC 5681 with the initial window of RFC 6928, growth by octets (RFC 3465) and, on
+ * connections we opened, by CUBIC once slow start is over (RFC 9438); recovery sends
  * in proportion to what is delivered (RFC 6937), its slow start only while nothing more is lost;
  * one reduction a flight, whatever else of it is lost (RFC 6582's recover). An application that
  * does not fill the window does not grow it (RFC 7661 4.2, without its restart); whether it did is
@@ -21,6 +22,11 @@ static uint32_t at_most(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
+static bool is_cubic(const struct tcp_conn *c)
+{
+	return c->flags & CONN_ACTIVE;
+}
+
 static uint32_t initial_window(const struct tcp_conn *c)
 {
 	return at_most(10u * c->snd_mss, at_least(2u * c->snd_mss, 14600));
@@ -36,22 +42,31 @@ void congestion_restart(struct tcp *t, struct tcp_conn *c)
 {
 	uint16_t units = (uint16_t)(t->now_ms / TCP_SENT_UNIT_MS - c->sent);
 
+	if (c->q && is_cubic(c))
+		cubic_unused(&c->q->cubic, t->now_us);
 	/* One of them need not be whole. */
 	if (units && (uint32_t)(units - 1) * TCP_SENT_UNIT_MS > conn_rto_ms(c))
 		c->cwnd = at_most(c->cwnd, initial_window(c));
 }
 
-/* What went out beyond cwnd since the loss is not counted (RFC 5681 3.2: limited transmit). */
 static uint32_t reduced(const struct tcp_conn *c, uint32_t flight)
 {
-	return at_least(at_most(flight, c->cwnd) / 2, 2u * c->snd_mss);
+	return at_least(is_cubic(c) ? cubic_reduced(flight) : flight / 2, 2u * c->snd_mss);
+}
+
+/* What went out beyond cwnd since the loss is not counted (RFC 5681 3.2: limited transmit). */
+static void lost_some(struct tcp_conn *c, uint32_t flight)
+{
+	c->ssthresh = reduced(c, at_most(flight, c->cwnd));
+	if (is_cubic(c))
+		cubic_loss(&c->q->cubic, c->cwnd);
 }
 
 static void enter_recovery(struct tcp *t, struct tcp_conn *c, const struct delivery *d)
 {
 	struct tcp_queue *q = c->q;
 
-	c->ssthresh = reduced(c, d->flight);
+	lost_some(c, d->flight);
 	q->recover = c->snd_nxt;
 	q->prr = (struct prr){.flight = d->flight};
 	q->probe.due_us = 0;
@@ -83,21 +98,33 @@ static void recover_proportionally(struct tcp_conn *c, const struct delivery *d)
 	c->cwnd = pipe + send;
 }
 
-static void grow(struct tcp_conn *c, const struct delivery *d)
+/* RFC 5681 3.1: a segment a round trip. */
+static uint32_t avoid(const struct tcp_conn *c, uint32_t acked)
 {
-	uint32_t step, segments = c->flags & CONN_LOSS ? 1 : 2;
+	uint64_t step = (uint64_t)c->snd_mss * at_most(acked, c->cwnd) / c->cwnd;
+
+	return c->cwnd + at_least((uint32_t)step, 1);
+}
+
+static void grow(const struct tcp *t, struct tcp_conn *c, const struct delivery *d)
+{
+	bool used = seq_lt(c->snd_una - d->acked, c->q->filled), slow = c->cwnd < c->ssthresh;
+	uint32_t segments = c->flags & CONN_LOSS ? 1 : 2;
 
 	/* What was not used proves nothing. */
-	if (!seq_lt(c->snd_una - d->acked, c->q->filled))
+	if (!used && is_cubic(c))
+		cubic_unused(&c->q->cubic, t->now_us);
+	if (!used)
 		return;
-	if (c->cwnd < c->ssthresh) {
-		/* RFC 3465 2.3: after a timeout an ACK may tell of what came long ago. */
-		step = at_most(d->acked, segments * c->snd_mss);
-	} else {
-		step = (uint32_t)((uint64_t)c->snd_mss * at_most(d->acked, c->cwnd) / c->cwnd);
-		step = at_least(step, 1);
-	}
-	c->cwnd = at_most(c->cwnd + step, TCP_WINDOW_MAX);
+	/* RFC 3465 2.3: after a timeout an ACK may tell of what came long ago. */
+	if (slow)
+		c->cwnd += at_most(d->acked, segments * c->snd_mss);
+	else if (is_cubic(c))
+		c->cwnd = cubic_grow(&c->q->cubic, c->cwnd, c->snd_mss, d->acked, c->srtt_us,
+				     t->now_us);
+	else
+		c->cwnd = avoid(c, d->acked);
+	c->cwnd = at_most(c->cwnd, TCP_WINDOW_MAX);
 }
 
 void congestion_ack(struct tcp *t, struct tcp_conn *c, const struct delivery *d)
@@ -119,7 +146,7 @@ void congestion_ack(struct tcp *t, struct tcp_conn *c, const struct delivery *d)
 	if (c->flags & CONN_RECOVERY)
 		recover_proportionally(c, d);
 	else if (d->acked)
-		grow(c, d);
+		grow(t, c, d);
 	/* They follow, so that they never lie half the numbers behind. */
 	c->q->recover = seq_max(c->q->recover, c->snd_una - 1);
 	c->q->filled = seq_max(c->q->filled, c->snd_una);
@@ -127,12 +154,14 @@ void congestion_ack(struct tcp *t, struct tcp_conn *c, const struct delivery *d)
 
 void congestion_timeout(struct tcp_conn *c)
 {
-	/* RFC 5681 3.1: a segment sent more than once must not halve it again. Recovery has made
-	 * cwnd what may be sent, which is not what was in flight. */
+	/* RFC 5681 3.1: a segment sent more than once must not reduce it again. In recovery cwnd is
+	 * what may be sent, and tells nothing of what was in flight. */
 	if (c->flags & CONN_RECOVERY)
-		c->ssthresh = at_most(c->ssthresh, at_least(conn_flight(c) / 2, 2u * c->snd_mss));
+		c->ssthresh = at_most(c->ssthresh, reduced(c, conn_flight(c)));
 	else if (c->tries <= 1 && !(c->flags & CONN_LOSS))
-		c->ssthresh = reduced(c, conn_flight(c));
+		lost_some(c, conn_flight(c));
+	if (is_cubic(c))
+		cubic_timeout(&c->q->cubic);
 	c->cwnd = c->snd_mss;
 	c->flags &= ~(uint32_t)CONN_RECOVERY;
 	c->flags |= CONN_LOSS;
@@ -145,7 +174,7 @@ void congestion_reduce(struct tcp *t, struct tcp_conn *c, const struct delivery 
 {
 	if (c->flags & (CONN_RECOVERY | CONN_LOSS))
 		return;
-	c->ssthresh = reduced(c, d->flight);
+	lost_some(c, d->flight);
 	c->cwnd = c->ssthresh;
 	counter_add(&t->counters->tcp_fast_retransmits, 1);
 }

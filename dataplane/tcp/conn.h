@@ -13,6 +13,7 @@
 #include "base/counter.h"
 #include "base/slab.h"
 #include "base/wheel.h"
+#include "tcp/cubic.h"
 #include "tcp/header.h"
 #include "tcp/limits.h"
 #include "tcp/seq.h"
@@ -123,6 +124,7 @@ struct tcp_queue {
 	struct rack rack;
 	struct tail_probe probe;
 	struct prr prr;
+	struct cubic cubic;
 	uint32_t recover;  /* snd_nxt when the last loss was found */
 	uint32_t filled;   /* what lies before was sent with cwnd in use */
 	uint32_t credited; /* octets duplicate ACKs stand for, without SACK, and no ACK covers */

@@ -11,8 +11,8 @@
  * Memory: connections from a table of fixed capacity made by tcp_new; kept bytes in mbufs of
  * config.pool; frames from config.frame_pools. A full table refuses the SYN; an empty pool is a
  * lost segment, which TCP repairs. All bounds are in config and limits.h.
- * Rules: RFC 9293, 7323, 2018, 6298, 5681, 6582, 6528, 6937, 8985, 5961, 6191; the state machine
- * is in input.c.
+ * Rules: RFC 9293, 7323, 2018, 6298, 5681, 6582, 6928, 6937, 8985, 9438, 6528, 5961, 6191; the
+ * state machine is in input.c.
  */
 #ifndef POSTERN_TCP_H
 #define POSTERN_TCP_H

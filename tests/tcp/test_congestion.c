@@ -25,6 +25,19 @@ static void open_timed(struct peer *p)
 	peer_expect_silence(p);
 }
 
+/* The same, opened by us. */
+static void open_actively_timed(struct peer *p)
+{
+	p->conn = tcp_connect(p->tcp, &p->flow.local, &p->flow.remote, PEER_PORT, &p->path);
+	assert_non_null(p->conn);
+	assert_true(peer_hear(p));
+	p->flow.local_port = p->got_flow.remote_port;
+	p->ack = p->got.seq + 1;
+	peer_wait_ms(p, RTT_MS);
+	peer_send(p, TCP_SYN | TCP_ACK, NULL, 0);
+	peer_expect(p, TCP_ACK, 0);
+}
+
 static void send_segments(struct peer *p, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
@@ -44,6 +57,14 @@ static unsigned hear_segments(struct peer *p)
 static void acknowledge(struct peer *p, uint32_t ack)
 {
 	peer_send_at(p, TCP_ACK, p->seq, ack, NULL, 0);
+}
+
+/* Hears all and acknowledges it, lost or not. */
+static void answer_all(struct peer *p)
+{
+	while (peer_hear(p))
+		p->ack = seq_max(p->ack, p->got.seq + p->got_len);
+	acknowledge(p, p->ack);
 }
 
 /* --- the beginning --------------------------------------------------------------------------- */
@@ -214,6 +235,89 @@ static void a_repaired_loss_costs_half_of_what_was_in_flight(void **state)
 	peer_release(&p);
 }
 
+/* --- CUBIC ----------------------------------------------------------------------------------- */
+
+static void only_connections_we_open_have_a_curve(void **state)
+{
+	for (unsigned active = 0; active < 2; active++) {
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){0});
+		if (active)
+			open_actively_timed(&p);
+		else
+			open_timed(&p);
+		send_segments(&p, 40);
+		assert_int_equal(hear_segments(&p), INITIAL);
+		for (unsigned i = 0; i < 3; i++)
+			acknowledge(&p, p.ack);
+		assert_int_equal(p.counters.tcp_fast_retransmits, 1);
+		assert_int_equal(p.conn->ssthresh, (active ? 7 : 5) * SEGMENT);
+		assert_int_equal(p.conn->q->cubic.w_max, active ? INITIAL * SEGMENT : 0);
+		/* Recovery ends, and a stage of congestion avoidance begins. */
+		p.ack += INITIAL * SEGMENT;
+		acknowledge(&p, p.ack);
+		assert_int_equal(p.conn->q->cubic.epoch_us, active ? p.now_us : 0);
+		assert_int_equal(p.conn->q->cubic.k_ms, active ? 1957 : 0);
+		/* Reno has added a segment and adds another. Two windows acknowledged make
+		 * W_est 7 + 2 * 9/17 segments, and the curve is not so high yet. */
+		peer_wait_ms(&p, 100);
+		answer_all(&p);
+		assert_int_equal(p.conn->cwnd, (active ? 8 : 7) * SEGMENT);
+		peer_release(&p);
+	}
+}
+
+static void a_timeout_leaves_seven_tenths_to_slow_start_and_no_curve(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	open_actively_timed(&p);
+	send_segments(&p, 40);
+	assert_int_equal(hear_segments(&p), INITIAL);
+	peer_wait_ms(&p, 300);
+	assert_int_equal(p.counters.tcp_rto, 1);
+	assert_int_equal(p.conn->ssthresh, 7 * SEGMENT);
+	assert_int_equal(p.conn->cwnd, SEGMENT);
+	assert_int_equal(p.conn->q->cubic.w_max, 0);
+	assert_int_equal(p.conn->q->cubic.prior, INITIAL * SEGMENT);
+	peer_release(&p);
+}
+
+/* RFC 9438 5.8: whether nothing is sent at all, or too little. */
+static void a_while_the_window_is_not_used_is_no_time_of_the_curve(void **state)
+{
+	uint64_t epoch_us;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	open_actively_timed(&p);
+	p.keep_unread = true; /* so that the queue stays */
+	peer_send(&p, TCP_ACK, "x", 1);
+	p.conn->ssthresh = p.conn->cwnd;
+	send_segments(&p, INITIAL);
+	p.ack += hear_segments(&p) * SEGMENT;
+	acknowledge(&p, p.ack);
+	epoch_us = p.conn->q->cubic.epoch_us;
+	assert_int_equal(epoch_us, p.now_us);
+	peer_wait_ms(&p, 100);
+	send_segments(&p, 1);
+	assert_int_equal(hear_segments(&p), 1);
+	assert_int_equal(p.conn->q->cubic.epoch_us, p.now_us);
+	peer_wait_ms(&p, RTT_MS);
+	p.ack += SEGMENT;
+	acknowledge(&p, p.ack);
+	assert_int_equal(p.conn->q->cubic.epoch_us, p.now_us);
+	send_segments(&p, INITIAL + 1);
+	p.ack += hear_segments(&p) * SEGMENT;
+	epoch_us = p.now_us;
+	peer_wait_ms(&p, RTT_MS);
+	acknowledge(&p, p.ack);
+	assert_int_equal(p.conn->q->cubic.epoch_us, epoch_us);
+	peer_release(&p);
+}
+
 /* --- without SACK ---------------------------------------------------------------------------- */
 
 static void what_duplicates_told_an_ack_does_not_tell_again(void **state)
@@ -328,6 +432,9 @@ int main(void)
 		cmocka_unit_test(a_window_that_was_not_used_for_a_while_begins_anew),
 		cmocka_unit_test(after_a_timeout_an_ack_adds_a_segment_at_most),
 		cmocka_unit_test(a_repaired_loss_costs_half_of_what_was_in_flight),
+		cmocka_unit_test(only_connections_we_open_have_a_curve),
+		cmocka_unit_test(a_timeout_leaves_seven_tenths_to_slow_start_and_no_curve),
+		cmocka_unit_test(a_while_the_window_is_not_used_is_no_time_of_the_curve),
 		cmocka_unit_test(what_duplicates_told_an_ack_does_not_tell_again),
 		cmocka_unit_test(duplicates_stand_for_no_more_than_is_under_way),
 		cmocka_unit_test(the_first_two_duplicates_let_a_new_segment_out_each),
