@@ -63,7 +63,7 @@ static void check_congestion(const struct tcp *t, const struct tcp_conn *c)
 	assert(c->cwnd <= TCP_WINDOW_MAX && c->ssthresh >= 2u * c->snd_mss);
 	assert(seq_le(c->snd_una, c->q->filled) && seq_le(c->q->filled, c->snd_nxt));
 	assert(seq_le(c->snd_una - 1, c->q->recover) && seq_le(c->q->recover, c->snd_nxt));
-	if (!(c->flags & CONN_ACTIVE))
+	if (!(c->flags & CONN_CUBIC))
 		assert(!k->epoch_us && !k->w_max);
 	if (!k->epoch_us)
 		return;

@@ -24,7 +24,7 @@ static uint32_t at_most(uint32_t a, uint32_t b)
 
 static bool is_cubic(const struct tcp_conn *c)
 {
-	return c->flags & CONN_ACTIVE;
+	return c->flags & CONN_CUBIC;
 }
 
 static uint32_t initial_window(const struct tcp_conn *c)
@@ -71,6 +71,10 @@ static void enter_recovery(struct tcp *t, struct tcp_conn *c, const struct deliv
 	q->prr = (struct prr){.flight = d->flight};
 	q->probe.due_us = 0;
 	c->flags |= CONN_RECOVERY;
+	if (t->config.without & TCP_WITHOUT_PRR) {
+		c->cwnd = c->ssthresh;
+		c->flags |= CONN_FORCE;
+	}
 	counter_add(&t->counters->tcp_fast_retransmits, 1);
 }
 
@@ -143,10 +147,12 @@ void congestion_ack(struct tcp *t, struct tcp_conn *c, const struct delivery *d)
 		c->flags &= ~(uint32_t)CONN_LOSS;
 	if (d->lost && !(c->flags & (CONN_RECOVERY | CONN_LOSS)))
 		enter_recovery(t, c, d);
-	if (c->flags & CONN_RECOVERY)
+	if (!(c->flags & CONN_RECOVERY)) {
+		if (d->acked)
+			grow(t, c, d);
+	} else if (!(t->config.without & TCP_WITHOUT_PRR)) {
 		recover_proportionally(c, d);
-	else if (d->acked)
-		grow(t, c, d);
+	}
 	/* They follow, so that they never lie half the numbers behind. */
 	c->q->recover = seq_max(c->q->recover, c->snd_una - 1);
 	c->q->filled = seq_max(c->q->filled, c->snd_una);

@@ -55,6 +55,7 @@ enum conn_flag {
 	CONN_STARVED = 1 << 19,	   /* the pool had nothing for tcp_send, and no ACK is to come: the
 				      retransmission timer will tell TCP_ROOM */
 	CONN_PROBED = 1 << 20,	   /* a tail was probed, and no round trip timed since */
+	CONN_CUBIC = 1 << 21,	   /* cwnd grows by CUBIC; without it by NewReno */
 };
 
 /* A scoreboard's ring has one of these sizes; the largest bounds the segments under way. */

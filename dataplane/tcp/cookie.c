@@ -105,7 +105,7 @@ void cookie_answer(struct tcp *t, const struct flow *flow, const struct net_path
 		h.ts_echo = syn->ts_value;
 		h.has_wscale = syn->has_wscale;
 		h.wscale = t->rcv_wscale;
-		h.sack_permitted = syn->sack_permitted;
+		h.sack_permitted = syn->sack_permitted && !(t->config.without & TCP_WITHOUT_SACK);
 	}
 	t->cookies_until_us = t->now_us + (uint64_t)COOKIE_PERIODS * COOKIE_PERIOD_US;
 	if (reply(t, flow, path, &h))

@@ -88,7 +88,7 @@ static void take_syn_options(struct tcp *t, struct tcp_conn *c, const struct tcp
 		c->ts_recent = h->ts_value;
 		c->ts_recent_ms = t->now_ms;
 	}
-	if (h->sack_permitted)
+	if (h->sack_permitted && !(t->config.without & TCP_WITHOUT_SACK))
 		c->flags |= CONN_SACK;
 	c->rcv_nxt = c->rcv_acked = h->seq + 1;
 	c->rcv_adv = c->rcv_nxt + conn_syn_window(t);

@@ -119,7 +119,8 @@ static void syn_send(struct tcp *t, struct tcp_conn *c, struct frames *out)
 		.has_ts = !answers || (c->flags & CONN_TS),
 		.ts_value = t->now_ms + c->ts_offset,
 		.ts_echo = c->ts_recent,
-		.sack_permitted = !answers || (c->flags & CONN_SACK),
+		.sack_permitted =
+			answers ? c->flags & CONN_SACK : !(t->config.without & TCP_WITHOUT_SACK),
 	};
 
 	c->flags &= ~(uint32_t)CONN_SYN_DUE;

@@ -87,6 +87,26 @@ static uint32_t reorder_window(const struct tcp_conn *c)
 	return window < c->srtt_us ? window : c->srtt_us;
 }
 
+/* RFC 6675 4, IsLost, in segments. A retransmission it cannot find lost. */
+static bool count_overtaken(struct tcp_conn *c)
+{
+	struct scoreboard *b = &c->q->sent;
+	uint16_t above = 0;
+	bool found = false;
+
+	for (uint16_t i = b->count; i-- > 0;) {
+		struct tcp_sent *s = sent_at(b, i);
+
+		if (s->flags & SENT_SACKED) {
+			above++;
+		} else if (above >= DUP_SEGMENTS && !(s->flags & (SENT_LOST | SENT_AGAIN))) {
+			sent_mark_lost(c, s);
+			found = true;
+		}
+	}
+	return found;
+}
+
 /* Step 5. */
 bool rack_find_lost(struct tcp *t, struct tcp_conn *c)
 {
@@ -95,6 +115,8 @@ bool rack_find_lost(struct tcp *t, struct tcp_conn *c)
 	uint32_t patience = r->rtt_us + reorder_window(c), wait = 0;
 	bool found = false;
 
+	if (t->config.without & TCP_WITHOUT_RACK)
+		return count_overtaken(c);
 	r->due_us = 0;
 	if (r->rtt_us == 0 || b->pipe == 0)
 		return false;
@@ -150,6 +172,8 @@ void probe_arm(struct tcp *t, struct tcp_conn *c)
 	uint64_t wait, timeout_us;
 
 	q->probe.due_us = 0;
+	if (t->config.without & TCP_WITHOUT_TLP)
+		return;
 	if (!(c->flags & CONN_SACK) || (c->flags & forbids) || q->probe.sent ||
 	    q->sent.count == 0 || q->sent.n_sacked || c->srtt_us == 0 || c->tries)
 		return;

@@ -522,6 +522,8 @@ struct tcp_conn *tcp_connect(struct tcp *t, const struct ip_addr *source,
 			return NULL;
 		c->state = TCP_SYN_SENT;
 		c->flags |= CONN_ACTIVE | CONN_SYN_DUE;
+		if (!(t->config.without & TCP_WITHOUT_CUBIC))
+			c->flags |= CONN_CUBIC;
 		c->rcv_wscale = t->rcv_wscale;
 		conn_want_output(t, c);
 		counter_add(&t->counters->tcp_active_opens, 1);

@@ -31,6 +31,17 @@
 struct tcp;
 struct tcp_conn;
 
+/* Parts of loss recovery and congestion control that can be left out, to measure what each gains.
+ * What then stands in its place: duplicate ACKs for SACK; three segments that overtook (RFC 6675)
+ * for RACK; the timeout for tail probes; ssthresh at once for PRR; NewReno for CUBIC. */
+enum tcp_without {
+	TCP_WITHOUT_SACK = 1 << 0, /* and so without RACK and tail probes */
+	TCP_WITHOUT_RACK = 1 << 1,
+	TCP_WITHOUT_TLP = 1 << 2,
+	TCP_WITHOUT_PRR = 1 << 3,
+	TCP_WITHOUT_CUBIC = 1 << 4,
+};
+
 struct tcp_config {
 	uint32_t conns;	     /* capacity, 1.. */
 	uint32_t handshakes; /* of them in SYN_RCVD, beyond that cookies; 0: three in four */
@@ -52,6 +63,7 @@ struct tcp_config {
 	struct siphash_key hash_key;			/* the connection table's */
 	uint16_t active_first, active_count; /* source ports of active opens: the worker's slice */
 	uint16_t first_local_port;	     /* where in it to begin: random (RFC 6056) */
+	uint8_t without; /* for measurements: parts left out, enum tcp_without; else 0 */
 	struct postern_counters *counters;
 };
 

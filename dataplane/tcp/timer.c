@@ -145,7 +145,7 @@ static void congested(struct tcp *t, struct tcp_conn *c)
 	congestion_timeout(c);
 	if (c->backoff < 15)
 		c->backoff++;
-	if (c->flags & CONN_SACK)
+	if ((c->flags & CONN_SACK) && !(t->config.without & TCP_WITHOUT_RACK))
 		rack_timeout(t, c);
 	else
 		sent_mark_all_lost(c);

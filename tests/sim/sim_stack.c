@@ -220,6 +220,7 @@ static bool start_workers(struct sim_stack *stack, uint64_t now_us, struct sim_r
 				.receive_window = config->receive_window,
 				.send_queue = config->send_queue,
 				.idle_timeout_ms = config->idle_timeout_ms,
+				.without = config->without,
 				.isn_key = random_key(random),
 			},
 		.listen = {config->listen},

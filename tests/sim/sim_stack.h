@@ -42,6 +42,7 @@ struct sim_stack_config {
 	uint32_t frames;     /* of the port, a worker */
 	uint32_t buffers;    /* of TCP, a worker */
 	uint32_t conns, receive_window, send_queue, idle_timeout_ms; /* struct tcp_config */
+	uint8_t without;					     /* the same */
 	const struct worker_service *service;
 	void *service_config;
 };

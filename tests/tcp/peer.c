@@ -45,6 +45,7 @@ void peer_init(struct peer *p, const struct peer_options *o)
 		.send_queue = o->send_queue ? o->send_queue : 65536,
 		.idle_timeout_ms = o->idle_timeout_ms,
 		.user_timeout_ms = o->user_timeout_ms,
+		.without = o->without,
 		.isn_key = {1, 2},
 		.hash_key = {3, 4},
 		.cookie_key = {5, 6},

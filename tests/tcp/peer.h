@@ -71,6 +71,7 @@ struct peer_options {
 	uint32_t send_queue;	 /* 0: 65536 */
 	uint32_t idle_timeout_ms;
 	uint32_t user_timeout_ms;
+	uint8_t without;
 };
 
 void peer_init(struct peer *p, const struct peer_options *options);

@@ -285,6 +285,20 @@ static void a_timeout_leaves_seven_tenths_to_slow_start_and_no_curve(void **stat
 	peer_release(&p);
 }
 
+static void without_cubic_a_connection_we_open_halves(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.without = TCP_WITHOUT_CUBIC});
+	open_actively_timed(&p);
+	send_segments(&p, 40);
+	assert_int_equal(hear_segments(&p), INITIAL);
+	for (unsigned i = 0; i < 3; i++)
+		acknowledge(&p, p.ack);
+	assert_int_equal(p.conn->ssthresh, INITIAL / 2 * SEGMENT);
+	peer_release(&p);
+}
+
 /* RFC 9438 5.8: whether nothing is sent at all, or too little. */
 static void a_while_the_window_is_not_used_is_no_time_of_the_curve(void **state)
 {
@@ -434,6 +448,7 @@ int main(void)
 		cmocka_unit_test(a_repaired_loss_costs_half_of_what_was_in_flight),
 		cmocka_unit_test(only_connections_we_open_have_a_curve),
 		cmocka_unit_test(a_timeout_leaves_seven_tenths_to_slow_start_and_no_curve),
+		cmocka_unit_test(without_cubic_a_connection_we_open_halves),
 		cmocka_unit_test(a_while_the_window_is_not_used_is_no_time_of_the_curve),
 		cmocka_unit_test(what_duplicates_told_an_ack_does_not_tell_again),
 		cmocka_unit_test(duplicates_stand_for_no_more_than_is_under_way),

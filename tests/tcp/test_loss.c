@@ -15,11 +15,11 @@
 enum { RTT_MS = 20, RTO_MS = RTT_MS + TCP_RTO_MIN_MS + 2, SEGMENT = PEER_MSS };
 
 /* A connection with SACK and a known RTT, over which n segments are under way. */
-static uint32_t send_flight(struct peer *p, unsigned n)
+static uint32_t send_flight_without(struct peer *p, unsigned n, uint8_t without)
 {
 	uint32_t first;
 
-	peer_init(p, &(struct peer_options){0});
+	peer_init(p, &(struct peer_options){.without = without});
 	p->sack = true;
 	peer_send(p, TCP_SYN, NULL, 0);
 	assert_true(peer_hear(p));
@@ -33,6 +33,11 @@ static uint32_t send_flight(struct peer *p, unsigned n)
 	peer_expect_silence(p);
 	peer_wait_ms(p, RTT_MS);
 	return first;
+}
+
+static uint32_t send_flight(struct peer *p, unsigned n)
+{
+	return send_flight_without(p, n, 0);
 }
 
 /* The peer has [start, end) of the flight, counted in segments, besides what it acknowledges. */
@@ -606,6 +611,74 @@ static void a_steady_round_trip_leaves_room_for_a_delayed_ack(void **state)
 	peer_release(&p);
 }
 
+/* --- parts left out -------------------------------------------------------------------------- */
+
+static void without_sack_none_is_agreed_on(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.without = TCP_WITHOUT_SACK});
+	p.sack = true;
+	peer_send(&p, TCP_SYN, NULL, 0);
+	assert_true(peer_hear(&p));
+	assert_false(p.got.sack_permitted);
+	assert_non_null(tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path));
+	assert_true(peer_hear(&p));
+	assert_int_equal(p.got.flags, TCP_SYN);
+	assert_false(p.got.sack_permitted);
+	peer_release(&p);
+}
+
+static void without_rack_a_loss_shows_when_three_overtook(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight_without(&p, 8, TCP_WITHOUT_RACK);
+
+	sack(&p, first, 0, 1, 3);
+	peer_wait_ms(&p, RTT_MS / 4 + 5);
+	peer_expect_silence(&p);
+	sack(&p, first, 0, 5, 6);
+	expect_again(&p, first, 0);
+	/* Two have overtaken each of the other holes. */
+	peer_expect_silence(&p);
+	assert_int_equal(p.counters.tcp_fast_retransmits, 1);
+	peer_release(&p);
+}
+
+static void without_tlp_a_lost_tail_times_out(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight_without(&p, 4, TCP_WITHOUT_TLP);
+
+	sack(&p, first, 2, 0, 0);
+	peer_wait_ms(&p, RTO_MS - 10);
+	peer_expect_silence(&p);
+	peer_wait_ms(&p, 10);
+	expect_again(&p, first, 2);
+	assert_int_equal(p.counters.tcp_rto, 1);
+	assert_int_equal(p.counters.tcp_tail_probes, 0);
+	peer_release(&p);
+}
+
+static void without_prr_nothing_is_sent_until_half_the_flight_is_gone(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight_without(&p, 10, TCP_WITHOUT_PRR);
+
+	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 20 * SEGMENT), 20 * SEGMENT);
+	sack(&p, first, 0, 1, 4);
+	expect_again(&p, first, 0);
+	assert_int_equal(p.conn->cwnd, p.conn->ssthresh);
+	peer_expect_silence(&p);
+	sack(&p, first, 0, 1, 6); /* five are still in flight */
+	peer_expect_silence(&p);
+	sack(&p, first, 0, 1, 8);
+	peer_expect(&p, TCP_ACK, SEGMENT);
+	peer_expect(&p, TCP_ACK, SEGMENT);
+	peer_expect_silence(&p);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -633,6 +706,10 @@ int main(void)
 		cmocka_unit_test(a_round_trip_that_became_longer_is_learnt),
 		cmocka_unit_test(an_ack_that_tells_which_transmission_it_answers_is_timed),
 		cmocka_unit_test(a_steady_round_trip_leaves_room_for_a_delayed_ack),
+		cmocka_unit_test(without_sack_none_is_agreed_on),
+		cmocka_unit_test(without_rack_a_loss_shows_when_three_overtook),
+		cmocka_unit_test(without_tlp_a_lost_tail_times_out),
+		cmocka_unit_test(without_prr_nothing_is_sent_until_half_the_flight_is_gone),
 	};
 
 	test_eal_start("tcp-loss");
