@@ -346,7 +346,8 @@ struct delivery {
 	uint32_t flight; /* octets outstanding when it came */
 	uint32_t acked;	 /* how far snd_una moves */
 	uint32_t octets; /* acknowledged or SACKed for the first time */
-	uint32_t rtt_us; /* of the youngest of them known to be it that arrived; 0: none */
+	uint32_t rtt_us; /* of the youngest of those that time a round trip; 0: none */
+	bool repeated;	 /* a segment sent more than once is among those acknowledged */
 	bool sacked;	 /* a block told something new */
 	bool dsack;	 /* it reported octets that came twice (RFC 2883) */
 	bool lost;	 /* and some segment now counts as lost */

@@ -599,6 +599,35 @@ static void an_ack_that_tells_which_transmission_it_answers_is_timed(void **stat
 	peer_release(&p);
 }
 
+/* All arrives and every ACK is lost, until what is sent again brings one about. */
+static void what_waited_for_a_repeated_segment_is_not_timed(void **state)
+{
+	for (unsigned sack_too = 0; sack_too < 2; sack_too++) {
+		uint32_t srtt_us;
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){0});
+		p.sack = sack_too; /* then it is the last one, otherwise the first */
+		peer_send(&p, TCP_SYN, NULL, 0);
+		assert_true(peer_hear(&p));
+		p.ack = p.got.seq + 1;
+		peer_wait_ms(&p, RTT_MS);
+		peer_send(&p, TCP_ACK, NULL, 0);
+		srtt_us = p.conn->srtt_us;
+		tcp_send(p.tcp, p.conn, pattern, 5 * SEGMENT);
+		for (unsigned i = 0; i < 5; i++)
+			peer_expect(&p, TCP_ACK, SEGMENT);
+		peer_wait_ms(&p, RTO_MS);
+		assert_true(peer_hear(&p));
+		assert_int_equal(p.counters.tcp_tail_probes, sack_too);
+		peer_wait_ms(&p, RTT_MS);
+		peer_send(&p, TCP_ACK, NULL, 0);
+		assert_int_equal(tcp_unacknowledged(p.conn), 0);
+		assert_int_equal(p.conn->srtt_us, srtt_us);
+		peer_release(&p);
+	}
+}
+
 static void a_steady_round_trip_leaves_room_for_a_delayed_ack(void **state)
 {
 	struct peer p;
@@ -705,6 +734,7 @@ int main(void)
 		cmocka_unit_test(an_old_echo_beside_a_sack_times_nothing),
 		cmocka_unit_test(a_round_trip_that_became_longer_is_learnt),
 		cmocka_unit_test(an_ack_that_tells_which_transmission_it_answers_is_timed),
+		cmocka_unit_test(what_waited_for_a_repeated_segment_is_not_timed),
 		cmocka_unit_test(a_steady_round_trip_leaves_room_for_a_delayed_ack),
 		cmocka_unit_test(without_sack_none_is_agreed_on),
 		cmocka_unit_test(without_rack_a_loss_shows_when_three_overtook),
