@@ -119,6 +119,7 @@ struct tcp_queue {
 	struct rte_mbuf *send_first, *send_last;
 	struct rte_mbuf *send_at; /* the one bytes were last copied from; or NULL */
 	uint32_t send_len;
+	uint32_t orphan_una;  /* snd_una when its life as an orphan was last measured out */
 	uint32_t progress_ms; /* when what waits began to wait, or some of it was acknowledged */
 	uint32_t window_seen; /* the largest the peer offered: SWS avoidance */
 	struct scoreboard sent;

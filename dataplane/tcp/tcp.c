@@ -279,7 +279,7 @@ struct tcp_queue *conn_queue(struct tcp *t, struct tcp_conn *c)
 	memset(c->q, 0, sizeof(*c->q));
 	c->q->window_seen = c->snd_wnd;
 	c->q->recover = c->snd_una - 1;
-	c->q->filled = c->snd_una;
+	c->q->filled = c->q->orphan_una = c->snd_una;
 	return c->q;
 }
 
@@ -568,6 +568,8 @@ void tcp_close(struct tcp *t, struct tcp_conn *c)
 		c->life_due_ms = ms_from(t->now_ms, TCP_FIN_WAIT_2_MS);
 	else if (c->state != TCP_TIME_WAIT)
 		c->life_due_ms = ms_from(t->now_ms, TCP_ORPHAN_MS);
+	if (c->q)
+		c->q->orphan_una = c->snd_una;
 	conn_schedule(t, c);
 }
 

@@ -118,7 +118,7 @@ uint32_t conn_rto_ms(const struct tcp_conn *c)
 static uint8_t patience(const struct tcp *t, const struct tcp_conn *c)
 {
 	if (is_handshake(c))
-		return TCP_SYN_RETRIES;
+		return c->flags & CONN_ACTIVE ? TCP_SYN_RETRIES : TCP_SYNACK_RETRIES;
 	if (c->snd_una != c->snd_nxt && c->snd_wnd)
 		return TCP_RETRIES;
 	return t->pool_spare ? TCP_PROBES : TCP_PROBES_LOW;
@@ -212,13 +212,31 @@ static bool retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 	return true;
 }
 
+/* Not so slowly that it could be kept for ever. */
+static bool orphan_moves(const struct tcp_conn *c)
+{
+	uint32_t since_ms;
+
+	return is_stalling(c, &since_ms) && c->snd_una - c->q->orphan_una >= TCP_ORPHAN_OCTETS;
+}
+
 /* False: the connection is over. */
 static bool life_over(struct tcp *t, struct tcp_conn *c)
 {
 	uint32_t idle_ms = t->config.idle_timeout_ms;
 
 	c->life_due_ms = 0;
+	if ((c->flags & CONN_ORPHAN) && orphan_moves(c)) {
+		c->q->orphan_una = c->snd_una;
+		c->life_due_ms = ms_from(t->now_ms, TCP_ORPHAN_MS);
+		return true;
+	}
 	if (c->flags & CONN_ORPHAN) {
+		/* Who has not got all must not take it for the end. */
+		if (c->snd_una != c->snd_nxt) {
+			conn_reset(t, c);
+			counter_add(&t->counters->tcp_aborts, 1);
+		}
 		conn_drop(t, c);
 		return false;
 	}

@@ -209,6 +209,49 @@ static void a_peer_that_reads_for_ever_keeps_no_orphan(void **state)
 	peer_release(&p);
 }
 
+/* Eight minutes' worth, at a segment a second: after four it is seen to move on. */
+static void an_orphan_whose_bytes_move_is_let_finish(void **state)
+{
+	uint32_t first;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.send_queue = 1 << 20});
+	p.window = 1000;
+	peer_open(&p);
+	first = p.ack;
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 60000), 60000);
+	tcp_close(p.tcp, p.conn);
+	for (unsigned i = 0; i < 1000 && tcp_conns(p.tcp); i++) {
+		while (peer_hear(&p))
+			p.ack = p.got.seq + p.got_len + !!(p.got.flags & TCP_FIN);
+		peer_send(&p, p.got.flags & TCP_FIN ? TCP_ACK | TCP_FIN : TCP_ACK, NULL, 0);
+		peer_wait_ms(&p, 1000);
+	}
+	assert_int_equal(p.ack - first, 480001);
+	assert_int_equal(p.counters.tcp_closed, 1);
+	assert_int_equal(p.counters.tcp_aborts, 0);
+	peer_release(&p);
+}
+
+static void an_orphan_given_up_says_so(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	tcp_close(p.tcp, p.conn);
+	while (tcp_conns(p.tcp)) {
+		while (peer_hear(&p))
+			assert_false(p.got.flags & TCP_RST);
+		peer_wait_ms(&p, 1000);
+	}
+	peer_expect(&p, TCP_RST | TCP_ACK, 0);
+	assert_int_equal(p.counters.tcp_aborts, 1);
+	peer_release(&p);
+}
+
 static void an_abort_resets(void **state)
 {
 	struct peer p;
@@ -302,6 +345,8 @@ int main(void)
 		cmocka_unit_test(a_closed_connection_delivers_its_last_reply_before_it_resets),
 		cmocka_unit_test(an_orphan_in_fin_wait_2_does_not_stay),
 		cmocka_unit_test(a_peer_that_reads_for_ever_keeps_no_orphan),
+		cmocka_unit_test(an_orphan_whose_bytes_move_is_let_finish),
+		cmocka_unit_test(an_orphan_given_up_says_so),
 		cmocka_unit_test(an_abort_resets),
 		cmocka_unit_test(time_wait_gives_way_to_a_newer_syn_only),
 		cmocka_unit_test(a_new_incarnation_begins_beyond_the_old_ones_numbers),
