@@ -254,6 +254,14 @@ static bool is_acceptable(const struct tcp_conn *c, const struct segment *s)
 	return seq_le(s->h.seq, c->rcv_adv) && seq_le(c->rcv_nxt, s->h.seq + len);
 }
 
+/* Both sides have sent all and the peer has all of it; it only is no longer there to say so of our
+ * FIN, TIME-WAIT being over. RFC 9293 3.10.7.4 has no 'connection reset' there. */
+static bool is_done_but_for_fin(const struct tcp_conn *c)
+{
+	return (c->state == TCP_LAST_ACK || c->state == TCP_CLOSING) &&
+	       (c->flags & CONN_FIN_SENT) && c->snd_una + 1 == c->snd_nxt;
+}
+
 static void take_reset(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 {
 	if (s->h.seq != c->rcv_nxt) {
@@ -263,6 +271,11 @@ static void take_reset(struct tcp *t, struct tcp_conn *c, const struct segment *
 	counter_add(&t->counters->tcp_resets_in, 1);
 	if (c->state == TCP_TIME_WAIT)
 		return; /* RFC 1337: it does not cut TIME_WAIT short */
+	if (is_done_but_for_fin(c)) {
+		c->state = TCP_LAST_ACK; /* no TIME-WAIT, which has nobody to answer */
+		conn_end(t, c, TCP_END_CLOSED);
+		return;
+	}
 	conn_end(t, c, c->state == TCP_SYN_RCVD ? TCP_END_REFUSED : TCP_END_RESET);
 }
 

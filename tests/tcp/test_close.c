@@ -252,6 +252,28 @@ static void an_orphan_given_up_says_so(void **state)
 	peer_release(&p);
 }
 
+static void a_reset_in_place_of_the_last_ack_is_an_end_in_order(void **state)
+{
+	for (unsigned unread = 0; unread < 2; unread++) {
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){0});
+		peer_open(&p);
+		peer_send(&p, TCP_ACK | TCP_FIN, NULL, 0);
+		peer_expect(&p, TCP_ACK, 0);
+		tcp_send(p.tcp, p.conn, hello, HELLO);
+		tcp_shutdown(p.tcp, p.conn);
+		peer_expect(&p, TCP_ACK | TCP_FIN, HELLO);
+		/* Of bytes it has not acknowledged it may not have all. */
+		p.ack -= 1 + (unread ? HELLO : 0);
+		peer_send(&p, TCP_ACK, NULL, 0);
+		peer_send(&p, TCP_RST, NULL, 0);
+		assert_int_equal(p.end, unread ? TCP_END_RESET : TCP_END_CLOSED);
+		assert_int_equal(peer_conns(&p), 0);
+		peer_release(&p);
+	}
+}
+
 static void an_abort_resets(void **state)
 {
 	struct peer p;
@@ -347,6 +369,7 @@ int main(void)
 		cmocka_unit_test(a_peer_that_reads_for_ever_keeps_no_orphan),
 		cmocka_unit_test(an_orphan_whose_bytes_move_is_let_finish),
 		cmocka_unit_test(an_orphan_given_up_says_so),
+		cmocka_unit_test(a_reset_in_place_of_the_last_ack_is_an_end_in_order),
 		cmocka_unit_test(an_abort_resets),
 		cmocka_unit_test(time_wait_gives_way_to_a_newer_syn_only),
 		cmocka_unit_test(a_new_incarnation_begins_beyond_the_old_ones_numbers),
