@@ -8,12 +8,13 @@
  */
 #include "options.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "common/arguments.h"
 
 enum {
 	CONNS_DEFAULT = 16384,
@@ -27,7 +28,6 @@ enum {
 	ACTIVE_LAST_DEFAULT = 28191,
 	MTU_MIN = 1280, /* RFC 8200 5 */
 	MTU_MAX = 9600,
-	ADDRESS_TEXT = 64,
 };
 
 struct parser {
@@ -56,74 +56,16 @@ __attribute__((format(printf, 2, 3))) static int wrong(struct parser *p, const c
 
 static int number(struct parser *p, const char *text, uint64_t min, uint64_t max, uint64_t *value)
 {
-	char *end;
-	unsigned long long n;
-
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || errno || n < min || n > max) {
-		wrong(p, "'%s' is no number from %llu to %llu", text, (unsigned long long)min,
-		      (unsigned long long)max);
-		return -EINVAL;
-	}
-	*value = n;
+	if (!argument_number(text, min, max, value))
+		return wrong(p, "'%s' is no number from %" PRIu64 " to %" PRIu64, text, min, max);
 	return 0;
 }
 
-static bool address_read(const char *text, struct ip_addr *address)
-{
-	uint8_t octets[16];
-
-	if (inet_pton(AF_INET, text, octets) == 1)
-		*address = ip_addr_from_v4(octets);
-	else if (inet_pton(AF_INET6, text, octets) == 1)
-		*address = ip_addr_from_v6(octets);
-	else
-		return false;
-	return true;
-}
-
-/* The first len octets of text as an address. */
-static bool address_within(const char *text, size_t len, struct ip_addr *address)
-{
-	char copy[ADDRESS_TEXT];
-
-	if (len >= sizeof(copy))
-		return false;
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	return address_read(copy, address);
-}
-
-/* ADDR:PORT or [ADDR]:PORT. */
 static int endpoint(struct parser *p, const char *text, struct options_endpoint *e)
 {
-	const char *colon = strrchr(text, ':');
-	const char *from = text, *to = colon;
-	uint64_t port;
-
-	if (colon && *text == '[' && colon > text && colon[-1] == ']') {
-		from++;
-		to--;
-	} else if (colon && strchr(text, ':') != colon) {
-		colon = NULL;
-	}
-	if (!colon || !address_within(from, (size_t)(to - from), &e->address)) {
-		wrong(p, "'%s' is no ADDRESS:PORT or [ADDRESS]:PORT", text);
-		return -EINVAL;
-	}
-	if (number(p, colon + 1, 1, UINT16_MAX, &port) != 0)
-		return -EINVAL;
-	e->port = (uint16_t)port;
+	if (!argument_endpoint(text, &e->address, &e->port))
+		return wrong(p, "'%s' is no ADDRESS:PORT or [ADDRESS]:PORT", text);
 	return 0;
-}
-
-static bool mac_read(const char *text, uint8_t mac[6])
-{
-	char end;
-
-	return sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &mac[0], &mac[1], &mac[2],
-		      &mac[3], &mac[4], &mac[5], &end) == 6;
 }
 
 /* A number into a field of 32 bits. */
@@ -196,7 +138,7 @@ static int take_address(struct parser *p, const char *text)
 		return -EINVAL;
 	if (i->n_addresses == DATAPLANE_ADDRESSES_MAX)
 		return wrong(p, "more than %d on one interface", DATAPLANE_ADDRESSES_MAX);
-	if (!address_read(text, &i->addresses[i->n_addresses]))
+	if (!argument_address(text, strlen(text), &i->addresses[i->n_addresses]))
 		return wrong(p, "'%s' is no address", text);
 	i->n_addresses++;
 	return 0;
@@ -208,7 +150,7 @@ static int take_mac(struct parser *p, const char *text)
 
 	if (!i)
 		return -EINVAL;
-	return mac_read(text, i->mac) ? 0 : wrong(p, "'%s' is no link address", text);
+	return argument_mac(text, i->mac) ? 0 : wrong(p, "'%s' is no link address", text);
 }
 
 static int take_mtu(struct parser *p, const char *text)
@@ -228,8 +170,8 @@ static int take_neighbour(struct parser *p, const char *text)
 		return -EINVAL;
 	if (o->n_neighbours == OPTIONS_NEIGHBOURS_MAX)
 		return wrong(p, "more than %d", OPTIONS_NEIGHBOURS_MAX);
-	if (!equals || !address_within(text, (size_t)(equals - text), &n->address) ||
-	    !mac_read(equals + 1, n->mac))
+	if (!equals || !argument_address(text, (size_t)(equals - text), &n->address) ||
+	    !argument_mac(equals + 1, n->mac))
 		return wrong(p, "'%s' is no ADDRESS=MAC", text);
 	n->port = (uint8_t)(o->dataplane.n_interfaces - 1);
 	o->n_neighbours++;
