@@ -84,7 +84,7 @@ void tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n, uin
 /* An ICMP error about a flow (NET_ERROR). */
 void tcp_error(struct tcp *t, const struct net_segment *error, uint64_t now_us);
 
-/* Runs the timers that are due. */
+/* Runs timers that are due, TCP_TIMERS_MAX of them at most: tcp_next_due tells when more are. */
 void tcp_tick(struct tcp *t, uint64_t now_us);
 
 /* When tcp_tick next has something to do; UINT64_MAX: never. Never late. */

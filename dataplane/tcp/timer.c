@@ -303,7 +303,7 @@ void tcp_tick(struct tcp *t, uint64_t now_us)
 	t->now_us = now_us;
 	t->now_ms = (uint32_t)(now_us / 1000);
 	pool_look(t);
-	while ((due = wheel_next(&t->wheel, now_us)))
+	for (unsigned n = 0; n < TCP_TIMERS_MAX && (due = wheel_next(&t->wheel, now_us)); n++)
 		conn_timer_fired(
 			t, (struct tcp_conn *)((uint8_t *)due - offsetof(struct tcp_conn, timer)));
 }

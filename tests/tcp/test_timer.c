@@ -210,6 +210,36 @@ static void a_window_that_opens_and_shuts_and_takes_nothing_ends_the_connection(
 	peer_release(&p);
 }
 
+static uint32_t segments_heard(struct peer *p)
+{
+	uint32_t n = 0;
+
+	while (peer_hear(p))
+		n++;
+	return n;
+}
+
+static void timers_due_at_once_are_run_some_at_a_time(void **state)
+{
+	enum { CONNS = 2 * TCP_TIMERS_MAX + 1 };
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.conns = CONNS, .handshakes = CONNS});
+	for (uint32_t i = 0; i < CONNS; i++, p.flow.remote_port++)
+		peer_send_at(&p, TCP_SYN, p.seq, 0, NULL, 0);
+	assert_int_equal(segments_heard(&p), CONNS);
+	peer_wait_ms(&p, TCP_RTO_INITIAL_MS);
+	assert_int_equal(segments_heard(&p), TCP_TIMERS_MAX);
+	assert_true(tcp_next_due(p.tcp) <= p.now_us); /* and at once */
+	tcp_tick(p.tcp, p.now_us);
+	assert_int_equal(segments_heard(&p), TCP_TIMERS_MAX);
+	assert_true(tcp_next_due(p.tcp) <= p.now_us);
+	tcp_tick(p.tcp, p.now_us);
+	assert_int_equal(segments_heard(&p), 1);
+	assert_true(tcp_next_due(p.tcp) > p.now_us);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,6 +254,7 @@ int main(void)
 		cmocka_unit_test(an_open_waits_no_longer_than_the_user),
 		cmocka_unit_test(
 			a_window_that_opens_and_shuts_and_takes_nothing_ends_the_connection),
+		cmocka_unit_test(timers_due_at_once_are_run_some_at_a_time),
 	};
 
 	test_eal_start("tcp-timer");
