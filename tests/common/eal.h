@@ -9,7 +9,11 @@
 
 enum { TEST_SKIPPED = 77 }; /* tells meson that a test could not run here */
 
-/* Starts the EAL on CPU 0; ends the process with a sentence when it cannot. */
+/* Starts the EAL, the caller pinned to that CPU; ends the process with a sentence when it cannot.
+ */
+void test_eal_start_on(const char *name, unsigned cpu);
+
+/* On CPU 0. */
 void test_eal_start(const char *name);
 
 #endif
