@@ -155,11 +155,11 @@ struct tcp_conn {
 	uint8_t news, end;
 	uint32_t flags;
 	uint32_t snd_una, snd_nxt, snd_wnd;
-	uint32_t snd_wl1, snd_wl2;
+	uint32_t snd_wl1;
 	uint32_t rcv_nxt;
 	uint32_t rcv_adv;   /* right edge of the window we told; never moves left */
 	uint32_t rcv_acked; /* the last ACK we sent */
-	uint32_t ts_recent, ts_recent_ms;
+	uint32_t ts_recent;
 	/* line 2 */
 	struct tcp_queue *q;
 	void *user;
@@ -181,7 +181,7 @@ struct tcp_conn {
 	uint8_t challenged; /* when last, in TCP_CHALLENGE_EVERY_MS, modulo 256 */
 };
 
-static_assert(sizeof(struct tcp_conn) <= 176, "an idle connection's share: conn and two slots");
+static_assert(sizeof(struct tcp_conn) <= 168, "an idle connection's share, its slots beside it");
 
 /* Index lists: first in, first out. */
 struct conn_list {

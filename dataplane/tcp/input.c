@@ -86,7 +86,6 @@ static void take_syn_options(struct tcp *t, struct tcp_conn *c, const struct tcp
 	if (h->has_ts) {
 		c->flags |= CONN_TS;
 		c->ts_recent = h->ts_value;
-		c->ts_recent_ms = t->now_ms;
 	}
 	if (h->sack_permitted && !(t->config.without & TCP_WITHOUT_SACK))
 		c->flags |= CONN_SACK;
@@ -230,19 +229,19 @@ static void in_syn_sent(struct tcp *t, struct tcp_conn *c, const struct segment 
 		return;
 	}
 	c->snd_una = s->h.ack;
-	c->snd_wl2 = s->h.ack;
 	established(t, c);
 	ack_now(t, c);
 }
 
 /* --- checks (RFC 9293 3.10.7.4, first to fourth) --------------------------------------------- */
 
+/* ts_recent is of the last segment taken, for all RFC 7323 5.5 has to know. */
 static bool is_old_timestamp(const struct tcp *t, const struct tcp_conn *c, const struct segment *s)
 {
 	if (!(c->flags & CONN_TS) || !s->h.has_ts || (s->h.flags & TCP_RST))
 		return false;
 	return seq_lt(s->h.ts_value, c->ts_recent) &&
-	       t->now_ms - c->ts_recent_ms < (uint32_t)TCP_TS_RECENT_MS;
+	       t->now_ms - c->seen_ms < (uint32_t)TCP_TS_RECENT_MS;
 }
 
 /* RFC 9293's test, widened by one octet at either end: a segment that ends where the window begins
@@ -473,12 +472,13 @@ static void wait_anew(struct tcp *t, struct tcp_conn *c)
 	conn_want_output(t, c);
 }
 
+/* RFC 9293 3.10.7.4; that the ACK is no older than the last window's (SND.WL2) goes without saying:
+ * it is not older than snd_una. */
 static void take_window(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 {
 	uint32_t window = told_window(c, &s->h);
 
-	if (!(seq_lt(c->snd_wl1, s->h.seq) ||
-	      (c->snd_wl1 == s->h.seq && seq_le(c->snd_wl2, s->h.ack))))
+	if (seq_lt(s->h.seq, c->snd_wl1))
 		return;
 	if (window > c->snd_wnd)
 		conn_want_output(t, c);
@@ -486,7 +486,6 @@ static void take_window(struct tcp *t, struct tcp_conn *c, const struct segment 
 		wait_anew(t, c);
 	c->snd_wnd = window;
 	c->snd_wl1 = s->h.seq;
-	c->snd_wl2 = s->h.ack;
 	if (c->q && window > c->q->window_seen)
 		c->q->window_seen = window;
 }
@@ -511,7 +510,6 @@ static bool take_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 		c->snd_una = s->h.ack;
 		c->snd_wnd = told_window(c, &s->h);
 		c->snd_wl1 = s->h.seq;
-		c->snd_wl2 = s->h.ack;
 		established(t, c);
 		return true;
 	}
@@ -695,7 +693,6 @@ static void remember_timestamp(const struct tcp *t, struct tcp_conn *c, const st
 	if (!s->h.has_ts || !seq_le(s->h.seq, c->rcv_acked))
 		return;
 	c->ts_recent = s->h.ts_value;
-	c->ts_recent_ms = t->now_ms;
 }
 
 static void in_connection(struct tcp *t, struct tcp_conn *c, struct segment *s)

@@ -100,7 +100,7 @@ struct tcp *tcp_new(const struct tcp_config *config, uint64_t now_us)
 	pool_look(t);
 	t->news = t->output = (struct conn_list){SLAB_NONE, SLAB_NONE};
 	wheel_init(&t->wheel, now_us, WHEEL_TICK_SHIFT);
-	if (!slab_init(&t->conns, sizeof(struct tcp_conn), 16, config->conns) ||
+	if (!slab_init(&t->conns, sizeof(struct tcp_conn), 8, config->conns) ||
 	    !slab_init(&t->queues, sizeof(struct tcp_queue), 64, config->conns) || !rings_init(t) ||
 	    !table_init(t)) {
 		tcp_free(t);

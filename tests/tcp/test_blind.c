@@ -140,6 +140,25 @@ static void an_old_timestamp_is_not_taken(void **state)
 	peer_release(&p);
 }
 
+static void a_timestamp_of_weeks_ago_is_no_evidence(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.ts = true;
+	p.ts_value = 1000;
+	peer_open(&p);
+	peer_wait_ms(&p, 23u * 24 * 3600 * 1000);
+	p.ts_value = 900;
+	peer_send_at(&p, TCP_ACK, p.seq, p.ack, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.counters.tcp_paws, 1);
+	peer_wait_ms(&p, 25u * 3600 * 1000); /* RFC 7323 5.5: its clock may have gone around */
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(p.read_len, HELLO);
+	peer_release(&p);
+}
+
 static void a_segment_whose_ack_is_wrong_sets_no_timestamp(void **state)
 {
 	struct peer p;
@@ -228,6 +247,7 @@ int main(void)
 		cmocka_unit_test(a_reset_must_hit_the_number_exactly),
 		cmocka_unit_test(a_syn_in_a_connection_is_challenged),
 		cmocka_unit_test(an_old_timestamp_is_not_taken),
+		cmocka_unit_test(a_timestamp_of_weeks_ago_is_no_evidence),
 		cmocka_unit_test(a_segment_whose_ack_is_wrong_sets_no_timestamp),
 		cmocka_unit_test(challenges_are_limited_a_connection),
 		cmocka_unit_test(challenges_of_one_connection_cost_another_none),
