@@ -139,15 +139,16 @@ void tcp_check(const struct tcp *t)
 {
 	uint32_t handshakes = 0, conns = 0;
 
-	for (uint32_t i = 0; i <= t->table_mask; i++) {
+	for (uint32_t i = 0; i < t->table.n * TAGS_PLACES; i++) {
+		uint32_t number = t->table.at[i / TAGS_PLACES].numbers[i % TAGS_PLACES];
 		const struct tcp_conn *c;
 		struct flow flow;
 
-		if (!t->table[i].conn)
+		if (!number)
 			continue;
-		c = slab_at(&t->conns, t->table[i].conn - 1);
+		c = slab_at(&t->conns, number - 1);
 		conn_flow(t, c, &flow);
-		assert(table_find(t, &flow, t->table[i].tag) == c);
+		assert(table_find(t, &flow, flow_tag(t, &flow)) == c);
 		check_conn(t, c);
 		conns++;
 		handshakes += c->state == TCP_SYN_RCVD && !(c->flags & CONN_ACTIVE);

@@ -12,6 +12,7 @@
 
 #include "base/counter.h"
 #include "base/slab.h"
+#include "base/tags.h"
 #include "base/wheel.h"
 #include "tcp/cubic.h"
 #include "tcp/header.h"
@@ -181,7 +182,8 @@ struct tcp_conn {
 	uint8_t challenged; /* when last, in TCP_CHALLENGE_EVERY_MS, modulo 256 */
 };
 
-static_assert(sizeof(struct tcp_conn) <= 168, "an idle connection's share, its slots beside it");
+static_assert(sizeof(struct tcp_conn) <= 168,
+	      "an idle connection's share; 12 octets of table beside it");
 
 /* Index lists: first in, first out. */
 struct conn_list {
@@ -200,12 +202,6 @@ struct tcp_reply {
 	struct tcp_header header;
 };
 
-/* Open addressing, linear probing, backward-shift deletion: a slot is the hash and an index. */
-struct table_slot {
-	uint32_t tag;
-	uint32_t conn; /* index + 1; 0: empty */
-};
-
 struct tcp {
 	struct tcp_config config;
 	const struct net *net;
@@ -217,8 +213,7 @@ struct tcp {
 	struct slab conns;
 	struct slab queues;
 	struct slab rings[SENT_SIZES]; /* of scoreboards */
-	struct table_slot *table;
-	uint32_t table_mask;
+	struct tags table;	       /* of conns, by flow_tag */
 	uint32_t n_listen;
 	uint16_t listen[TCP_LISTEN_MAX];
 	uint16_t next_local_port;
@@ -292,6 +287,8 @@ uint32_t flow_tag(const struct tcp *t, const struct flow *flow);
 struct tcp_conn *table_find(const struct tcp *t, const struct flow *flow, uint32_t tag);
 void table_add(struct tcp *t, struct tcp_conn *c, uint32_t tag);
 void table_remove(struct tcp *t, const struct tcp_conn *c);
+/* Has the connection in the cache when it is needed; its tag's bucket should be there already. */
+void table_prefetch_conn(const struct tcp *t, uint32_t tag);
 
 /* --- receive.c: bytes from the peer --- */
 /* Takes the payload of a segment that begins at seq, m's data being just the payload; cuts it to

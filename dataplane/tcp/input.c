@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include <rte_mbuf.h>
-#include <rte_prefetch.h>
 
 #include "tcp/conn.h"
 
@@ -750,19 +749,6 @@ static void one_segment(struct tcp *t, struct segment *s)
 		no_connection(t, s);
 }
 
-/* The connection a slot leads to, if only to have it in the cache when it is needed. */
-static void prefetch_conn(const struct tcp *t, uint32_t tag)
-{
-	const struct table_slot *slot = &t->table[tag & t->table_mask];
-
-	if (slot->conn) {
-		const uint8_t *c = slab_at(&t->conns, slot->conn - 1);
-
-		rte_prefetch0(c);
-		rte_prefetch0(c + 64);
-	}
-}
-
 void tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n, uint64_t now_us)
 {
 	struct segment s[TCP_BURST_MAX];
@@ -775,10 +761,10 @@ void tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n, uin
 		s[i].net = &segments[i];
 		s[i].m = segments[i].m;
 		s[i].tag = flow_tag(t, &segments[i].flow);
-		rte_prefetch0(&t->table[s[i].tag & t->table_mask]);
+		tags_prefetch(&t->table, s[i].tag);
 	}
 	for (uint32_t i = 0; i < n; i++)
-		prefetch_conn(t, s[i].tag);
+		table_prefetch_conn(t, s[i].tag);
 	for (uint32_t i = 0; i < n; i++) {
 		one_segment(t, &s[i]);
 		rte_pktmbuf_free(s[i].m);

@@ -3,12 +3,12 @@
  * The connection table: from a flow to its connection.
  *
  * Thread: the owning worker. Time: none.
- * Memory: 8-octet slots, at least two for each connection there can be, so a probe is short and
- * the table is never full.
- * Rules: the hash is keyed (siphash13), because the peer chooses most of what is hashed. Removal
- * shifts back what probed past the hole, so there are no tombstones.
+ * Memory: base/tags.h, 12 octets for each connection there can be.
+ * Rules: the hash is keyed (siphash13), because the peer chooses most of what is hashed.
  */
 #include <string.h>
+
+#include <rte_prefetch.h>
 
 #include "tcp/conn.h"
 
@@ -28,51 +28,39 @@ static bool is_flow_of(const struct tcp *t, const struct tcp_conn *c, const stru
 
 struct tcp_conn *table_find(const struct tcp *t, const struct flow *flow, uint32_t tag)
 {
-	for (uint32_t i = tag & t->table_mask; t->table[i].conn; i = (i + 1) & t->table_mask) {
-		struct tcp_conn *c;
+	struct tags_walk w = tags_find(&t->table, tag);
+	uint32_t index;
 
-		if (t->table[i].tag != tag)
-			continue;
-		c = slab_at(&t->conns, t->table[i].conn - 1);
+	while ((index = tags_next(&t->table, tag, &w)) != TAGS_NONE) {
+		struct tcp_conn *c = slab_at(&t->conns, index);
+
 		if (is_flow_of(t, c, flow))
 			return c;
 	}
 	return NULL;
 }
 
+void table_prefetch_conn(const struct tcp *t, uint32_t tag)
+{
+	uint32_t index = tags_guess(&t->table, tag);
+	const uint8_t *c;
+
+	if (index == TAGS_NONE)
+		return;
+	c = slab_at(&t->conns, index);
+	rte_prefetch0(c);
+	rte_prefetch0(c + 64);
+}
+
 void table_add(struct tcp *t, struct tcp_conn *c, uint32_t tag)
 {
-	uint32_t i = tag & t->table_mask;
-
-	while (t->table[i].conn)
-		i = (i + 1) & t->table_mask;
-	t->table[i] = (struct table_slot){
-		.tag = tag,
-		.conn = slab_index(&t->conns, c) + 1,
-	};
+	tags_add(&t->table, tag, slab_index(&t->conns, c));
 }
 
 void table_remove(struct tcp *t, const struct tcp_conn *c)
 {
-	uint32_t conn = slab_index(&t->conns, c) + 1;
 	struct flow flow;
-	uint32_t hole;
 
 	conn_flow(t, c, &flow);
-	hole = flow_tag(t, &flow) & t->table_mask;
-	while (t->table[hole].conn != conn) {
-		assert(t->table[hole].conn);
-		hole = (hole + 1) & t->table_mask;
-	}
-	for (uint32_t i = (hole + 1) & t->table_mask; t->table[i].conn;
-	     i = (i + 1) & t->table_mask) {
-		uint32_t home = t->table[i].tag & t->table_mask;
-
-		/* It may fill the hole unless its home lies behind the hole, cyclically. */
-		if (((i - home) & t->table_mask) < ((i - hole) & t->table_mask))
-			continue;
-		t->table[hole] = t->table[i];
-		hole = i;
-	}
-	t->table[hole].conn = 0;
+	tags_remove(&t->table, flow_tag(t, &flow), slab_index(&t->conns, c));
 }

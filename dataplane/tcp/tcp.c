@@ -10,7 +10,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <rte_mbuf.h>
 
@@ -44,22 +43,6 @@ static uint8_t scale_for(uint32_t window)
 	while (window >> scale > UINT16_MAX)
 		scale++;
 	return scale;
-}
-
-static bool table_init(struct tcp *t)
-{
-	uint32_t slots = 16;
-	void *table;
-
-	while (slots < 2 * t->config.conns)
-		slots *= 2;
-	table = mmap(NULL, (size_t)slots * sizeof(struct table_slot), PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (table == MAP_FAILED)
-		return false;
-	t->table = table;
-	t->table_mask = slots - 1;
-	return true;
 }
 
 static bool rings_init(struct tcp *t)
@@ -102,7 +85,7 @@ struct tcp *tcp_new(const struct tcp_config *config, uint64_t now_us)
 	wheel_init(&t->wheel, now_us, WHEEL_TICK_SHIFT);
 	if (!slab_init(&t->conns, sizeof(struct tcp_conn), 8, config->conns) ||
 	    !slab_init(&t->queues, sizeof(struct tcp_queue), 64, config->conns) || !rings_init(t) ||
-	    !table_init(t)) {
+	    !tags_init(&t->table, config->conns)) {
 		tcp_free(t);
 		return NULL;
 	}
@@ -119,8 +102,7 @@ void tcp_free(struct tcp *t)
 		send_release(t, c);
 		receive_release(t, c);
 	}
-	if (t->table)
-		munmap(t->table, ((size_t)t->table_mask + 1) * sizeof(struct table_slot));
+	tags_release(&t->table);
 	for (unsigned i = 0; i < SENT_SIZES; i++)
 		slab_release(&t->rings[i]);
 	slab_release(&t->queues);

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What finding a connection costs: `bench_table [connections]`, default 100,000 and 1,000,000.
+ *
+ * Lookups as tcp_input_take makes them, in bursts of 32 with everything fetched ahead, hash
+ * included: of connections that are there (hits, at random), and of flows that are not, as a SYN's
+ * (misses). CPU time of the thread, the median of several rounds in turn.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <rte_mempool.h>
+
+#include "common/eal.h"
+#include "tcp/conn.h"
+
+enum {
+	BURST = 32,
+	LOOKUPS = 1 << 16, /* a round */
+	ROUNDS = 31,
+};
+
+struct bed {
+	struct tcp *tcp;
+	struct net net;
+	struct postern_counters counters;
+	struct flow *flows;
+	uint32_t n;
+	uint64_t random;
+	struct flow asked[LOOKUPS];
+};
+
+static uint64_t next_random(struct bed *b)
+{
+	b->random ^= b->random << 13;
+	b->random ^= b->random >> 7;
+	b->random ^= b->random << 17;
+	return b->random;
+}
+
+static struct flow new_flow(struct bed *b)
+{
+	struct flow f = {.local = b->net.addresses[0].ip, .local_port = 25};
+
+	for (unsigned i = 0; i < sizeof(f.remote); i++)
+		f.remote.octets[i] = (uint8_t)(next_random(b) >> 32);
+	f.remote_port = (uint16_t)next_random(b);
+	return f;
+}
+
+static double cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+/* Nanoseconds a lookup; all of them must be hits, or misses. */
+static double look_up(const struct bed *b, bool hits)
+{
+	double began = cpu_ns();
+	uint32_t found = 0;
+
+	for (uint32_t i = 0; i < LOOKUPS; i += BURST) {
+		uint32_t tags[BURST];
+
+		for (uint32_t j = 0; j < BURST; j++) {
+			tags[j] = flow_tag(b->tcp, &b->asked[i + j]);
+			tags_prefetch(&b->tcp->table, tags[j]);
+		}
+		for (uint32_t j = 0; j < BURST; j++)
+			table_prefetch_conn(b->tcp, tags[j]);
+		for (uint32_t j = 0; j < BURST; j++)
+			found += table_find(b->tcp, &b->asked[i + j], tags[j]) != NULL;
+	}
+	if (found != (hits ? LOOKUPS : 0)) {
+		fprintf(stderr, "%u of %d found\n", found, LOOKUPS);
+		exit(1);
+	}
+	return (cpu_ns() - began) / LOOKUPS;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void measure(struct bed *b)
+{
+	double hits[ROUNDS], misses[ROUNDS];
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		for (uint32_t i = 0; i < LOOKUPS; i++)
+			b->asked[i] = b->flows[next_random(b) % b->n];
+		hits[round] = look_up(b, true);
+		for (uint32_t i = 0; i < LOOKUPS; i++)
+			b->asked[i] = new_flow(b);
+		misses[round] = look_up(b, false);
+	}
+	qsort(hits, ROUNDS, sizeof(hits[0]), by_size);
+	qsort(misses, ROUNDS, sizeof(misses[0]), by_size);
+	printf("%10u connections %8.1f ns a hit %8.1f ns a miss\n", b->n, hits[ROUNDS / 2],
+	       misses[ROUNDS / 2]);
+}
+
+static void fill(struct bed *b, struct rte_mempool *pool, uint32_t n)
+{
+	static const uint8_t ours[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 0x25};
+	const struct net_path path = {.mac = {2}};
+	struct tcp_config config = {
+		.conns = n,
+		.receive_window = 65536,
+		.send_queue = 65536,
+		.net = &b->net,
+		.pool = pool,
+		.hash_key = {1, 2},
+		.counters = &b->counters,
+	};
+
+	*b = (struct bed){.n = n, .random = 88172645463325252};
+	b->net.n_addresses = 1;
+	b->net.addresses[0].ip = ip_addr_from_v6(ours);
+	b->flows = malloc(n * sizeof(b->flows[0]));
+	b->tcp = tcp_new(&config, 0);
+	if (!b->flows || !b->tcp) {
+		fprintf(stderr, "no memory for %u connections\n", n);
+		exit(1);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		b->flows[i] = new_flow(b);
+		conn_new(b->tcp, &b->flows[i], flow_tag(b->tcp, &b->flows[i]), &path);
+	}
+}
+
+static void report(struct rte_mempool *pool, uint32_t n)
+{
+	static struct bed bed;
+
+	fill(&bed, pool, n);
+	measure(&bed);
+	tcp_free(bed.tcp);
+	free(bed.flows);
+}
+
+int main(int argc, char **argv)
+{
+	struct rte_mempool *pool;
+
+	test_eal_start("bench-table");
+	pool = rte_pktmbuf_pool_create("kept", 1023, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+				       SOCKET_ID_ANY);
+	if (!pool)
+		return 1;
+	if (argc > 1) {
+		report(pool, (uint32_t)strtoul(argv[1], NULL, 10));
+		return 0;
+	}
+	report(pool, 100000);
+	report(pool, 1000000);
+	return 0;
+}
