@@ -115,7 +115,7 @@ static void check_timers(const struct tcp *t, const struct tcp_conn *c)
 		assert(timer_is_armed(&c->timer) && c->timer.due_us <= due_us);
 	if (!(c->flags & CONN_ON_OUTPUT) && (waits || is_handshake(c)))
 		assert(c->rtx_due_ms);
-	if (!is_handshake(c) && (c->state == TCP_TIME_WAIT || (c->flags & CONN_ORPHAN)))
+	if (!is_handshake(c) && (c->flags & CONN_ORPHAN))
 		assert(c->life_due_ms);
 	if (!is_handshake(c) && c->rcv_nxt != c->rcv_acked && !(c->flags & CONN_ON_OUTPUT))
 		assert(c->ack_due_ms);
@@ -123,7 +123,7 @@ static void check_timers(const struct tcp *t, const struct tcp_conn *c)
 
 static void check_conn(const struct tcp *t, const struct tcp_conn *c)
 {
-	assert(!(c->flags & CONN_GONE) && c->state != TCP_CLOSED);
+	assert(!(c->flags & CONN_GONE) && c->state != TCP_CLOSED && c->state != TCP_TIME_WAIT);
 	check_timers(t, c);
 	if (!c->q) {
 		assert(is_handshake(c) || c->snd_una == c->snd_nxt);
@@ -133,6 +133,29 @@ static void check_conn(const struct tcp *t, const struct tcp_conn *c)
 	check_scoreboard(c);
 	check_congestion(t, c);
 	check_reassembly(c);
+}
+
+/* In the order of their ends, and each to be found. */
+static void check_time_waits(const struct tcp *t)
+{
+	const struct time_waits *all = &t->time_waits;
+	uint32_t i = all->first, earlier = TIME_WAIT_NONE, earlier_ms = 0, n = 0;
+
+	while (i != TIME_WAIT_NONE) {
+		const struct time_wait *w = slab_at(&all->entries, i);
+		struct tags_walk walk = tags_find(&all->table, w->tag);
+		uint32_t found;
+
+		assert(w->earlier == earlier && (n == 0 || seq_le(earlier_ms, w->end_ms)));
+		assert(seq_le(w->end_ms, t->now_ms + TCP_TIME_WAIT_MS));
+		while ((found = tags_next(&all->table, w->tag, &walk)) != i)
+			assert(found != TAGS_NONE);
+		earlier = i;
+		earlier_ms = w->end_ms;
+		i = w->later;
+		n++;
+	}
+	assert(all->last == earlier && n == all->entries.in_use);
 }
 
 void tcp_check(const struct tcp *t)
@@ -149,11 +172,13 @@ void tcp_check(const struct tcp *t)
 		c = slab_at(&t->conns, number - 1);
 		conn_flow(t, c, &flow);
 		assert(table_find(t, &flow, flow_tag(t, &flow)) == c);
+		assert(!time_wait_find(t, &flow, flow_tag(t, &flow)));
 		check_conn(t, c);
 		conns++;
 		handshakes += c->state == TCP_SYN_RCVD && !(c->flags & CONN_ACTIVE);
 	}
 	assert(conns <= t->conns.in_use && handshakes == t->handshakes);
+	check_time_waits(t);
 }
 
 #else

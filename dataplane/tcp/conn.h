@@ -19,6 +19,7 @@
 #include "tcp/limits.h"
 #include "tcp/seq.h"
 #include "tcp/tcp.h"
+#include "tcp/time_wait.h"
 
 enum tcp_state {
 	TCP_CLOSED,
@@ -214,6 +215,7 @@ struct tcp {
 	struct slab queues;
 	struct slab rings[SENT_SIZES]; /* of scoreboards */
 	struct tags table;	       /* of conns, by flow_tag */
+	struct time_waits time_waits;
 	uint32_t n_listen;
 	uint16_t listen[TCP_LISTEN_MAX];
 	uint16_t next_local_port;
@@ -287,7 +289,7 @@ uint32_t flow_tag(const struct tcp *t, const struct flow *flow);
 struct tcp_conn *table_find(const struct tcp *t, const struct flow *flow, uint32_t tag);
 void table_add(struct tcp *t, struct tcp_conn *c, uint32_t tag);
 void table_remove(struct tcp *t, const struct tcp_conn *c);
-/* Has the connection in the cache when it is needed; its tag's bucket should be there already. */
+/* Has in the cache what a segment will need; its tag's bucket should be there already. */
 void table_prefetch_conn(const struct tcp *t, uint32_t tag);
 
 /* --- receive.c: bytes from the peer --- */

@@ -5,8 +5,8 @@
  * Thread: the owning worker. Time: tcp_input_take's.
  * Memory: a connection at a SYN, a queue at the first payload; without either the segment is lost.
  * Rules: RFC 9293 3.10.7; RFC 7323 (timestamps, PAWS); RFC 5961 (RST, SYN and ACK checks);
- * RFC 6191 (a SYN in TIME_WAIT). Deliberately not done: urgent data is delivered in line
- * (RFC 6093), data on a SYN is left to be sent again.
+ * RFC 6191 (a SYN in TIME-WAIT, the rest of which is in time_wait.c). Deliberately not done: urgent
+ * data is delivered in line (RFC 6093), data on a SYN is left to be sent again.
  */
 #include <string.h>
 
@@ -267,25 +267,12 @@ static void take_reset(struct tcp *t, struct tcp_conn *c, const struct segment *
 		return;
 	}
 	counter_add(&t->counters->tcp_resets_in, 1);
-	if (c->state == TCP_TIME_WAIT)
-		return; /* RFC 1337: it does not cut TIME_WAIT short */
 	if (is_done_but_for_fin(c)) {
 		c->state = TCP_LAST_ACK; /* no TIME-WAIT, which has nobody to answer */
 		conn_end(t, c, TCP_END_CLOSED);
 		return;
 	}
 	conn_end(t, c, c->state == TCP_SYN_RCVD ? TCP_END_REFUSED : TCP_END_RESET);
-}
-
-/* RFC 6191: a new incarnation may take TIME_WAIT's place when its numbers or times are beyond the
- * old one's. */
-static bool may_reopen(const struct tcp_conn *c, const struct segment *s)
-{
-	if ((s->h.flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN)
-		return false;
-	if ((c->flags & CONN_TS) && s->h.has_ts && s->h.ts_value != c->ts_recent)
-		return seq_lt(c->ts_recent, s->h.ts_value);
-	return seq_lt(c->rcv_nxt, s->h.seq);
 }
 
 /* The peer's SYN comes a second time: either it has not heard our SYN and ACK, or both sides
@@ -659,30 +646,25 @@ static void look_at_fin(struct tcp *t, struct tcp_conn *c, const struct segment 
 
 /* Its numbers begin beyond all the old one used (RFC 9293 3.4.1), which the clock alone does not
  * see to after more than 250 kB/s. */
-static void reopen(struct tcp *t, struct tcp_conn *old, const struct segment *s)
+static void reopen(struct tcp *t, struct time_wait *old, const struct segment *s)
 {
 	uint32_t least = old->snd_nxt + UINT16_MAX;
 	struct tcp_conn *c;
 
-	conn_drop(t, old);
+	time_wait_leave(t, old);
 	c = open_passively(t, s);
-	if (c)
-		c->snd_una = c->snd_nxt = seq_max(c->snd_una, least);
+	if (!c)
+		return;
+	c->snd_una = c->snd_nxt = seq_max(c->snd_una, least);
+	counter_add(&t->counters->tcp_time_wait_reused, 1);
 }
 
-static void in_time_wait(struct tcp *t, struct tcp_conn *c, struct segment *s)
+static void in_time_wait(struct tcp *t, struct time_wait *w, const struct segment *s)
 {
-	if (may_reopen(c, s) && is_listening(t, c->local_port) && (c->flags & CONN_ORPHAN)) {
-		reopen(t, c, s);
-		return;
-	}
-	if (!passes_checks(t, c, s))
-		return;
-	if (s->h.flags & TCP_FIN) {
-		/* It comes again because our last ACK was lost. */
-		c->life_due_ms = ms_from(t->now_ms, TCP_TIME_WAIT_MS);
-		ack_now(t, c);
-	}
+	if (time_wait_may_reopen(w, &s->h) && is_listening(t, s->net->flow.local_port))
+		reopen(t, w, s);
+	else
+		time_wait_input(t, w, s->net, &s->h, s->len);
 }
 
 /* RFC 7323 4.3; of a segment whose ACK is good, too, because a blind attacker who sets a time far
@@ -698,10 +680,6 @@ static void in_connection(struct tcp *t, struct tcp_conn *c, struct segment *s)
 {
 	if (c->state == TCP_SYN_SENT) {
 		in_syn_sent(t, c, s);
-		return;
-	}
-	if (c->state == TCP_TIME_WAIT) {
-		in_time_wait(t, c, s);
 		return;
 	}
 	if (!passes_checks(t, c, s))
@@ -732,6 +710,7 @@ static bool are_flags_sane(uint8_t flags)
 static void one_segment(struct tcp *t, struct segment *s)
 {
 	struct net_segment *net = s->net;
+	struct time_wait *w;
 	struct tcp_conn *c;
 
 	if (!tcp_header_read(&s->h, rte_pktmbuf_mtod_offset(s->m, const uint8_t *, net->tcp_at),
@@ -743,8 +722,13 @@ static void one_segment(struct tcp *t, struct segment *s)
 	counter_add(&t->counters->tcp_segments_in, 1);
 	s->len = net->tcp_len - net->header_len;
 	c = table_find(t, &net->flow, s->tag);
-	if (c)
+	if (c) {
 		in_connection(t, c, s);
+		return;
+	}
+	w = time_wait_find(t, &net->flow, s->tag);
+	if (w)
+		in_time_wait(t, w, s);
 	else
 		no_connection(t, s);
 }

@@ -60,6 +60,9 @@ enum {
 	TCP_STALL_MS = 16 * 60 * 1000, /* and for how long at most, whatever the peer answers: not
 					  less than either takes */
 
+	/* Kept of what is over. */
+	TCP_TIME_WAITS_LEAST = 64 * 1024, /* by default; 44 octets each once used */
+
 	/* Opening. */
 	TCP_PORT_TRIES_MAX = 256, /* source ports looked at in one call */
 

@@ -139,8 +139,8 @@ static void ack_send(struct tcp *t, struct tcp_conn *c, struct frames *out, uint
 
 	header_ack(t, c, &h);
 	h.seq = seq;
-	if (segment_send(t, c, out, &h, 0))
-		return;
+	if (segment_send(t, c, out, &h, 0) || (c->flags & CONN_GONE))
+		return; /* the peer of one that is over sends its FIN again */
 	c->ack_due_ms = ms_from(t->now_ms, TCP_ACK_DELAY_MS);
 	conn_schedule(t, c);
 }
@@ -422,6 +422,12 @@ static bool conn_output(struct tcp *t, struct tcp_conn *c, struct frames *out)
 	return true;
 }
 
+/* One that is over owes nothing but, on its way to TIME-WAIT, the ACK of the peer's FIN. */
+static bool owes(const struct tcp_conn *c)
+{
+	return !(c->flags & CONN_GONE) || (c->state == TCP_TIME_WAIT && (c->flags & CONN_ACK_NOW));
+}
+
 /* --- answers that belong to no connection ------------------------------------------------------
  */
 
@@ -447,7 +453,7 @@ uint16_t tcp_output(struct tcp *t, struct rte_mbuf **frames, uint16_t n, uint64_
 	while (t->output.first != SLAB_NONE) {
 		struct tcp_conn *c = slab_at(&t->conns, t->output.first);
 
-		if (!(c->flags & CONN_GONE) && !conn_output(t, c, &out))
+		if (owes(c) && !conn_output(t, c, &out))
 			break;
 		conn_list_pop(t, &t->output, CONN_ON_OUTPUT);
 		conn_free_if_over(t, c);

@@ -45,8 +45,11 @@ void table_prefetch_conn(const struct tcp *t, uint32_t tag)
 	uint32_t index = tags_guess(&t->table, tag);
 	const uint8_t *c;
 
-	if (index == TAGS_NONE)
+	if (index == TAGS_NONE) {
+		if (t->time_waits.entries.in_use)
+			tags_prefetch(&t->time_waits.table, tag);
 		return;
+	}
 	c = slab_at(&t->conns, index);
 	rte_prefetch0(c);
 	rte_prefetch0(c + 64);

@@ -54,6 +54,16 @@ static bool rings_init(struct tcp *t)
 	return true;
 }
 
+static uint32_t time_waits_wanted(const struct tcp_config *config)
+{
+	uint32_t wanted = config->time_waits;
+
+	if (!wanted)
+		wanted =
+			config->conns < TCP_TIME_WAITS_LEAST ? TCP_TIME_WAITS_LEAST : config->conns;
+	return wanted < TIME_WAIT_NONE ? wanted : TIME_WAIT_NONE;
+}
+
 struct tcp *tcp_new(const struct tcp_config *config, uint64_t now_us)
 {
 	struct tcp *t;
@@ -66,6 +76,7 @@ struct tcp *tcp_new(const struct tcp_config *config, uint64_t now_us)
 	t->config = *config;
 	if (!t->config.handshakes)
 		t->config.handshakes = config->conns - config->conns / 4;
+	t->config.time_waits = time_waits_wanted(config);
 	if (t->config.idle_timeout_ms > TCP_IDLE_MAX_MS)
 		t->config.idle_timeout_ms = TCP_IDLE_MAX_MS;
 	if (!t->config.user_timeout_ms)
@@ -85,7 +96,8 @@ struct tcp *tcp_new(const struct tcp_config *config, uint64_t now_us)
 	wheel_init(&t->wheel, now_us, WHEEL_TICK_SHIFT);
 	if (!slab_init(&t->conns, sizeof(struct tcp_conn), 8, config->conns) ||
 	    !slab_init(&t->queues, sizeof(struct tcp_queue), 64, config->conns) || !rings_init(t) ||
-	    !tags_init(&t->table, config->conns)) {
+	    !tags_init(&t->table, config->conns) ||
+	    !time_waits_init(&t->time_waits, t->config.time_waits)) {
 		tcp_free(t);
 		return NULL;
 	}
@@ -102,6 +114,7 @@ void tcp_free(struct tcp *t)
 		send_release(t, c);
 		receive_release(t, c);
 	}
+	time_waits_release(&t->time_waits);
 	tags_release(&t->table);
 	for (unsigned i = 0; i < SENT_SIZES; i++)
 		slab_release(&t->rings[i]);
@@ -121,6 +134,11 @@ bool tcp_listen(struct tcp *t, uint16_t port)
 uint32_t tcp_conns(const struct tcp *t)
 {
 	return t->conns.in_use;
+}
+
+uint32_t tcp_time_waits(const struct tcp *t)
+{
+	return t->time_waits.entries.in_use;
 }
 
 /* --- lists ------------------------------------------------------------------------------- */
@@ -312,7 +330,8 @@ void conn_leave(struct tcp *t, struct tcp_conn *c)
 void conn_drop(struct tcp *t, struct tcp_conn *c)
 {
 	conn_leave(t, c);
-	c->state = TCP_CLOSED;
+	if (c->state != TCP_TIME_WAIT)
+		c->state = TCP_CLOSED;
 	c->flags |= CONN_ORPHAN;
 	c->news = 0;
 	receive_release(t, c);
@@ -327,27 +346,15 @@ static bool has_owner(const struct tcp_conn *c)
 	return (c->flags & CONN_ACTIVE) || (c->state != TCP_SYN_RCVD && c->state != TCP_CLOSED);
 }
 
-static void enter_time_wait(struct tcp *t, struct tcp_conn *c)
-{
-	c->state = TCP_TIME_WAIT;
-	c->rtx_due_ms = 0;
-	c->life_due_ms = ms_from(t->now_ms, TCP_TIME_WAIT_MS);
-	conn_schedule(t, c);
-}
-
-/* Both directions are done. Bytes that wait to be read keep it from its owner's end, not from
- * TIME_WAIT's. */
+/* Both directions are done. What is left of it is its owner's alone: bytes to read, the end to hear
+ * of. */
 static void conn_end_closed(struct tcp *t, struct tcp_conn *c)
 {
-	bool waits = c->state == TCP_TIME_WAIT;
-
 	if (!(c->flags & CONN_END_WAITS))
 		counter_add(&t->counters->tcp_closed, 1);
-	if (!waits)
-		conn_leave(t, c);
+	conn_leave(t, c);
 	if (c->flags & CONN_ORPHAN) {
-		if (!waits)
-			conn_drop(t, c);
+		conn_drop(t, c);
 		return;
 	}
 	if (tcp_readable(c)) {
@@ -364,8 +371,10 @@ void conn_end(struct tcp *t, struct tcp_conn *c, enum tcp_end how)
 	bool owned = has_owner(c);
 
 	if (how == TCP_END_CLOSED) {
-		if (c->state == TCP_FIN_WAIT_2 || c->state == TCP_CLOSING)
-			enter_time_wait(t, c);
+		if (c->state == TCP_FIN_WAIT_2 || c->state == TCP_CLOSING) {
+			c->state = TCP_TIME_WAIT;
+			time_wait_enter(t, c);
+		}
 		conn_end_closed(t, c);
 		return;
 	}
@@ -392,7 +401,6 @@ static void settle_handed(struct tcp *t)
 		return;
 	/* An end that the reading itself brought about is still to be told. */
 	if (c->end && !(c->news & TCP_ENDED)) {
-		/* TIME_WAIT, where there is one, goes on without an owner. */
 		c->flags |= CONN_ORPHAN;
 		c->user = NULL;
 		receive_release(t, c);
@@ -548,7 +556,7 @@ void tcp_close(struct tcp *t, struct tcp_conn *c)
 	}
 	if (c->state == TCP_FIN_WAIT_2)
 		c->life_due_ms = ms_from(t->now_ms, TCP_FIN_WAIT_2_MS);
-	else if (c->state != TCP_TIME_WAIT)
+	else
 		c->life_due_ms = ms_from(t->now_ms, TCP_ORPHAN_MS);
 	if (c->q)
 		c->q->orphan_una = c->snd_una;
@@ -557,7 +565,7 @@ void tcp_close(struct tcp *t, struct tcp_conn *c)
 
 void tcp_abort(struct tcp *t, struct tcp_conn *c)
 {
-	if (!(c->flags & CONN_GONE) && c->state != TCP_TIME_WAIT && c->state != TCP_SYN_SENT) {
+	if (!(c->flags & CONN_GONE) && c->state != TCP_SYN_SENT) {
 		conn_reset(t, c);
 		counter_add(&t->counters->tcp_aborts, 1);
 	}

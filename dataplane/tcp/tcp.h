@@ -45,6 +45,8 @@ enum tcp_without {
 struct tcp_config {
 	uint32_t conns;	     /* capacity, 1.. */
 	uint32_t handshakes; /* of them in SYN_RCVD, beyond that cookies; 0: three in four */
+	uint32_t time_waits; /* beside them; beyond that the oldest gives way. 0: as many as
+				conns, and no fewer than TCP_TIME_WAITS_LEAST */
 	/* Octets a connection may have under way to us or unread, to 1 GiB, and queued or
 	 * unacknowledged. When the pool runs low they become less, for all, down to
 	 * TCP_SHARE_LEAST: an owner that waits for more before it reads waits for the pool. */
@@ -157,8 +159,10 @@ void tcp_abort(struct tcp *t, struct tcp_conn *c);
 
 /* --- for tests and status ----------------------------------------------------------------- */
 
-/* Connections in the table, in any state. */
+/* Connections, in any state but TIME-WAIT. */
 uint32_t tcp_conns(const struct tcp *t);
+/* Connections in TIME-WAIT. */
+uint32_t tcp_time_waits(const struct tcp *t);
 /* Asserts what must hold of every connection between two calls, tcp_output having come to 0;
  * nothing in a release build. */
 void tcp_check(const struct tcp *t);

@@ -240,11 +240,6 @@ static bool life_over(struct tcp *t, struct tcp_conn *c)
 		conn_drop(t, c);
 		return false;
 	}
-	if (c->state == TCP_TIME_WAIT) {
-		/* Its owner has bytes to read, or its end to hear of. */
-		conn_leave(t, c);
-		return false;
-	}
 	if (t->now_ms - c->seen_ms < idle_ms) {
 		c->life_due_ms = ms_from(c->seen_ms, idle_ms);
 		return true;
@@ -306,12 +301,15 @@ void tcp_tick(struct tcp *t, uint64_t now_us)
 	for (unsigned n = 0; n < TCP_TIMERS_MAX && (due = wheel_next(&t->wheel, now_us)); n++)
 		conn_timer_fired(
 			t, (struct tcp_conn *)((uint8_t *)due - offsetof(struct tcp_conn, timer)));
+	time_wait_tick(t);
 }
 
 uint64_t tcp_next_due(const struct tcp *t)
 {
+	uint64_t timers_us = wheel_next_due(&t->wheel), waits_us = time_wait_next_due(t);
+
 	/* What waits for tcp_output or tcp_next_news waits for nothing else. */
 	if (t->output.first != SLAB_NONE || t->news.first != SLAB_NONE || t->n_replies)
 		return t->now_us;
-	return wheel_next_due(&t->wheel);
+	return timers_us < waits_us ? timers_us : waits_us;
 }

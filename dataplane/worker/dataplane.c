@@ -478,6 +478,7 @@ void dataplane_status(const struct dataplane *dp, struct dataplane_status *statu
 	*status = (struct dataplane_status){0};
 	for (uint16_t i = 0; i < dp->n_workers; i++) {
 		status->connections += tcp_conns(worker_tcp(dp->workers[i].worker));
+		status->time_waits += tcp_time_waits(worker_tcp(dp->workers[i].worker));
 		status->buffers_out += worker_buffers_out(dp->workers[i].worker);
 	}
 }

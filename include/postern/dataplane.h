@@ -76,7 +76,8 @@ void dataplane_publish_routes_take(struct dataplane *dp, struct routes *routes);
 
 /* How things stand, over all workers: exact once nothing moves. */
 struct dataplane_status {
-	uint32_t connections; /* in the tables, in any state */
+	uint32_t connections; /* in any state but TIME-WAIT */
+	uint32_t time_waits;
 	uint32_t buffers_out; /* mbufs holding bytes */
 };
 void dataplane_status(const struct dataplane *dp, struct dataplane_status *status);

@@ -347,6 +347,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	};
 	struct tcp_config config = {
 		.conns = 4,
+		.time_waits = 2,
 		.receive_window = WINDOW,
 		.send_queue = 8192,
 		.idle_timeout_ms = 100000,

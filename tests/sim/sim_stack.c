@@ -335,6 +335,15 @@ uint32_t sim_stack_conns(const struct sim_stack *stack)
 	return n;
 }
 
+uint32_t sim_stack_time_waits(const struct sim_stack *stack)
+{
+	uint32_t n = 0;
+
+	for (uint16_t i = 0; i < stack->config.workers; i++)
+		n += tcp_time_waits(worker_tcp(stack->workers[i]));
+	return n;
+}
+
 void sim_stack_counters(const struct sim_stack *stack, struct postern_counters *sum)
 {
 	memset(sum, 0, sizeof(*sum));

@@ -60,8 +60,9 @@ int sim_stack_host(const struct sim_stack *stack);
 
 struct ip_addr sim_address(uint8_t number, bool v6);
 
-/* Connections of all workers, in any state. */
+/* Connections of all workers, and those in TIME-WAIT, which are none. */
 uint32_t sim_stack_conns(const struct sim_stack *stack);
+uint32_t sim_stack_time_waits(const struct sim_stack *stack);
 /* Sum over all workers. */
 void sim_stack_counters(const struct sim_stack *stack, struct postern_counters *sum);
 /* TCP frames that arrived at a worker that does not own their flow. */

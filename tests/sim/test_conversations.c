@@ -192,6 +192,7 @@ static void a_peer_that_vanishes_is_given_up_with_every_buffer(void **state)
 					 side == WORLD_OPENER ? CONVERSATIONS
 							      : w.patterns[side].opened);
 			assert_int_equal(sim_stack_conns(w.stacks[side]), 0);
+			assert_int_equal(sim_stack_time_waits(w.stacks[side]), 0);
 			assert_int_equal(sim_stack_buffers_out(w.stacks[side]), 0);
 		}
 		assert_true(failed > 0);

@@ -136,6 +136,9 @@ static const char *left_behind(const struct world *w, enum sim_end end)
 		if (sim_stack_conns(w->stacks[i]) > 0)
 			return words("host %d keeps %u connections", i,
 				     sim_stack_conns(w->stacks[i]));
+		if (sim_stack_time_waits(w->stacks[i]) > 0)
+			return words("host %d keeps %u TIME-WAITs", i,
+				     sim_stack_time_waits(w->stacks[i]));
 		if (sim_stack_buffers_out(w->stacks[i]) > 0)
 			return words("host %d keeps %u buffers", i,
 				     sim_stack_buffers_out(w->stacks[i]));

@@ -60,7 +60,7 @@ enum transfer_fault {
 
 /* What a worker tells control. */
 struct services_report {
-	_Atomic uint64_t open;	     /* connections that live, TIME-WAIT not counted */
+	_Atomic uint64_t open;	     /* connections that live */
 	_Atomic uint64_t ok, failed; /* transfers */
 	_Atomic int first_fault;     /* enum transfer_fault */
 };

@@ -424,9 +424,10 @@ static void counts_print(struct program *p, const struct dataplane_status *statu
 	dataplane_counters(p->dataplane, &counters);
 	services_sum(&p->options.services, &total);
 	printf("{\"connections_open\": %" PRIu64 ", \"connections_in_table\": %u, "
-	       "\"buffers_out\": %u, \"transfers_ok\": %" PRIu64 ", \"transfers_failed\": %" PRIu64
-	       ", \"counters\": {",
-	       total.open, status->connections, status->buffers_out, total.ok, total.failed);
+	       "\"time_waits\": %u, \"buffers_out\": %u, \"transfers_ok\": %" PRIu64
+	       ", \"transfers_failed\": %" PRIu64 ", \"counters\": {",
+	       total.open, status->connections, status->time_waits, status->buffers_out, total.ok,
+	       total.failed);
 #define X(name, text)                                                  \
 	printf("%s\"" #name "\": %" PRIu64, separator, counters.name); \
 	separator = ", ";

@@ -20,6 +20,7 @@ def test_ten_thousand_connections_leave_nothing(lab, processes, version):
     service.wait_until_idle()
     counts = service.finish()
     assert counts["counters"]["tcp_passive_opens"] >= COUNT
+    assert counts["connections_in_table"] == 0
 
 
 def test_thousands_of_connections_to_a_backend_leave_nothing(lab, processes):

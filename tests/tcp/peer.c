@@ -41,6 +41,7 @@ void peer_init(struct peer *p, const struct peer_options *o)
 	struct tcp_config config = {
 		.conns = o->conns ? o->conns : 16,
 		.handshakes = o->handshakes,
+		.time_waits = o->time_waits,
 		.receive_window = o->receive_window ? o->receive_window : 65535,
 		.send_queue = o->send_queue ? o->send_queue : 65536,
 		.idle_timeout_ms = o->idle_timeout_ms,
@@ -260,6 +261,12 @@ uint32_t peer_conns(struct peer *p)
 	return tcp_conns(p->tcp);
 }
 
+uint32_t peer_time_waits(struct peer *p)
+{
+	peer_expect_silence(p);
+	return tcp_time_waits(p->tcp);
+}
+
 /* --- handshakes ------------------------------------------------------------------------------ */
 
 void peer_open(struct peer *p)
@@ -289,4 +296,14 @@ void peer_open_actively(struct peer *p)
 	peer_expect(p, TCP_ACK, 0);
 	assert_true(p->news & TCP_OPENED);
 	peer_news_clear(p);
+}
+
+void peer_part(struct peer *p)
+{
+	tcp_shutdown(p->tcp, p->conn);
+	peer_expect(p, TCP_ACK | TCP_FIN, 0);
+	peer_send(p, TCP_ACK | TCP_FIN, NULL, 0);
+	assert_int_equal(p->end, TCP_END_CLOSED);
+	peer_expect(p, TCP_ACK, 0);
+	assert_int_equal(p->got.ack, p->seq);
 }

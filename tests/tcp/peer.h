@@ -67,6 +67,7 @@ struct peer_options {
 	bool v6;
 	uint32_t conns; /* 0: 16 */
 	uint32_t handshakes;
+	uint32_t time_waits;
 	uint32_t receive_window; /* 0: 65535 */
 	uint32_t send_queue;	 /* 0: 65536 */
 	uint32_t idle_timeout_ms;
@@ -96,8 +97,9 @@ bool peer_hear(struct peer *p);
 void peer_expect(struct peer *p, uint8_t flags, uint32_t len);
 void peer_expect_silence(struct peer *p);
 
-/* Connections tcp still has, once it has said all it had to. */
+/* Connections tcp still has, once it has said all it had to; and those in TIME-WAIT. */
 uint32_t peer_conns(struct peer *p);
+uint32_t peer_time_waits(struct peer *p);
 
 /* Moves time and runs the timers. */
 void peer_wait_ms(struct peer *p, uint32_t ms);
@@ -105,6 +107,9 @@ void peer_wait_ms(struct peer *p, uint32_t ms);
 /* The whole handshake, from either end. With options on the peer's SYN as set in p. */
 void peer_open(struct peer *p);
 void peer_open_actively(struct peer *p);
+
+/* Our side closes, the peer closes after it: TIME-WAIT is ours. */
+void peer_part(struct peer *p);
 
 /* The owner acts (reads unless keep_unread); called by the above. */
 void peer_owner(struct peer *p);
