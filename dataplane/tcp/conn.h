@@ -272,6 +272,8 @@ static inline uint16_t conn_syn_window(const struct tcp *t)
 						     : UINT16_MAX;
 }
 
+/* The initial number a flow has now (RFC 6528). */
+uint32_t flow_iss(const struct tcp *t, const struct flow *flow);
 /* A flow's timestamps count from here (RFC 7323 5.4). */
 uint32_t flow_ts_offset(const struct tcp *t, const struct flow *flow);
 

@@ -644,25 +644,10 @@ static void look_at_fin(struct tcp *t, struct tcp_conn *c, const struct segment 
 
 /* --- one segment --------------------------------------------------------------------------- */
 
-/* Its numbers begin beyond all the old one used (RFC 9293 3.4.1), which the clock alone does not
- * see to after more than 250 kB/s. */
-static void reopen(struct tcp *t, struct time_wait *old, const struct segment *s)
-{
-	uint32_t least = old->snd_nxt + UINT16_MAX;
-	struct tcp_conn *c;
-
-	time_wait_leave(t, old);
-	c = open_passively(t, s);
-	if (!c)
-		return;
-	c->snd_una = c->snd_nxt = seq_max(c->snd_una, least);
-	counter_add(&t->counters->tcp_time_wait_reused, 1);
-}
-
 static void in_time_wait(struct tcp *t, struct time_wait *w, const struct segment *s)
 {
 	if (time_wait_may_reopen(w, &s->h) && is_listening(t, s->net->flow.local_port))
-		reopen(t, w, s);
+		time_wait_yield(t, w, open_passively(t, s));
 	else
 		time_wait_input(t, w, s->net, &s->h, s->len);
 }

@@ -39,6 +39,7 @@ enum {
 				  may look like now, and cost a burst */
 	TCP_STARVED_MS = 200,  /* until an owner the pool had nothing for may try again */
 	TCP_TIME_WAIT_MS = 10 * 1000,
+	TCP_REUSE_MS = 1000, /* of it, until its port may be opened from by timestamps alone */
 	TCP_FIN_WAIT_2_MS = 20 * 1000, /* an orphan's; an owned connection has its idle timeout */
 	TCP_ORPHAN_MS = 4 * 60 * 1000, /* an orphan's last bytes and FIN, and again as long for each
 					  time TCP_ORPHAN_OCTETS of them were acknowledged: at 30 %

@@ -201,19 +201,33 @@ void conn_flow(const struct tcp *t, const struct tcp_conn *c, struct flow *flow)
 	flow->remote_port = c->remote_port;
 }
 
-/* RFC 6528: a clock of 4 us steps and a keyed hash of the connection's name. */
-static void conn_numbers(struct tcp *t, struct tcp_conn *c, const struct flow *flow)
+static uint64_t flow_secret(const struct tcp *t, const struct flow *flow)
 {
-	uint64_t secret = siphash24(&t->config.isn_key, flow, sizeof(*flow));
-	uint32_t iss = (uint32_t)secret + (uint32_t)(t->now_us / 4);
+	return siphash24(&t->config.isn_key, flow, sizeof(*flow));
+}
 
-	c->snd_una = c->snd_nxt = iss;
-	c->ts_offset = (uint32_t)(secret >> 32);
+/* RFC 6528: a clock of 4 us steps and a keyed hash of the connection's name. */
+static uint32_t iss_now(const struct tcp *t, uint64_t secret)
+{
+	return (uint32_t)secret + (uint32_t)(t->now_us / 4);
+}
+
+uint32_t flow_iss(const struct tcp *t, const struct flow *flow)
+{
+	return iss_now(t, flow_secret(t, flow));
 }
 
 uint32_t flow_ts_offset(const struct tcp *t, const struct flow *flow)
 {
-	return (uint32_t)(siphash24(&t->config.isn_key, flow, sizeof(*flow)) >> 32);
+	return (uint32_t)(flow_secret(t, flow) >> 32);
+}
+
+static void conn_numbers(struct tcp *t, struct tcp_conn *c, const struct flow *flow)
+{
+	uint64_t secret = flow_secret(t, flow);
+
+	c->snd_una = c->snd_nxt = iss_now(t, secret);
+	c->ts_offset = (uint32_t)(secret >> 32);
 }
 
 static bool local_index(const struct tcp *t, const struct ip_addr *local, uint8_t *index)
@@ -496,6 +510,7 @@ struct tcp_conn *tcp_connect(struct tcp *t, const struct ip_addr *source,
 {
 	uint16_t first = t->config.active_first, count = t->config.active_count;
 	struct flow flow = {.local = *source, .remote = *remote, .remote_port = port};
+	struct time_wait *w;
 	struct tcp_conn *c;
 	uint32_t tag;
 
@@ -505,11 +520,14 @@ struct tcp_conn *tcp_connect(struct tcp *t, const struct ip_addr *source,
 			t->next_local_port = first;
 		flow.local_port = t->next_local_port++;
 		tag = flow_tag(t, &flow);
-		if (table_find(t, &flow, tag))
+		w = time_wait_find(t, &flow, tag);
+		if (table_find(t, &flow, tag) || (w && !time_wait_may_reuse(t, w, &flow)))
 			continue;
 		c = conn_new(t, &flow, tag, path);
 		if (!c)
 			return NULL;
+		if (w)
+			time_wait_yield(t, w, c);
 		c->state = TCP_SYN_SENT;
 		c->flags |= CONN_ACTIVE | CONN_SYN_DUE;
 		if (!(t->config.without & TCP_WITHOUT_CUBIC))

@@ -115,6 +115,33 @@ bool time_wait_may_reopen(const struct time_wait *w, const struct tcp_header *h)
 	return seq_lt(w->rcv_nxt, h->seq);
 }
 
+/* Beyond all numbers the old one used (RFC 9293 3.4.1), which the clock alone does not see to after
+ * more than 250 kB/s. */
+static uint32_t least_iss(const struct time_wait *w)
+{
+	return w->snd_nxt + UINT16_MAX;
+}
+
+/* Timestamps tell old segments from new ones once their clock has moved on (RFC 6191 2: a second is
+ * enough for any clock RFC 7323 5.4 allows); else numbers have to, which then moved on by
+ * themselves: the peer's as ours. */
+bool time_wait_may_reuse(const struct tcp *t, const struct time_wait *w, const struct flow *flow)
+{
+	uint32_t left_ms = w->end_ms - t->now_ms;
+
+	return (w->ts && TCP_TIME_WAIT_MS - left_ms >= TCP_REUSE_MS) ||
+	       seq_lt(least_iss(w), flow_iss(t, flow));
+}
+
+void time_wait_yield(struct tcp *t, struct time_wait *w, struct tcp_conn *c)
+{
+	if (c) {
+		c->snd_una = c->snd_nxt = seq_max(c->snd_una, least_iss(w));
+		counter_add(&t->counters->tcp_time_wait_reused, 1);
+	}
+	time_wait_leave(t, w);
+}
+
 static void answer(struct tcp *t, const struct time_wait *w, const struct net_segment *segment)
 {
 	const struct tcp_header h = {

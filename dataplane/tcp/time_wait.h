@@ -61,7 +61,12 @@ struct time_wait *time_wait_find(const struct tcp *t, const struct flow *flow, u
 
 /* Whether a segment is the SYN of a new incarnation that may take the entry's place (RFC 6191). */
 bool time_wait_may_reopen(const struct time_wait *w, const struct tcp_header *h);
-/* Any other segment of len octets. */
+/* Whether we may open a new incarnation ourselves: with numbers or times beyond the old one's. */
+bool time_wait_may_reuse(const struct tcp *t, const struct time_wait *w, const struct flow *flow);
+/* A new incarnation, which has sent nothing yet, takes the entry's place; or a cookie does: c is
+ * NULL. */
+void time_wait_yield(struct tcp *t, struct time_wait *w, struct tcp_conn *c);
+/* Any segment that may not reopen it, of len octets. */
 void time_wait_input(struct tcp *t, struct time_wait *w, const struct net_segment *segment,
 		     const struct tcp_header *h, uint32_t len);
 

@@ -24,10 +24,14 @@ def test_ten_thousand_connections_leave_nothing(lab, processes, version):
 
 
 def test_thousands_of_connections_to_a_backend_leave_nothing(lab, processes):
-    """As many as one worker's source ports allow while each waits out its TIME_WAIT."""
-    count = 3000
+    """More than there are source ports: those in TIME-WAIT are opened from again."""
+    count, ports = 3000, 600
     lab.start_peer("backend", "echo-server", BACKEND["ipv4"], ECHO)
     active = lab.start_service(*lab.service_options, "--connect", endpoint(BACKEND["ipv4"], ECHO),
-                               "--bytes", 100, "--receive", "--count", count, "--parallel", 500)
+                               "--bytes", 100, "--receive", "--count", count, "--parallel", 100,
+                               "--active-ports", f"20000-{20000 + ports - 1}")
     counts = active.finish(timeout=90, stop=False)
     assert (counts["transfers_ok"], counts["transfers_failed"]) == (count, 0)
+    assert counts["connections_in_table"] == 0
+    # The kernel sent its FIN after ours, so that every TIME-WAIT was ours.
+    assert counts["counters"]["tcp_time_wait_reused"] >= count - ports

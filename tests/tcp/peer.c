@@ -51,7 +51,7 @@ void peer_init(struct peer *p, const struct peer_options *o)
 		.hash_key = {3, 4},
 		.cookie_key = {5, 6},
 		.active_first = 20000,
-		.active_count = 8,
+		.active_count = o->active_ports ? o->active_ports : 8,
 		.first_local_port = 20003,
 	};
 

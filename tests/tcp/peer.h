@@ -73,6 +73,7 @@ struct peer_options {
 	uint32_t idle_timeout_ms;
 	uint32_t user_timeout_ms;
 	uint8_t without;
+	uint16_t active_ports; /* 0: 8 */
 };
 
 void peer_init(struct peer *p, const struct peer_options *options);

@@ -306,6 +306,115 @@ static void an_owner_may_read_on_while_the_peer_opens_anew(void **state)
 	peer_release(&p);
 }
 
+/* --- where we open ourselves ---------------------------------------------------------------------
+ */
+
+static struct tcp_conn *try_to_open(struct peer *p)
+{
+	return tcp_connect(p->tcp, &p->flow.local, &p->flow.remote, PEER_PORT, &p->path);
+}
+
+/* Sends so many octets faster than the clock of initial numbers moves. */
+static void send_fast(struct peer *p, uint32_t octets)
+{
+	while (octets) {
+		uint32_t len = octets < PATTERN ? octets : PATTERN;
+
+		octets -= (uint32_t)tcp_send(p->tcp, p->conn, pattern, len);
+		while (peer_hear(p))
+			p->ack = p->got.seq + p->got_len;
+		peer_send(p, TCP_ACK, NULL, 0);
+	}
+	while (tcp_unacknowledged(p->conn)) {
+		while (peer_hear(p))
+			p->ack = p->got.seq + p->got_len;
+		peer_send(p, TCP_ACK, NULL, 0);
+	}
+}
+
+static void we_open_from_its_port_once_the_numbers_are_beyond(void **state)
+{
+	uint32_t old;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.active_ports = 1});
+	peer_open_actively(&p);
+	send_fast(&p, 200000);
+	peer_part(&p);
+	old = p.ack;
+	assert_null(try_to_open(&p));
+	peer_wait_ms(&p, 1000); /* 250,000 numbers, and 65,535 are to lie between */
+	assert_null(try_to_open(&p));
+	peer_wait_ms(&p, 100);
+	p.seq += 1000;
+	peer_open_actively(&p);
+	assert_in_range(p.ack - old, UINT16_MAX, 1 << 20);
+	assert_int_equal(peer_time_waits(&p), 0);
+	assert_int_equal(p.counters.tcp_time_wait_reused, 1);
+	peer_part(&p);
+	peer_release(&p);
+}
+
+static void we_open_from_its_port_a_second_later_with_timestamps(void **state)
+{
+	uint32_t old;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.active_ports = 1});
+	p.ts = true;
+	p.ts_value = 1000;
+	peer_open_actively(&p);
+	send_fast(&p, 1000000);
+	peer_part(&p);
+	old = p.ack;
+	peer_wait_ms(&p, 998);
+	assert_null(try_to_open(&p));
+	/* What the peer repeats is a sign of life: the second begins anew. */
+	repeat_fin(&p);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_wait_ms(&p, 998);
+	assert_null(try_to_open(&p));
+	peer_wait_ms(&p, 2);
+	p.seq += 1000;
+	p.ts_value += 2000;
+	peer_open_actively(&p);
+	assert_int_equal(p.ack - old, UINT16_MAX + 1); /* the clock is not there yet */
+	assert_int_equal(peer_time_waits(&p), 0);
+	peer_release(&p);
+}
+
+static void a_port_nothing_waits_at_is_opened_from_at_once(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.active_ports = 2});
+	peer_open_actively(&p);
+	assert_int_equal(p.flow.local_port, 20000); /* 20003 is beyond the range */
+	peer_part(&p);
+	p.seq += 1000;
+	peer_open_actively(&p);
+	assert_int_equal(p.flow.local_port, 20001);
+	peer_part(&p);
+	assert_null(try_to_open(&p));
+	assert_int_equal(peer_time_waits(&p), 2);
+	peer_release(&p);
+}
+
+static void a_full_table_leaves_the_wait_as_it_is(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.active_ports = 1, .conns = 1});
+	peer_open_actively(&p);
+	peer_part(&p);
+	peer_wait_ms(&p, 2000);
+	p.flow.local_port = SERVICE_PORT;
+	peer_open(&p);
+	assert_null(try_to_open(&p));
+	assert_int_equal(peer_time_waits(&p), 1);
+	peer_release(&p);
+}
+
 /* --- how many ----------------------------------------------------------------------------------
  */
 
@@ -404,6 +513,10 @@ int main(void)
 		cmocka_unit_test(a_syn_to_a_port_nobody_listens_on_does_not_end_it),
 		cmocka_unit_test(a_new_incarnation_begins_beyond_the_old_ones_numbers),
 		cmocka_unit_test(an_owner_may_read_on_while_the_peer_opens_anew),
+		cmocka_unit_test(we_open_from_its_port_once_the_numbers_are_beyond),
+		cmocka_unit_test(we_open_from_its_port_a_second_later_with_timestamps),
+		cmocka_unit_test(a_port_nothing_waits_at_is_opened_from_at_once),
+		cmocka_unit_test(a_full_table_leaves_the_wait_as_it_is),
 		cmocka_unit_test(the_oldest_gives_way_when_there_are_too_many),
 		cmocka_unit_test(a_client_that_opens_and_leaves_all_day_costs_no_connection),
 		cmocka_unit_test(waits_end_in_time_whatever_comes),
