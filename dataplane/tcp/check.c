@@ -160,7 +160,7 @@ static void check_time_waits(const struct tcp *t)
 
 void tcp_check(const struct tcp *t)
 {
-	uint32_t handshakes = 0, conns = 0;
+	uint32_t handshakes = 0, orphans = 0, conns = 0;
 
 	for (uint32_t i = 0; i < t->table.n * TAGS_PLACES; i++) {
 		uint32_t number = t->table.at[i / TAGS_PLACES].numbers[i % TAGS_PLACES];
@@ -176,8 +176,10 @@ void tcp_check(const struct tcp *t)
 		check_conn(t, c);
 		conns++;
 		handshakes += c->state == TCP_SYN_RCVD && !(c->flags & CONN_ACTIVE);
+		orphans += (c->flags & CONN_ORPHAN) != 0;
 	}
-	assert(conns <= t->conns.in_use && handshakes == t->handshakes);
+	assert(conns <= t->conns.in_use && handshakes == t->handshakes && orphans == t->orphans);
+	assert(orphans <= orphans_max(t));
 	check_time_waits(t);
 }
 

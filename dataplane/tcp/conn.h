@@ -210,6 +210,7 @@ struct tcp {
 	uint64_t now_us;
 	uint32_t now_ms;
 	uint32_t handshakes;	   /* in SYN_RCVD */
+	uint32_t orphans;	   /* in the table without an owner */
 	uint64_t cookies_until_us; /* those made may still come back */
 	struct slab conns;
 	struct slab queues;
@@ -264,6 +265,14 @@ bool reply(struct tcp *t, const struct flow *flow, const struct net_path *path,
 void conn_reset(struct tcp *t, const struct tcp_conn *c);
 void reply_reset(struct tcp *t, const struct flow *flow, const struct net_path *path, uint32_t seq,
 		 uint32_t ack, uint8_t flags);
+
+/* How many connections may be in the table without an owner. */
+static inline uint32_t orphans_max(const struct tcp *t)
+{
+	uint32_t max = t->config.conns / TCP_ORPHANS_SHARE;
+
+	return max ? max : 1;
+}
 
 /* The window a SYN tells: never scaled (RFC 7323 2.2). */
 static inline uint16_t conn_syn_window(const struct tcp *t)

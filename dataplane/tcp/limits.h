@@ -62,6 +62,7 @@ enum {
 					  less than either takes */
 
 	/* Kept of what is over. */
+	TCP_ORPHANS_SHARE = 4, /* a fourth of the table is for connections nobody owns any more */
 	TCP_TIME_WAITS_LEAST = 64 * 1024, /* by default; 44 octets each once used */
 
 	/* Opening. */

@@ -335,6 +335,8 @@ void conn_leave(struct tcp *t, struct tcp_conn *c)
 		return;
 	if (c->state == TCP_SYN_RCVD && !(c->flags & CONN_ACTIVE))
 		t->handshakes--;
+	if (c->flags & CONN_ORPHAN)
+		t->orphans--;
 	table_remove(t, c);
 	wheel_cancel(&t->wheel, &c->timer);
 	send_release(t, c);
@@ -563,15 +565,17 @@ void tcp_close(struct tcp *t, struct tcp_conn *c)
 		conn_drop(t, c);
 		return;
 	}
+	if (t->orphans >= orphans_max(t)) {
+		counter_add(&t->counters->tcp_orphans_full, 1);
+		tcp_abort(t, c);
+		return;
+	}
 	tcp_shutdown(t, c);
 	c->flags |= CONN_ORPHAN;
+	t->orphans++;
 	c->user = NULL;
 	c->news = 0;
-	if (c->q && c->q->read_len) {
-		tcp_consume(t, c, c->q->read_len);
-		if (c->flags & CONN_GONE)
-			return;
-	}
+	tcp_consume(t, c, tcp_readable(c));
 	if (c->state == TCP_FIN_WAIT_2)
 		c->life_due_ms = ms_from(t->now_ms, TCP_FIN_WAIT_2_MS);
 	else

@@ -151,8 +151,9 @@ size_t tcp_unacknowledged(const struct tcp_conn *c);
 /* Nothing more will be sent: FIN follows what is queued. Reading goes on. */
 void tcp_shutdown(struct tcp *t, struct tcp_conn *c);
 /* The owner is done both ways: what is queued is sent, then FIN. Bytes that still arrive are thrown
- * away until the peer has all of ours, and answered by RST after that. No news follows; the
- * pointer is dead. */
+ * away until the peer has all of ours, and answered by RST after that. When more than a share of
+ * the table (TCP_ORPHANS_SHARE) lingers so, it is reset at once. No news follows; the pointer is
+ * dead. */
 void tcp_close(struct tcp *t, struct tcp_conn *c);
 /* RST now. No news follows; the pointer is dead. */
 void tcp_abort(struct tcp *t, struct tcp_conn *c);

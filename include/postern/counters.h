@@ -44,6 +44,7 @@
 	X(tcp_no_listener, "SYNs to a port nobody listens on")                                  \
 	X(tcp_no_connection, "segments of no connection")                                       \
 	X(tcp_table_full, "opens refused because the connection table was full")                \
+	X(tcp_orphans_full, "connections reset at their close because too many lingered")       \
 	X(tcp_time_wait_full, "TIME-WAITs cut short because there were too many")               \
 	X(tcp_time_wait_reused, "connections that took the place of a TIME-WAIT (RFC 6191)")    \
 	X(tcp_syn_full, "SYNs that found too many handshakes under way")                        \

@@ -25,7 +25,7 @@ void world_init(struct world *w, uint64_t seed, bool v6, uint32_t octets_max)
 			.workers = 1,
 			.frames = 1024,
 			.buffers = 1024,
-			.conns = 64,
+			.conns = 128, /* a fourth may linger */
 			.receive_window = 65536,
 			.send_queue = 65536,
 			.service = &pattern_service,

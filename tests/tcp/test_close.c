@@ -185,6 +185,35 @@ static void an_orphan_in_fin_wait_2_does_not_stay(void **state)
 	peer_release(&p);
 }
 
+static void what_lingers_without_an_owner_is_bounded(void **state)
+{
+	enum { CONNS = 64, LINGER = CONNS / TCP_ORPHANS_SHARE };
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.conns = CONNS});
+	for (uint16_t i = 0; i < CONNS; i++) {
+		p.flow.remote_port = (uint16_t)(PEER_PORT + i);
+		peer_open(&p);
+		assert_int_equal(tcp_send(p.tcp, p.conn, "421 bye\r\n", 9), 9);
+		tcp_close(p.tcp, p.conn);
+		/* The first go on talking to a peer that does not listen, the rest are reset. */
+		peer_expect(&p, i < LINGER ? TCP_ACK | TCP_FIN : TCP_RST | TCP_ACK,
+			    i < LINGER ? 9 : 0);
+		assert_int_equal(peer_conns(&p), i < LINGER ? i + 1u : LINGER);
+	}
+	assert_int_equal(p.counters.tcp_orphans_full, CONNS - LINGER);
+	/* Those that were given up make room for others. */
+	peer_wait_ms(&p, TCP_ORPHAN_MS);
+	while (peer_hear(&p))
+		;
+	assert_int_equal(peer_conns(&p), 0);
+	peer_open(&p);
+	tcp_close(p.tcp, p.conn);
+	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
+	assert_int_equal(p.counters.tcp_orphans_full, CONNS - LINGER);
+	peer_release(&p);
+}
+
 static void a_peer_that_reads_for_ever_keeps_no_orphan(void **state)
 {
 	struct peer p;
@@ -318,6 +347,7 @@ int main(void)
 		cmocka_unit_test(an_end_that_reading_brings_is_told),
 		cmocka_unit_test(a_closed_connection_delivers_its_last_reply_before_it_resets),
 		cmocka_unit_test(an_orphan_in_fin_wait_2_does_not_stay),
+		cmocka_unit_test(what_lingers_without_an_owner_is_bounded),
 		cmocka_unit_test(a_peer_that_reads_for_ever_keeps_no_orphan),
 		cmocka_unit_test(an_orphan_whose_bytes_move_is_let_finish),
 		cmocka_unit_test(an_orphan_given_up_says_so),
