@@ -66,7 +66,9 @@ enum {
 	TCP_TIME_WAITS_LEAST = 64 * 1024, /* by default; 44 octets each once used */
 
 	/* Opening. */
-	TCP_PORT_TRIES_MAX = 256, /* source ports looked at in one call */
+	TCP_HANDSHAKES_LEAST = 64 * 1024, /* by default, where the table has room: who speaks first
+					     hangs when a cookie's third ACK is lost */
+	TCP_PORT_TRIES_MAX = 256,	  /* source ports looked at in one call */
 
 	/* Answers to segments that are no part of a conversation, a worker. */
 	TCP_REPLIES_MAX = 64, /* RSTs waiting to be sent in one turn */

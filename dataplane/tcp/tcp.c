@@ -54,6 +54,17 @@ static bool rings_init(struct tcp *t)
 	return true;
 }
 
+static uint32_t handshakes_wanted(const struct tcp_config *config)
+{
+	uint32_t wanted = config->conns - config->conns / 4;
+
+	if (config->handshakes)
+		return config->handshakes;
+	if (wanted < TCP_HANDSHAKES_LEAST && TCP_HANDSHAKES_LEAST <= config->conns / 8 * 7)
+		return TCP_HANDSHAKES_LEAST;
+	return wanted;
+}
+
 static uint32_t time_waits_wanted(const struct tcp_config *config)
 {
 	uint32_t wanted = config->time_waits;
@@ -74,8 +85,7 @@ struct tcp *tcp_new(const struct tcp_config *config, uint64_t now_us)
 	if (!t)
 		return NULL;
 	t->config = *config;
-	if (!t->config.handshakes)
-		t->config.handshakes = config->conns - config->conns / 4;
+	t->config.handshakes = handshakes_wanted(config);
 	t->config.time_waits = time_waits_wanted(config);
 	if (t->config.idle_timeout_ms > TCP_IDLE_MAX_MS)
 		t->config.idle_timeout_ms = TCP_IDLE_MAX_MS;

@@ -44,7 +44,8 @@ enum tcp_without {
 
 struct tcp_config {
 	uint32_t conns;	     /* capacity, 1.. */
-	uint32_t handshakes; /* of them in SYN_RCVD, beyond that cookies; 0: three in four */
+	uint32_t handshakes; /* of them in SYN_RCVD, beyond that cookies; 0: three in four, or
+				TCP_HANDSHAKES_LEAST if that leaves an eighth */
 	uint32_t time_waits; /* beside them; beyond that the oldest gives way. 0: as many as
 				conns, and no fewer than TCP_TIME_WAITS_LEAST */
 	/* Octets a connection may have under way to us or unread, to 1 GiB, and queued or

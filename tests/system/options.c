@@ -17,7 +17,7 @@
 #include "common/arguments.h"
 
 enum {
-	CONNS_DEFAULT = 16384,
+	CONNS_DEFAULT = 128 << 10, /* with 96 Ki handshakes at a time */
 	CONNS_MAX = 4 << 20,
 	WINDOW_DEFAULT = 256 << 10,
 	OCTETS_MAX = 1 << 30, /* TCP's largest window */
@@ -422,7 +422,7 @@ static const struct {
 	{"backend", "ADDR:PORT", take_backend, "a backend the shield lets through, repeatable"},
 	{"bpffs", "DIR", take_bpffs, "where the shield is pinned (/run/postern/bpf)"},
 	{"only-owner", "N", take_only_owner, "every flow is worker N's, wherever frames arrive"},
-	{"conns", "N", take_conns, "connections a worker (16384)"},
+	{"conns", "N", take_conns, "connections a worker (131072)"},
 	{"window", "N", take_window, "octets a connection may have under way to us (262144)"},
 	{"send-queue", "N", take_send_queue, "octets a connection may have queued (262144)"},
 	{"idle-timeout", "SECONDS", take_idle_timeout, "0: never (300)"},

@@ -283,6 +283,32 @@ static void handshakes_and_the_table_are_bounded(void **state)
 	peer_release(&p);
 }
 
+static void by_default_64_ki_handshakes_are_kept_where_there_is_room(void **state)
+{
+	static const struct {
+		uint32_t conns, kept;
+	} rows[] = {
+		{1000, 750},
+		{70000, 52500},
+		{80000, 65536},
+		{100000, 75000},
+	};
+
+	for (unsigned row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){.conns = rows[row].conns});
+		for (uint32_t i = 0; i < rows[row].conns; i++) {
+			p.flow.remote.octets[14] = (uint8_t)(i >> 16);
+			p.flow.remote_port = (uint16_t)i;
+			peer_send(&p, TCP_SYN, NULL, 0);
+		}
+		assert_int_equal(tcp_conns(p.tcp), rows[row].kept);
+		assert_int_equal(p.counters.tcp_syn_full, rows[row].conns - rows[row].kept);
+		peer_release(&p);
+	}
+}
+
 static void initial_numbers_differ_by_connection_and_rise_with_time(void **state)
 {
 	uint32_t first, other;
@@ -380,6 +406,7 @@ int main(void)
 		cmocka_unit_test(a_third_ack_without_timestamps_still_opens),
 		cmocka_unit_test(a_third_ack_of_other_numbers_is_reset),
 		cmocka_unit_test(handshakes_and_the_table_are_bounded),
+		cmocka_unit_test(by_default_64_ki_handshakes_are_kept_where_there_is_room),
 		cmocka_unit_test(initial_numbers_differ_by_connection_and_rise_with_time),
 		cmocka_unit_test(a_handshake_sent_twice_is_not_timed),
 		cmocka_unit_test(repeated_syns_hold_no_handshake_open),
