@@ -14,6 +14,7 @@
 #include "base/slab.h"
 #include "base/tags.h"
 #include "base/wheel.h"
+#include "tcp/clients.h"
 #include "tcp/cubic.h"
 #include "tcp/header.h"
 #include "tcp/limits.h"
@@ -58,6 +59,7 @@ enum conn_flag {
 				      retransmission timer will tell TCP_ROOM */
 	CONN_PROBED = 1 << 20,	   /* a tail was probed, and no round trip timed since */
 	CONN_CUBIC = 1 << 21,	   /* cwnd grows by CUBIC; without it by NewReno */
+	CONN_OVER_LIMIT = 1 << 22, /* its client had too many when it opened */
 };
 
 /* A scoreboard's ring has one of these sizes; the largest bounds the segments under way. */
@@ -236,6 +238,9 @@ struct tcp {
 /* --- tcp.c: life and lists --- */
 struct tcp_conn *conn_new(struct tcp *t, const struct flow *flow, uint32_t tag,
 			  const struct net_path *path);
+/* A connection that came counts, as its state says, among our handshakes and of its client. */
+void conn_count(struct tcp *t, struct tcp_conn *c);
+void conn_uncount(struct tcp *t, const struct tcp_conn *c);
 /* It is over: reported to its owner when it has one, and out of the table. */
 void conn_end(struct tcp *t, struct tcp_conn *c, enum tcp_end how);
 /* Out of the table, all its memory back; no report. */

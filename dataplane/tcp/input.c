@@ -95,12 +95,43 @@ static void take_syn_options(struct tcp *t, struct tcp_conn *c, const struct tcp
 	congestion_start(c);
 }
 
+/* Whether the client has twice what it may have open: it was told so that often. */
+static bool client_is_refused(struct tcp *t, const struct segment *s)
+{
+	uint32_t limit = t->config.client_conns;
+
+	if (!limit ||
+	    clients_count(t->config.clients, CLIENTS_OPEN, &s->net->flow.remote) / 2 < limit)
+		return false;
+	counter_add(&t->counters->tcp_client_refused, 1);
+	refuse(t, s);
+	return true;
+}
+
+/* Whether a SYN leaves no memory: there is too much of it already, or of this client's. Nobody
+ * behind a forged address is harmed by that. */
+static bool wants_cookie(struct tcp *t, const struct segment *s)
+{
+	uint32_t limit = t->config.client_half_open;
+
+	if (cookie_is_due(t)) {
+		counter_add(&t->counters->tcp_syn_full, 1);
+		return true;
+	}
+	if (!limit ||
+	    clients_count(t->config.clients, CLIENTS_HALF_OPEN, &s->net->flow.remote) < limit)
+		return false;
+	counter_add(&t->counters->tcp_client_half_open, 1);
+	return true;
+}
+
 static struct tcp_conn *open_passively(struct tcp *t, const struct segment *s)
 {
 	struct tcp_conn *c;
 
-	if (cookie_is_due(t)) {
-		counter_add(&t->counters->tcp_syn_full, 1);
+	if (client_is_refused(t, s))
+		return NULL;
+	if (wants_cookie(t, s)) {
 		cookie_answer(t, &s->net->flow, &s->net->path, &s->h);
 		return NULL;
 	}
@@ -109,7 +140,7 @@ static struct tcp_conn *open_passively(struct tcp *t, const struct segment *s)
 		return NULL;
 	c->state = TCP_SYN_RCVD;
 	c->flags |= CONN_SYN_DUE;
-	t->handshakes++;
+	conn_count(t, c);
 	take_syn_options(t, c, &s->h);
 	conn_want_output(t, c);
 	counter_add(&t->counters->tcp_passive_opens, 1);
@@ -121,8 +152,11 @@ static struct tcp_conn *open_passively(struct tcp *t, const struct segment *s)
 static struct tcp_conn *open_by_cookie(struct tcp *t, const struct segment *s,
 				       const struct tcp_header *syn)
 {
-	struct tcp_conn *c = conn_new(t, &s->net->flow, s->tag, &s->net->path);
+	struct tcp_conn *c;
 
+	if (client_is_refused(t, s))
+		return NULL;
+	c = conn_new(t, &s->net->flow, s->tag, &s->net->path);
 	if (!c)
 		return NULL;
 	c->state = TCP_SYN_RCVD;
@@ -130,7 +164,7 @@ static struct tcp_conn *open_by_cookie(struct tcp *t, const struct segment *s,
 	c->snd_una = s->h.ack - 1;
 	c->snd_nxt = s->h.ack;
 	c->tries = 1; /* it was not timed */
-	t->handshakes++;
+	conn_count(t, c);
 	take_syn_options(t, c, syn);
 	counter_add(&t->counters->tcp_passive_opens, 1);
 	return c;
@@ -171,9 +205,9 @@ static void no_connection(struct tcp *t, struct segment *s)
 
 static void established(struct tcp *t, struct tcp_conn *c)
 {
-	if (c->state == TCP_SYN_RCVD && !(c->flags & CONN_ACTIVE))
-		t->handshakes--;
+	conn_uncount(t, c);
 	c->state = c->flags & CONN_FIN_QUEUED ? TCP_FIN_WAIT_1 : TCP_ESTABLISHED;
+	conn_count(t, c);
 	c->flags &= ~(uint32_t)CONN_SYN_DUE;
 	/* The SYN was timed unless it had to be sent twice (RFC 6298 3, 5.7). */
 	if (c->tries == 0 && c->srtt_us == 0)

@@ -86,6 +86,8 @@ struct tcp *tcp_new(const struct tcp_config *config, uint64_t now_us)
 		return NULL;
 	t->config = *config;
 	t->config.handshakes = handshakes_wanted(config);
+	if (!config->clients)
+		t->config.client_half_open = t->config.client_conns = 0;
 	t->config.time_waits = time_waits_wanted(config);
 	if (t->config.idle_timeout_ms > TCP_IDLE_MAX_MS)
 		t->config.idle_timeout_ms = TCP_IDLE_MAX_MS;
@@ -114,10 +116,22 @@ struct tcp *tcp_new(const struct tcp_config *config, uint64_t now_us)
 	return t;
 }
 
+/* Clients are counted beyond this worker's end. */
+static void uncount_all(struct tcp *t)
+{
+	for (uint32_t i = 0; t->table.at && i < t->table.n * TAGS_PLACES; i++) {
+		uint32_t number = t->table.at[i / TAGS_PLACES].numbers[i % TAGS_PLACES];
+
+		if (number)
+			conn_uncount(t, slab_at(&t->conns, number - 1));
+	}
+}
+
 void tcp_free(struct tcp *t)
 {
 	if (!t)
 		return;
+	uncount_all(t);
 	for (uint32_t i = 0; i < t->conns.touched; i++) {
 		struct tcp_conn *c = slab_at(&t->conns, i);
 
@@ -251,6 +265,36 @@ static bool local_index(const struct tcp *t, const struct ip_addr *local, uint8_
 	return false;
 }
 
+static enum clients_kind kind_of(const struct tcp_conn *c)
+{
+	return c->state == TCP_SYN_RCVD ? CLIENTS_HALF_OPEN : CLIENTS_OPEN;
+}
+
+void conn_count(struct tcp *t, struct tcp_conn *c)
+{
+	uint32_t limit = t->config.client_conns, n;
+
+	if (c->flags & CONN_ACTIVE)
+		return;
+	t->handshakes += c->state == TCP_SYN_RCVD;
+	if (!t->config.clients)
+		return;
+	n = clients_add(t->config.clients, kind_of(c), &c->remote);
+	if (kind_of(c) == CLIENTS_OPEN && limit && n > limit) {
+		c->flags |= CONN_OVER_LIMIT;
+		counter_add(&t->counters->tcp_client_over, 1);
+	}
+}
+
+void conn_uncount(struct tcp *t, const struct tcp_conn *c)
+{
+	if (c->flags & CONN_ACTIVE)
+		return;
+	t->handshakes -= c->state == TCP_SYN_RCVD;
+	if (t->config.clients)
+		clients_sub(t->config.clients, kind_of(c), &c->remote);
+}
+
 struct tcp_conn *conn_new(struct tcp *t, const struct flow *flow, uint32_t tag,
 			  const struct net_path *path)
 {
@@ -343,8 +387,7 @@ void conn_leave(struct tcp *t, struct tcp_conn *c)
 {
 	if (c->flags & CONN_GONE)
 		return;
-	if (c->state == TCP_SYN_RCVD && !(c->flags & CONN_ACTIVE))
-		t->handshakes--;
+	conn_uncount(t, c);
 	if (c->flags & CONN_ORPHAN)
 		t->orphans--;
 	table_remove(t, c);
@@ -473,6 +516,11 @@ void tcp_flow(const struct tcp *t, const struct tcp_conn *c, struct flow *flow)
 bool tcp_is_by_cookie(const struct tcp_conn *c)
 {
 	return c->flags & CONN_COOKIE;
+}
+
+bool tcp_is_over_limit(const struct tcp_conn *c)
+{
+	return c->flags & CONN_OVER_LIMIT;
 }
 
 enum tcp_end tcp_end_of(const struct tcp_conn *c)

@@ -28,6 +28,7 @@
 #include "net/net.h"
 #include "postern/counters.h"
 
+struct clients;
 struct tcp;
 struct tcp_conn;
 
@@ -48,6 +49,12 @@ struct tcp_config {
 				TCP_HANDSHAKES_LEAST if that leaves an eighth */
 	uint32_t time_waits; /* beside them; beyond that the oldest gives way. 0: as many as
 				conns, and no fewer than TCP_TIME_WAITS_LEAST */
+	/* Limits of a client over all workers that have the same clients (tcp/clients.h), which
+	 * outlive them; NULL, or 0: none. A SYN beyond client_half_open is answered by a cookie; a
+	 * connection beyond client_conns opens and is told by tcp_is_over_limit; a SYN of a client
+	 * with twice as many is refused. */
+	struct clients *clients;
+	uint32_t client_half_open, client_conns;
 	/* Octets a connection may have under way to us or unread, to 1 GiB, and queued or
 	 * unacknowledged. When the pool runs low they become less, for all, down to
 	 * TCP_SHARE_LEAST: an owner that waits for more before it reads waits for the pool. */
@@ -132,6 +139,8 @@ void tcp_flow(const struct tcp *t, const struct tcp_conn *c, struct flow *flow);
 enum tcp_end tcp_end_of(const struct tcp_conn *c);
 /* Whether a SYN cookie opened it: its handshake proves less of the peer (RFC 4987). */
 bool tcp_is_by_cookie(const struct tcp_conn *c);
+/* Whether its client had config.client_conns open when it opened. */
+bool tcp_is_over_limit(const struct tcp_conn *c);
 
 /* The bytes that arrived in order and were not consumed yet, from `skip` octets on: one
  * contiguous run, len 0 when there is none. Valid until the next call that takes t. */

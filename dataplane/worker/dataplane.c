@@ -27,6 +27,7 @@
 
 #include "base/counter.h"
 #include "postern/dataplane.h"
+#include "tcp/clients.h"
 #include "worker/worker.h"
 
 enum {
@@ -65,6 +66,7 @@ struct dataplane {
 	struct port *ports[DATAPLANE_INTERFACES_MAX];
 	struct net net;
 	struct handover *handover;
+	struct clients *clients; /* NULL: without limits */
 	struct rte_rcu_qsbr *rcu;
 	const struct routes *routes;
 	bool stop;
@@ -283,6 +285,21 @@ static int open_handover(struct dataplane *dp, char *error, size_t len)
 	return 0;
 }
 
+static int open_clients(struct dataplane *dp, char *error, size_t len)
+{
+	const struct clients_config config = {
+		.conns = (uint64_t)dp->n_workers * dp->config.conns,
+		.limits = {[CLIENTS_HALF_OPEN] = dp->config.client_half_open,
+			   [CLIENTS_OPEN] = dp->config.client_conns},
+		.key = dp->keys.hash, /* what the table hashes has another length */
+	};
+
+	if (!dp->config.client_half_open && !dp->config.client_conns)
+		return 0;
+	dp->clients = clients_new(&config);
+	return dp->clients ? 0 : fail(error, len, ENOMEM, "counts of clients");
+}
+
 static int open_rcu(struct dataplane *dp, char *error, size_t len)
 {
 	size_t size = rte_rcu_qsbr_get_memsize(dp->n_workers);
@@ -323,6 +340,9 @@ static int start_worker(struct dataplane *dp, uint16_t index, char *error, size_
 		.tcp =
 			{
 				.conns = config->conns,
+				.clients = dp->clients,
+				.client_half_open = config->client_half_open,
+				.client_conns = config->client_conns,
 				.receive_window = config->receive_window,
 				.send_queue = config->send_queue,
 				.idle_timeout_ms = config->idle_timeout_ms,
@@ -392,6 +412,8 @@ int dataplane_start(struct dataplane **out, const struct dataplane_config *confi
 	net_set_up(dp);
 	rc = open_handover(dp, error, len);
 	if (!rc)
+		rc = open_clients(dp, error, len);
+	if (!rc)
 		rc = open_rcu(dp, error, len);
 	if (!rc)
 		rc = open_ports(dp, error, len);
@@ -438,6 +460,7 @@ void dataplane_stop(struct dataplane *dp)
 	dataplane_halt(dp);
 	for (uint16_t i = 0; i < dp->n_workers; i++)
 		worker_free(dp->workers[i].worker);
+	clients_free(dp->clients);
 	handover_free(dp->handover);
 	for (uint32_t i = 0; i < dp->config.n_interfaces; i++)
 		if (dp->ports[i])

@@ -44,6 +44,9 @@
 	X(tcp_no_listener, "SYNs to a port nobody listens on")                                  \
 	X(tcp_no_connection, "segments of no connection")                                       \
 	X(tcp_table_full, "opens refused because the connection table was full")                \
+	X(tcp_client_half_open, "SYNs that found too many of their client under way")           \
+	X(tcp_client_over, "connections opened beyond what their client may have")              \
+	X(tcp_client_refused, "handshakes refused because their client had twice what it may")  \
 	X(tcp_orphans_full, "connections reset at their close because too many lingered")       \
 	X(tcp_time_wait_full, "TIME-WAITs cut short because there were too many")               \
 	X(tcp_time_wait_reused, "connections that took the place of a TIME-WAIT (RFC 6191)")    \

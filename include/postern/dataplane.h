@@ -48,9 +48,13 @@ struct dataplane_config {
 	uint16_t listen[DATAPLANE_LISTEN_MAX];
 	uint16_t active_first, active_last; /* source ports of active opens; 0, 0: none */
 	uint32_t conns;			    /* capacity a worker */
-	uint32_t receive_window;	    /* octets a connection */
-	uint32_t send_queue;		    /* octets a connection */
-	uint32_t buffers;		    /* mbufs a worker for kept bytes */
+	/* What a client (an IPv4 address, an IPv6 /64) may have over all workers; 0: no limit. */
+	uint32_t client_half_open; /* handshakes; beyond that it gets cookies */
+	uint32_t client_conns;	   /* beyond that the service is told, beyond twice that it is
+				      refused */
+	uint32_t receive_window;   /* octets a connection */
+	uint32_t send_queue;	   /* octets a connection */
+	uint32_t buffers;	   /* mbufs a worker for kept bytes */
 	uint32_t idle_timeout_ms;
 	uint32_t user_timeout_ms; /* for ours to be acknowledged; 0: tcp's own bound */
 	int only_owner;		  /* -1: steer by hash; else this worker owns every flow (tests) */

@@ -16,6 +16,7 @@
 #include <rte_mempool.h>
 
 #include "common/eal.h"
+#include "tcp/clients.h"
 #include "tcp/header.h"
 #include "tcp/tcp.h"
 
@@ -345,9 +346,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				.n_workers = 1,
 			},
 	};
+	const struct clients_config limits = {.conns = 4, .limits = {2, 1}};
+	struct clients *clients = clients_new(&limits);
 	struct tcp_config config = {
 		.conns = 4,
 		.time_waits = 2,
+		.clients = clients,
+		.client_half_open = 2,
+		.client_conns = 1,
 		.receive_window = WINDOW,
 		.send_queue = 8192,
 		.idle_timeout_ms = 100000,
@@ -368,5 +374,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	tcp_free(f.tcp);
 	assert(rte_mempool_avail_count(f.kept) == BUFFERS);
 	assert(rte_mempool_avail_count(f.frames) == BUFFERS);
+	assert(clients_sum(clients, CLIENTS_HALF_OPEN) == 0);
+	assert(clients_sum(clients, CLIENTS_OPEN) == 0);
+	clients_free(clients);
 	return 0;
 }

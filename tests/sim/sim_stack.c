@@ -217,6 +217,9 @@ static bool start_workers(struct sim_stack *stack, uint64_t now_us, struct sim_r
 		.tcp =
 			{
 				.conns = config->conns,
+				.clients = config->clients,
+				.client_half_open = config->client_half_open,
+				.client_conns = config->client_conns,
 				.receive_window = config->receive_window,
 				.send_queue = config->send_queue,
 				.idle_timeout_ms = config->idle_timeout_ms,

@@ -43,6 +43,8 @@ struct sim_stack_config {
 	uint32_t buffers;    /* of TCP, a worker */
 	uint32_t conns, receive_window, send_queue, idle_timeout_ms; /* struct tcp_config */
 	uint8_t without;					     /* the same */
+	struct clients *clients;				     /* the same; may be NULL */
+	uint32_t client_half_open, client_conns;
 	const struct worker_service *service;
 	void *service_config;
 };

@@ -100,5 +100,24 @@ def processes(lab):
         lab.impair(host, "none")
 
 
+@pytest.fixture(scope="module")
+def wide_lab():
+    """An interface with two queues, for two workers that share the flows."""
+    lab = Lab.new()
+    try:
+        lab.up("--queues", "2")
+        yield lab
+    finally:
+        lab.down()
+
+
+@pytest.fixture
+def clean(wide_lab):
+    yield wide_lab
+    for process in list(wide_lab.processes):
+        process.kill()
+        wide_lab.ended(process)
+
+
 # For tests that do not vary with the number of workers.
 one_worker = pytest.mark.parametrize("lab", ["one_worker"], indirect=True)

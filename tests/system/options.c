@@ -217,6 +217,16 @@ static int take_conns(struct parser *p, const char *text)
 	return number32(p, text, 1, CONNS_MAX, &p->o->dataplane.conns);
 }
 
+static int take_client_half_open(struct parser *p, const char *text)
+{
+	return number32(p, text, 0, CONNS_MAX, &p->o->dataplane.client_half_open);
+}
+
+static int take_client_conns(struct parser *p, const char *text)
+{
+	return number32(p, text, 0, CONNS_MAX, &p->o->dataplane.client_conns);
+}
+
 static int take_window(struct parser *p, const char *text)
 {
 	return number32(p, text, 1, OCTETS_MAX, &p->o->dataplane.receive_window);
@@ -425,6 +435,9 @@ static const struct {
 	{"conns", "N", take_conns, "connections a worker (131072)"},
 	{"window", "N", take_window, "octets a connection may have under way to us (262144)"},
 	{"send-queue", "N", take_send_queue, "octets a connection may have queued (262144)"},
+	{"client-half-open", "N", take_client_half_open,
+	 "handshakes of a client, then cookies (0: any)"},
+	{"client-conns", "N", take_client_conns, "connections of a client, then resets (0: any)"},
 	{"idle-timeout", "SECONDS", take_idle_timeout, "0: never (300)"},
 	{"file-prefix", "NAME", take_file_prefix, "the EAL's file prefix (from the PID)"},
 	{"huge", NULL, take_huge, "use huge pages"},

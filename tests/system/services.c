@@ -354,7 +354,7 @@ static struct service_conn *opened(struct services *s, struct tcp_conn *c)
 		return sc;
 	tcp_flow(s->tcp, c, &flow);
 	for (uint32_t i = 0; i < config->n_listen && !sc; i++) {
-		if (config->listen[i].port == flow.local_port)
+		if (config->listen[i].port == flow.local_port && !tcp_is_over_limit(c))
 			sc = hold(s, c, config->listen[i].kind);
 	}
 	if (!sc)

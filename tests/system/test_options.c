@@ -177,7 +177,8 @@ static void a_client_sends_unless_told_otherwise(void **state)
 static void workers_and_bounds_reach_the_data_plane(void **state)
 {
 	expect(A_SERVICE "--workers 2 --cores 3,1,1 --only-owner 1 --conns 10 --window 4096 "
-			 "--send-queue 2048 --idle-timeout 2 --huge --bpffs /x --file-prefix y");
+			 "--send-queue 2048 --idle-timeout 2 --client-half-open 3 "
+			 "--client-conns 5 --huge --bpffs /x --file-prefix y");
 	assert_int_equal(options.dataplane.n_workers, 2);
 	assert_int_equal(options.services.n_workers, 2);
 	assert_int_equal(options.n_cores, 3);
@@ -190,6 +191,8 @@ static void workers_and_bounds_reach_the_data_plane(void **state)
 	assert_int_equal(options.dataplane.receive_window, 4096);
 	assert_int_equal(options.dataplane.send_queue, 2048);
 	assert_int_equal(options.dataplane.idle_timeout_ms, 2000);
+	assert_int_equal(options.dataplane.client_half_open, 3);
+	assert_int_equal(options.dataplane.client_conns, 5);
 	assert_true(options.huge);
 	assert_string_equal(options.bpffs, "/x");
 	assert_string_equal(options.file_prefix, "y");

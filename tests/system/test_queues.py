@@ -1,30 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """An interface with two queues: a queue that nobody reads would lose its share of the mail."""
 
-import pytest
-
-from lab import GATEWAY, Lab, all_well
+from lab import GATEWAY, all_well
 from services import SMTP
 
 ECHO_ON_SMTP = ["--service", "echo", "--listen", SMTP]
-
-
-@pytest.fixture(scope="module")
-def wide_lab():
-    lab = Lab.new()
-    try:
-        lab.up("--queues", "2")
-        yield lab
-    finally:
-        lab.down()
-
-
-@pytest.fixture
-def clean(wide_lab):
-    yield wide_lab
-    for process in list(wide_lab.processes):
-        process.kill()
-        wide_lab.ended(process)
 
 
 def rx_queues(lab):

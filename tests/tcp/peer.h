@@ -74,6 +74,8 @@ struct peer_options {
 	uint32_t user_timeout_ms;
 	uint8_t without;
 	uint16_t active_ports; /* 0: 8 */
+	struct clients *clients;
+	uint32_t client_half_open, client_conns;
 };
 
 void peer_init(struct peer *p, const struct peer_options *options);
