@@ -130,14 +130,14 @@ static const struct row rows[] = {
 	{"first multicast source", {.from = "224.0.0.0"}, 0, DROPPED(bad_source)},
 	{"last multicast source", {.from = "239.255.255.255"}, 0, DROPPED(bad_source)},
 	{"broadcast source", {.from = "255.255.255.255"}, 0, DROPPED(bad_source)},
-	{"our own address as source", {.from = OUR4}, 0, DROPPED(bad_source)},
+	{"our own address as source (LAND)", {.from = OUR4}, 0, DROPPED(bad_source)},
 	{"another address of ours as source", {.from = OTHER_OUR4}, 0, DROPPED(bad_source)},
 	{"source ::", {.v6 = true, .from = "::"}, 0, DROPPED(bad_source)},
 	{"source ::1", {.v6 = true, .from = "::1"}, 0, DROPPED(bad_source)},
 	{"ipv6 multicast source", {.v6 = true, .from = "ff02::1"}, 0, DROPPED(bad_source)},
 	{"mapped source", {.v6 = true, .from = "::ffff:203.0.113.7"}, 0, DROPPED(bad_source)},
 	{"mapped source of our own", {.v6 = true, .from = "::ffff:192.0.2.25"}, 0, DROPPED(bad_source)},
-	{"our own ipv6 address as source", {.v6 = true, .from = OUR6}, 0, DROPPED(bad_source)},
+	{"our own ipv6 address as source (LAND)", {.v6 = true, .from = OUR6}, 0, DROPPED(bad_source)},
 
 	/* Malformed. */
 	{"no ethernet header", {.cut = 41}, 0, DROPPED(malformed)},

@@ -58,6 +58,22 @@ static void a_cookie_brought_back_opens_the_connection(void **state)
 	}
 }
 
+static void bytes_on_a_syn_that_gets_a_cookie_are_left_to_be_sent_again(void **state)
+{
+	struct peer p;
+
+	init_flooded(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_SYN, "EHLO a\r\n", 8);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	p.seq -= 8;
+	assert_int_equal(p.got.ack, p.seq);
+	p.ack = p.got.seq + 1;
+	peer_send(&p, TCP_ACK, "EHLO a\r\n", 8);
+	assert_int_equal(p.news, TCP_OPENED | TCP_BYTES);
+	assert_memory_equal(p.read, "EHLO a\r\n", 8);
+	peer_release(&p);
+}
+
 static void an_ordinary_connection_is_not_by_cookie(void **state)
 {
 	struct peer p;
@@ -170,6 +186,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cookie_brought_back_opens_the_connection),
+		cmocka_unit_test(bytes_on_a_syn_that_gets_a_cookie_are_left_to_be_sent_again),
 		cmocka_unit_test(an_ordinary_connection_is_not_by_cookie),
 		cmocka_unit_test(what_was_agreed_travels_in_the_timestamp),
 		cmocka_unit_test(without_timestamps_only_the_mss_is_agreed),

@@ -205,6 +205,50 @@ static void a_half_open_connection_ends_unseen(void **state)
 	peer_release(&p);
 }
 
+/* RFC 9293 3.10.7.2 lets them be queued; whose address is true was not shown yet. */
+static void bytes_on_a_syn_are_left_to_be_sent_again(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_SYN, hello, HELLO);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	p.seq -= HELLO;
+	assert_int_equal(p.got.ack, p.seq);
+	/* The SYN again, with its bytes, changes nothing. */
+	peer_send_at(&p, TCP_SYN, p.seq - 1, 0, hello, HELLO);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq);
+	p.ack = p.got.seq + 1;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	assert_int_equal(p.news, TCP_OPENED);
+	assert_int_equal(rte_mempool_in_use_count(p.kept), 0);
+	assert_int_equal(rte_mempool_in_use_count(p.frames), 0);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(p.read_len, HELLO);
+	assert_memory_equal(p.read, hello, HELLO);
+	peer_release(&p);
+}
+
+static void bytes_on_the_answer_to_our_syn_are_left_to_be_sent_again(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.conn = tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path);
+	peer_expect(&p, TCP_SYN, 0);
+	p.flow.local_port = 20003;
+	p.ack = p.got.seq + 1;
+	peer_send(&p, TCP_SYN | TCP_ACK, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	p.seq -= HELLO;
+	assert_int_equal(p.got.ack, p.seq);
+	assert_int_equal(p.news, TCP_OPENED);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(p.read_len, HELLO);
+	peer_release(&p);
+}
+
 static void syn_synack_rst_leaves_the_listener_well(void **state)
 {
 	struct peer p;
@@ -402,6 +446,8 @@ int main(void)
 		cmocka_unit_test(a_repeated_syn_gets_the_same_answer),
 		cmocka_unit_test(a_repeated_syn_corrects_the_way_back),
 		cmocka_unit_test(a_half_open_connection_ends_unseen),
+		cmocka_unit_test(bytes_on_a_syn_are_left_to_be_sent_again),
+		cmocka_unit_test(bytes_on_the_answer_to_our_syn_are_left_to_be_sent_again),
 		cmocka_unit_test(syn_synack_rst_leaves_the_listener_well),
 		cmocka_unit_test(a_third_ack_without_timestamps_still_opens),
 		cmocka_unit_test(a_third_ack_of_other_numbers_is_reset),
