@@ -271,6 +271,13 @@ void conn_reset(struct tcp *t, const struct tcp_conn *c);
 void reply_reset(struct tcp *t, const struct flow *flow, const struct net_path *path, uint32_t seq,
 		 uint32_t ack, uint8_t flags);
 
+/* A flow's TIME-WAIT; NULL: none. */
+static inline struct time_wait *time_wait_find(const struct tcp *t, const struct flow *flow,
+					       uint32_t tag)
+{
+	return t->time_waits.entries.in_use ? time_wait_look_up(t, flow, tag) : NULL;
+}
+
 /* How many connections may be in the table without an owner. */
 static inline uint32_t orphans_max(const struct tcp *t)
 {

@@ -86,15 +86,12 @@ void time_wait_leave(struct tcp *t, struct time_wait *w)
 	slab_give(&all->entries, index);
 }
 
-struct time_wait *time_wait_find(const struct tcp *t, const struct flow *flow, uint32_t tag)
+struct time_wait *time_wait_look_up(const struct tcp *t, const struct flow *flow, uint32_t tag)
 {
 	const struct time_waits *all = &t->time_waits;
-	struct tags_walk walk;
+	struct tags_walk walk = tags_find(&all->table, tag);
 	uint32_t index;
 
-	if (all->entries.in_use == 0)
-		return NULL;
-	walk = tags_find(&all->table, tag);
 	while ((index = tags_next(&all->table, tag, &walk)) != TAGS_NONE) {
 		struct time_wait *w = entry_at(all, index);
 

@@ -56,8 +56,9 @@ void time_waits_release(struct time_waits *all);
 void time_wait_enter(struct tcp *t, const struct tcp_conn *c);
 /* The entry is over, or something takes its place. */
 void time_wait_leave(struct tcp *t, struct time_wait *w);
-/* The flow's entry; NULL: none. */
-struct time_wait *time_wait_find(const struct tcp *t, const struct flow *flow, uint32_t tag);
+/* The flow's entry; NULL: none. time_wait_find (conn.h) is for where there may be no entry at all.
+ */
+struct time_wait *time_wait_look_up(const struct tcp *t, const struct flow *flow, uint32_t tag);
 
 /* Whether a segment is the SYN of a new incarnation that may take the entry's place (RFC 6191). */
 bool time_wait_may_reopen(const struct time_wait *w, const struct tcp_header *h);
