@@ -138,6 +138,7 @@ enum net_finding net_input(struct net *n, struct rte_mbuf *m, struct net_segment
 		count_drop(n->counters, found);
 		return NET_DROP;
 	}
+	seg->hash = net_hash(n, &seg->flow);
 	if (seg->error == NET_ERROR_NONE)
 		return NET_SEGMENT;
 	counter_add(&n->counters->net_icmp_error, 1);

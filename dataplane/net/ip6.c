@@ -137,10 +137,10 @@ enum parsed net_ip6_parse_quote(struct cursor *c, struct flow *flow)
 }
 
 /* RFC 6437 3: stateless, hard to guess, not 0. Routers see it, so it must say nothing about the
- * steering hash: another function under another key. */
+ * hash that steers: another function under another key. */
 static uint32_t flow_label(const struct net *n, const struct flow *flow)
 {
-	struct siphash_key key = {~n->steering_key.k0, n->steering_key.k1};
+	struct siphash_key key = {~n->hash_key.k0, n->hash_key.k1};
 
 	return (uint32_t)(siphash24(&key, flow, sizeof(*flow)) % (IP6_FLOW_LABELS - 1)) + 1;
 }

@@ -73,6 +73,7 @@ enum net_error_kind {
 struct net_segment {
 	struct rte_mbuf *m;
 	struct flow flow;
+	uint64_t hash; /* net_hash of flow */
 	struct net_path path;
 	uint16_t tcp_at;    /* where the TCP header begins; it lies in the first mbuf, whole */
 	uint16_t tcp_len;   /* header and payload, octets; link padding is cut off */
@@ -93,10 +94,11 @@ struct net {
 		uint8_t port;
 	} addresses[NET_ADDRESSES_MAX];
 
+	struct siphash_key hash_key; /* of flows; the same on every worker */
+
 	/* Steering: who owns a flow. A flow to a port within [active_first, active_first +
 	 * n_workers * active_slice) was opened by us and belongs to the slice's worker; any other
-	 * to owner_of[keyed hash % NET_INDIRECTION]. The same on every worker. */
-	struct siphash_key steering_key;
+	 * to owner_of[by its hash]. The same on every worker. */
 	uint16_t n_workers;
 	uint16_t active_first, active_slice; /* slice 0: we open nothing */
 	uint8_t owner_of[NET_INDIRECTION];
@@ -112,8 +114,12 @@ struct net {
  * whatever the finding. */
 enum net_finding net_input(struct net *n, struct rte_mbuf *m, struct net_segment *seg);
 
-/* The worker that owns a flow. */
-uint16_t net_owner(const struct net *n, const struct flow *flow);
+/* The keyed hash of a flow. Its high half steers, its low half is for tables: the flows of one
+ * worker have much of the high half in common. */
+uint64_t net_hash(const struct net *n, const struct flow *flow);
+
+/* The worker that owns a flow, hash being net_hash of it. */
+uint16_t net_owner(const struct net *n, const struct flow *flow, uint64_t hash);
 
 /* Makes a frame of a TCP segment: m holds a TCP header (checksum field 0) with payload, with at
  * least NET_HEADROOM octets before it. Writes IP, VLAN and Ethernet headers, the checksums or

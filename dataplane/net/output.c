@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A segment goes out, and who owns the flow it belongs to.
+ * A segment goes out.
  *
- * Thread: the owning worker; net_owner and net_segment_max any. Time: none. Memory: none.
+ * Thread: the owning worker; net_segment_max any. Time: none. Memory: none.
  * Rules: the mbuf's offload flags as DPDK's programmer's guide has them (the pseudo-header's sum
  * stands in the TCP checksum when the port is to finish it).
  */
@@ -12,8 +12,6 @@
 #include "net/parse.h"
 
 enum { TCP_CHECKSUM_AT = 16, TCP_DATA_OFFSET_AT = 12 };
-
-static_assert(sizeof(struct flow) == 36, "a flow is hashed as octets and must not hold padding");
 
 static void write_tcp_checksum(struct rte_mbuf *m, const struct flow *flow, bool by_port)
 {
@@ -68,16 +66,6 @@ void net_output(const struct net *n, struct rte_mbuf *m, const struct flow *flow
 		net_ip6_write(n, m, flow, ecn);
 	net_eth_write(n, m, path, v4 ? ETHERTYPE_IP4 : ETHERTYPE_IP6);
 	m->port = path->port;
-}
-
-uint16_t net_owner(const struct net *n, const struct flow *flow)
-{
-	uint32_t active = (uint32_t)flow->local_port - n->active_first;
-
-	/* A port below active_first wraps far beyond every slice. */
-	if (active < (uint32_t)n->n_workers * n->active_slice)
-		return (uint16_t)(active / n->active_slice);
-	return n->owner_of[siphash13(&n->steering_key, flow, sizeof(*flow)) % NET_INDIRECTION];
 }
 
 uint16_t net_segment_max(const struct net *n, uint8_t port, bool v4)

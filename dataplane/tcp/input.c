@@ -763,7 +763,8 @@ void tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n, uin
 	for (uint32_t i = 0; i < n; i++) {
 		s[i].net = &segments[i];
 		s[i].m = segments[i].m;
-		s[i].tag = flow_tag(t, &segments[i].flow);
+		assert(segments[i].hash == net_hash(t->net, &segments[i].flow));
+		s[i].tag = (uint32_t)segments[i].hash;
 		tags_prefetch(&t->table, s[i].tag);
 	}
 	for (uint32_t i = 0; i < n; i++)
@@ -782,7 +783,7 @@ void tcp_error(struct tcp *t, const struct net_segment *error, uint64_t now_us)
 	t->now_ms = (uint32_t)(now_us / 1000);
 	/* Soft errors change nothing (RFC 5927 4.1); a path's smaller MTU is believed only of a
 	 * sequence number that is in flight, and honoured by sending smaller segments. */
-	c = table_find(t, &error->flow, flow_tag(t, &error->flow));
+	c = table_find(t, &error->flow, (uint32_t)error->hash);
 	if (!c || error->error != NET_ERROR_TOO_BIG)
 		return;
 	if (seq_lt(error->error_seq, c->snd_una) || !seq_lt(error->error_seq, c->snd_nxt))

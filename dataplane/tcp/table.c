@@ -4,7 +4,7 @@
  *
  * Thread: the owning worker. Time: none.
  * Memory: base/tags.h, 12 octets for each connection there can be.
- * Rules: the hash is keyed (siphash13), because the peer chooses most of what is hashed.
+ * Rules: the hash is net's, keyed, because the peer chooses most of what is hashed.
  */
 #include <string.h>
 
@@ -12,11 +12,9 @@
 
 #include "tcp/conn.h"
 
-static_assert(sizeof(struct flow) == 36, "a flow is hashed as octets: no padding");
-
 uint32_t flow_tag(const struct tcp *t, const struct flow *flow)
 {
-	return (uint32_t)siphash13(&t->config.hash_key, flow, sizeof(*flow));
+	return (uint32_t)net_hash(t->net, flow);
 }
 
 static bool is_flow_of(const struct tcp *t, const struct tcp_conn *c, const struct flow *flow)

@@ -70,7 +70,6 @@ struct tcp_config {
 	struct rte_mempool *frame_pools[NET_PORTS_MAX]; /* where frames to each port come from */
 	struct siphash_key isn_key;			/* RFC 6528; the same on every worker */
 	struct siphash_key cookie_key;			/* RFC 4987 */
-	struct siphash_key hash_key;			/* the connection table's */
 	uint16_t active_first, active_count; /* source ports of active opens: the worker's slice */
 	uint16_t first_local_port;	     /* where in it to begin: random (RFC 6056) */
 	uint8_t without; /* for measurements: parts left out, enum tcp_without; else 0 */

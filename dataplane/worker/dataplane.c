@@ -43,7 +43,7 @@ static_assert((int)DATAPLANE_LISTEN_MAX == TCP_LISTEN_MAX, "the same bound");
 
 /* What is drawn from config.entropy. */
 struct keys {
-	struct siphash_key isn, cookie, hash, steering;
+	struct siphash_key isn, cookie, hash;
 	uint64_t port_seed;
 };
 
@@ -149,7 +149,7 @@ static void net_set_up(struct dataplane *dp)
 	assert(dp->n_workers > 0); /* check() has seen to it */
 	net->n_workers = dp->n_workers;
 	net->n_ports = config->n_interfaces;
-	net->steering_key = dp->keys.steering;
+	net->hash_key = dp->keys.hash;
 	for (uint32_t i = 0; i < NET_INDIRECTION; i++)
 		net->owner_of[i] = (uint8_t)(config->only_owner >= 0 ? (uint32_t)config->only_owner
 								     : i % dp->n_workers);
@@ -349,7 +349,6 @@ static int start_worker(struct dataplane *dp, uint16_t index, char *error, size_
 				.user_timeout_ms = config->user_timeout_ms,
 				.isn_key = dp->keys.isn,
 				.cookie_key = dp->keys.cookie,
-				.hash_key = dp->keys.hash,
 				.active_first = (uint16_t)(dp->net.active_first +
 							   index * dp->net.active_slice),
 				.active_count = dp->net.active_slice,

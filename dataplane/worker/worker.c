@@ -160,7 +160,7 @@ static void take_burst(struct worker *w, struct rte_mbuf **frames, uint16_t n, b
 		uint16_t owner = w->config.index;
 
 		if (finding != NET_DROP && w->misdirected && !handed_over)
-			owner = net_owner(&w->net, &s->flow);
+			owner = net_owner(&w->net, &s->flow, s->hash);
 		if (finding == NET_DROP) {
 			rte_pktmbuf_free(frames[i]);
 		} else if (owner != w->config.index) {

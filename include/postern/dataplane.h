@@ -58,7 +58,7 @@ struct dataplane_config {
 	uint32_t idle_timeout_ms;
 	uint32_t user_timeout_ms; /* for ours to be acknowledged; 0: tcp's own bound */
 	int only_owner;		  /* -1: steer by hash; else this worker owns every flow (tests) */
-	uint8_t entropy[72];	  /* from the kernel's generator */
+	uint8_t entropy[56];	  /* from the kernel's generator */
 	const struct worker_service *service;
 	void *service_config;
 };

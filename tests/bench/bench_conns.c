@@ -93,6 +93,7 @@ static void give(struct bed *b, uint8_t flags)
 		.tcp_len = tcp_header_len(&h),
 		.header_len = tcp_header_len(&h),
 	};
+	s.hash = net_hash(&b->net, &s.flow);
 	tcp_input_take(b->tcp, &s, 1, 0);
 	b->seq += !!(flags & (TCP_SYN | TCP_FIN));
 }
@@ -152,7 +153,6 @@ static void set_up(struct bed *b, enum kind kind, uint32_t capacity)
 		.send_queue = 262144,
 		.idle_timeout_ms = 300000,
 		.net = &b->net,
-		.hash_key = {1, 2},
 		.counters = &b->counters,
 	};
 

@@ -104,7 +104,7 @@ static void bench_owner(struct bench *b)
 
 	for (uint64_t i = 0; i < b->rounds * BURST; i++) {
 		flow.remote_port = (uint16_t)i;
-		sum += net_owner(&b->us, &flow);
+		sum += net_owner(&b->us, &flow, net_hash(&b->us, &flow));
 	}
 	report(b, sum < b->rounds ? "net_owner" : "net_owner ", sizeof(flow), start);
 }
@@ -126,7 +126,7 @@ static void set_world(struct bench *b, bool v4)
 		.n_addresses = 2,
 		.ports = {{.mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500}},
 		.addresses = {{.ip = ip_addr_from_v4(us4)}, {.ip = ip_addr_from_v6(us6)}},
-		.steering_key = {1, 2},
+		.hash_key = {1, 2},
 		.n_workers = 2,
 		.counters = &b->counters,
 	};

@@ -144,7 +144,6 @@ static void fill(struct bed *b, struct rte_mempool *pool, uint32_t n)
 		.send_queue = 65536,
 		.net = &b->net,
 		.pool = pool,
-		.hash_key = {1, 2},
 		.counters = &b->counters,
 	};
 

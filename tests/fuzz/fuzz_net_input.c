@@ -47,7 +47,7 @@ static const struct net world = {
 	.addresses = {{.ip = {{[10] = 0xff, 0xff, 192, 0, 2, 25}}},
 		      {.ip = {{0x20, 0x01, 0x0d, 0xb8, [15] = 0x25}}},
 		      {.ip = {{[10] = 0xff, 0xff, 198, 51, 100, 25}}, .port = 1}},
-	.steering_key = {1, 2},
+	.hash_key = {1, 2},
 	.n_workers = 4,
 	.active_first = 20000,
 	.active_slice = 1000,
@@ -226,7 +226,8 @@ static void check_common(const struct net *n, const struct net_segment *seg)
 {
 	assert(is_ours(n, &seg->flow.local));
 	assert(ip_addr_is_v4(&seg->flow.local) == ip_addr_is_v4(&seg->flow.remote));
-	assert(net_owner(n, &seg->flow) < n->n_workers);
+	assert(seg->hash == net_hash(n, &seg->flow));
+	assert(net_owner(n, &seg->flow, seg->hash) < n->n_workers);
 	assert(seg->path.port == seg->m->port);
 	assert(seg->path.n_vlans <= NET_VLANS_MAX);
 	assert(seg->path.service_vlans < 1 << seg->path.n_vlans);
@@ -295,7 +296,7 @@ static void check_answer(const struct net *n, const struct net_segment *seg)
 static bool same(const struct net_segment *a, const struct net_segment *b)
 {
 	return a->m == b->m && memcmp(&a->flow, &b->flow, sizeof(a->flow)) == 0 &&
-	       a->tcp_at == b->tcp_at && a->tcp_len == b->tcp_len &&
+	       a->hash == b->hash && a->tcp_at == b->tcp_at && a->tcp_len == b->tcp_len &&
 	       a->header_len == b->header_len && a->ecn == b->ecn && a->error == b->error &&
 	       a->error_mtu == b->error_mtu && a->error_seq == b->error_seq &&
 	       memcmp(a->path.mac, b->path.mac, sizeof(a->path.mac)) == 0 &&

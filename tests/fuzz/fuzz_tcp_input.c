@@ -143,6 +143,7 @@ static uint8_t write_header(struct fuzz *f, uint8_t *at, unsigned port, uint8_t 
 static void segment(struct fuzz *f)
 {
 	unsigned port = next8(f) % PORTS;
+	const struct flow flow = flow_of(f, port);
 	uint8_t flags = next8(f);
 	uint32_t payload = next8(f);
 	uint8_t header[TCP_HEADER_MAX], len;
@@ -162,7 +163,8 @@ static void segment(struct fuzz *f)
 	memset(at + len, 'x', payload);
 	s = (struct net_segment){
 		.m = m,
-		.flow = flow_of(f, port),
+		.flow = flow,
+		.hash = net_hash(&f->net, &flow),
 		.path = {.mac = {2}},
 		.tcp_len = (uint16_t)(len + payload),
 		.header_len = len,
@@ -175,8 +177,10 @@ static void segment(struct fuzz *f)
 static void too_big(struct fuzz *f)
 {
 	unsigned port = next8(f) % PORTS;
+	const struct flow flow = flow_of(f, port);
 	const struct net_segment error = {
-		.flow = flow_of(f, port),
+		.flow = flow,
+		.hash = net_hash(&f->net, &flow),
 		.error = next8(f) % 3,
 		.error_mtu = (uint16_t)(next8(f) << 3),
 		.error_seq = near(f, f->their_next[port] - 1),

@@ -308,7 +308,7 @@ void net_of_tests(struct net *n, struct postern_counters *counters)
 	n->addresses[3].ip = address(OTHER_OUR6);
 	n->addresses[2].port = n->addresses[3].port = 1;
 	n->n_workers = 1;
-	n->steering_key = (struct siphash_key){0x0706050403020100, 0x0f0e0d0c0b0a0908};
+	n->hash_key = (struct siphash_key){0x0706050403020100, 0x0f0e0d0c0b0a0908};
 	n->counters = counters;
 }
 

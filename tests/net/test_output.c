@@ -191,7 +191,7 @@ static void an_ipv6_header_carries_a_flow_label_of_its_flow(void **state)
 
 	output(&n, true, 11, &again, &flags);
 	assert_memory_equal(f.octets, again.octets, f.len);
-	n.steering_key = other_key;
+	n.hash_key = other_key;
 	output(&n, true, 11, &rekeyed, &flags);
 	assert_memory_not_equal(ip, rekeyed.octets + 14, 4);
 }

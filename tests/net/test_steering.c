@@ -27,6 +27,11 @@ static struct flow flow_from(uint32_t client, uint16_t local_port)
 	return flow;
 }
 
+static uint16_t owner_of(const struct net *n, const struct flow *flow)
+{
+	return net_owner(n, flow, net_hash(n, flow));
+}
+
 static void a_port_of_ours_belongs_to_its_slice(void **state)
 {
 	struct postern_counters counters;
@@ -36,7 +41,7 @@ static void a_port_of_ours_belongs_to_its_slice(void **state)
 		for (uint16_t i = 0; i < 100; i++) {
 			struct flow flow = flow_from(i, 20000 + worker * 100 + i);
 
-			assert_int_equal(net_owner(&n, &flow), worker);
+			assert_int_equal(owner_of(&n, &flow), worker);
 		}
 	}
 }
@@ -45,11 +50,11 @@ static void a_port_of_ours_belongs_to_its_slice(void **state)
 static bool is_hashed(const struct net *n, uint16_t local_port)
 {
 	struct flow flow = flow_from(0, local_port);
-	uint16_t first = net_owner(n, &flow);
+	uint16_t first = owner_of(n, &flow);
 
 	for (uint32_t client = 1; client < 64; client++) {
 		flow = flow_from(client, local_port);
-		if (net_owner(n, &flow) != first)
+		if (owner_of(n, &flow) != first)
 			return true;
 	}
 	return false;
@@ -85,7 +90,7 @@ static void slices_may_end_with_the_last_port(void **state)
 	struct flow flow = flow_from(1, 65535);
 
 	n.active_first = 65336;
-	assert_int_equal(net_owner(&n, &flow), 1);
+	assert_int_equal(owner_of(&n, &flow), 1);
 	assert_true(is_hashed(&n, 0));
 }
 
@@ -98,7 +103,7 @@ static void hashed_flows_are_spread_evenly(void **state)
 	for (uint32_t client = 0; client < FLOWS; client++) {
 		struct flow flow = flow_from(client, 25);
 
-		owned[net_owner(&n, &flow)]++;
+		owned[owner_of(&n, &flow)]++;
 	}
 	for (unsigned i = 0; i < 4; i++) {
 		assert_true(owned[i] > FLOWS / 4 * 9 / 10);
@@ -114,7 +119,7 @@ static void every_part_of_a_flow_and_the_key_steer_it(void **state)
 
 	for (uint32_t client = 0; client < 256; client++) {
 		struct flow flow = flow_from(client, 25), other[4] = {flow, flow, flow, flow};
-		uint16_t owner = net_owner(&n, &flow);
+		uint16_t owner = owner_of(&n, &flow);
 		struct net rekeyed = n;
 
 		other[0].local.octets[15] ^= 1;
@@ -122,12 +127,34 @@ static void every_part_of_a_flow_and_the_key_steer_it(void **state)
 		other[2].local_port ^= 1;
 		other[3].remote_port ^= 1;
 		for (unsigned i = 0; i < 4; i++)
-			moved[i] += net_owner(&n, &other[i]) != owner;
-		rekeyed.steering_key.k1 ^= 1;
-		moved[4] += net_owner(&rekeyed, &flow) != owner;
+			moved[i] += owner_of(&n, &other[i]) != owner;
+		rekeyed.hash_key.k1 ^= 1;
+		moved[4] += owner_of(&rekeyed, &flow) != owner;
 	}
 	for (unsigned i = 0; i < 5; i++)
 		assert_true(moved[i] > 200);
+}
+
+/* A table takes its slots from the low half: were it steered by that, each of 64 workers would use
+ * two slots of 128. */
+static void the_flows_of_one_worker_differ_in_the_half_that_is_for_tables(void **state)
+{
+	enum { SLOTS = 128 };
+	struct postern_counters counters;
+	struct net n = steered(&counters, 64);
+	unsigned owned = 0, in_slot[SLOTS] = {0};
+
+	for (uint32_t client = 0; client < 64 * FLOWS; client++) {
+		struct flow flow = flow_from(client, 25);
+		uint64_t hash = net_hash(&n, &flow);
+
+		if (net_owner(&n, &flow, hash) != 17)
+			continue;
+		owned++;
+		in_slot[hash % SLOTS]++;
+	}
+	for (unsigned i = 0; i < SLOTS; i++)
+		assert_in_range(in_slot[i], owned / SLOTS / 2, owned / SLOTS * 2);
 }
 
 /* An error about a flow must reach the worker that owns the flow. */
@@ -186,7 +213,9 @@ static void an_error_has_the_owner_of_what_it_quotes(void **state)
 	assert_int_equal(net_input(&n, m, &err), NET_ERROR);
 	rte_pktmbuf_free(m);
 	assert_memory_equal(&seg.flow, &err.flow, sizeof(seg.flow));
-	assert_int_equal(net_owner(&n, &seg.flow), net_owner(&n, &err.flow));
+	assert_true(seg.hash == net_hash(&n, &seg.flow));
+	assert_true(err.hash == seg.hash);
+	assert_int_equal(net_owner(&n, &seg.flow, seg.hash), net_owner(&n, &err.flow, err.hash));
 }
 
 int main(void)
@@ -198,6 +227,7 @@ int main(void)
 		cmocka_unit_test(slices_may_end_with_the_last_port),
 		cmocka_unit_test(hashed_flows_are_spread_evenly),
 		cmocka_unit_test(every_part_of_a_flow_and_the_key_steer_it),
+		cmocka_unit_test(the_flows_of_one_worker_differ_in_the_half_that_is_for_tables),
 		cmocka_unit_test(an_error_has_the_owner_of_what_it_quotes),
 	};
 

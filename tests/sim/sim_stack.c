@@ -122,7 +122,7 @@ static uint16_t steer(void *self, const uint8_t *bytes, size_t len, struct sim_r
 
 	if (!flow_of(bytes, len, &flow))
 		return queue;
-	owner = net_owner(&stack->net, &flow);
+	owner = net_owner(&stack->net, &flow, net_hash(&stack->net, &flow));
 	if (stack->config.arrival == SIM_AT_OWNER)
 		queue = owner;
 	else if (stack->config.arrival == SIM_AT_WRONG && n > 1)
@@ -196,7 +196,7 @@ static void fill_net(struct sim_stack *stack, struct sim_random *random)
 	net->n_addresses = 2;
 	net->addresses[0].ip = sim_address(stack->config.number, false);
 	net->addresses[1].ip = sim_address(stack->config.number, true);
-	net->steering_key = random_key(random);
+	net->hash_key = random_key(random);
 	net->n_workers = stack->config.workers;
 	net->active_first = SIM_ACTIVE_FIRST;
 	net->active_slice = SIM_ACTIVE_SLICE;
@@ -244,7 +244,6 @@ static bool start_workers(struct sim_stack *stack, uint64_t now_us, struct sim_r
 		worker.counters = &stack->counters[i];
 		worker.net.counters = &stack->counters[i];
 		worker.tcp.pool = stack->pools[i];
-		worker.tcp.hash_key = random_key(random);
 		worker.tcp.active_first = (uint16_t)(SIM_ACTIVE_FIRST + i * SIM_ACTIVE_SLICE);
 		worker.tcp.active_count = SIM_ACTIVE_SLICE;
 		worker.tcp.first_local_port =

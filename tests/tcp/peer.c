@@ -51,7 +51,6 @@ void peer_init(struct peer *p, const struct peer_options *o)
 		.client_half_open = o->client_half_open,
 		.client_conns = o->client_conns,
 		.isn_key = {1, 2},
-		.hash_key = {3, 4},
 		.cookie_key = {5, 6},
 		.active_first = 20000,
 		.active_count = o->active_ports ? o->active_ports : 8,
@@ -78,6 +77,7 @@ void peer_init(struct peer *p, const struct peer_options *o)
 		.ports = {{.mac = {2, 0, 0, 0, 0, 2}, .mtu = 1500}},
 		.n_addresses = 1,
 		.addresses = {{.ip = p->flow.local}},
+		.hash_key = {3, 4},
 		.n_workers = 1,
 		.counters = &p->counters,
 	};
@@ -133,6 +133,7 @@ static void segment_new(struct peer *p, struct net_segment *s, uint8_t flags, ui
 	*s = (struct net_segment){
 		.m = m,
 		.flow = p->flow,
+		.hash = net_hash(&p->net, &p->flow),
 		.path = p->path,
 		.tcp_len = (uint16_t)(header_len + len),
 		.header_len = header_len,

@@ -441,6 +441,7 @@ static void a_full_scoreboard_gets_through_a_narrow_path(void **state)
 	} while (heard < FLIGHT);
 	error = (struct net_segment){
 		.flow = p.flow,
+		.hash = net_hash(&p.net, &p.flow),
 		.error = NET_ERROR_TOO_BIG,
 		.error_mtu = NARROW + 40,
 		.error_seq = reached,

@@ -20,6 +20,7 @@ static void a_path_that_is_too_narrow_gets_smaller_segments(void **state)
 	peer_expect(&p, TCP_ACK, 1000);
 	error = (struct net_segment){
 		.flow = p.flow,
+		.hash = net_hash(&p.net, &p.flow),
 		.error = NET_ERROR_TOO_BIG,
 		.error_mtu = 700,
 		.error_seq = p.got.seq + 5000,

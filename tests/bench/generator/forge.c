@@ -90,7 +90,7 @@ void forge_init(struct forge *f, const struct forge_config *config, struct rte_m
 
 	*f = (struct forge){
 		.config = *config,
-		.net = {.n_ports = 1, .steering_key = {config->key, ~config->key}},
+		.net = {.n_ports = 1, .hash_key = {config->key, ~config->key}},
 		.v4 = ip_addr_is_v4(&config->network),
 		.ip_at = ETHERNET_HEADER,
 	};

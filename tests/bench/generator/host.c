@@ -37,7 +37,7 @@ static void net_set_up(struct host *h, const struct host_config *config, struct 
 		.n_ports = 1,
 		.n_addresses = config->n_addresses,
 		.n_workers = 1,
-		.steering_key = key_new(r),
+		.hash_key = key_new(r),
 		.counters = &h->counters,
 	};
 	net->ports[0] = (struct net_port){
@@ -62,7 +62,6 @@ static int tcp_set_up(struct host *h, const struct host_config *config, struct s
 		.frame_pools = {host_pool(h)},
 		.isn_key = key_new(r),
 		.cookie_key = key_new(r),
-		.hash_key = key_new(r),
 		.active_first = HOST_PORT_FIRST,
 		.active_count = HOST_PORTS,
 		.first_local_port = HOST_PORT_FIRST,
