@@ -11,10 +11,12 @@
 #include <time.h>
 
 #include <rte_mbuf.h>
+#include <rte_thash.h>
 
 #include "common/eal.h"
 #include "net/checksum.h"
 #include "net/net.h"
+#include "net/rss.h"
 
 enum { BURST = 32, TCP_WITH_TIMESTAMPS = 32, POOL_BUFFERS = 63 };
 
@@ -109,6 +111,55 @@ static void bench_owner(struct bench *b)
 	report(b, sum < b->rounds ? "net_owner" : "net_owner ", sizeof(flow), start);
 }
 
+/* A key nobody would choose. */
+static void rss_key(uint8_t *key, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		key[i] = (uint8_t)(i * 151 + 43);
+}
+
+static void bench_rss(struct bench *b)
+{
+	static struct net_rss rss;
+	static const uint8_t queues[] = {0, 1};
+	struct flow flow = b->flow;
+	uint8_t key[NET_RSS_KEY6];
+	unsigned sum = 0;
+	double start;
+
+	rss_key(key, sizeof(key));
+	if (!net_rss_init(&rss, key, sizeof(key), queues, sizeof(queues), true, true))
+		exit(1);
+	start = seconds();
+	for (uint64_t i = 0; i < b->rounds * BURST; i++) {
+		flow.remote_port = (uint16_t)(i + sum);
+		sum += net_rss_hash(&rss, &flow);
+	}
+	report(b, sum == 0 ? "net_rss_hash " : "net_rss_hash", sizeof(flow), start);
+}
+
+/* What DPDK offers for it, words already in place. */
+static void bench_softrss(struct bench *b)
+{
+	uint32_t words[RTE_THASH_V6_L4_LEN] = {0x20010db8, 1, 2, 3, 4, 5, 6, 7, 8}, be[10];
+	uint32_t n = ip_addr_is_v4(&b->flow.local) ? RTE_THASH_V4_L4_LEN : RTE_THASH_V6_L4_LEN;
+	uint8_t key[NET_RSS_KEY6];
+	unsigned sum = 0;
+	double start;
+
+	rss_key(key, sizeof(key));
+	memcpy(be, key, sizeof(be));
+	rte_convert_rss_key(be, be, sizeof(be));
+	for (uint32_t i = 0; i < n; i++)
+		words[i] *= 0x9e3779b1;
+	start = seconds();
+	for (uint64_t i = 0; i < b->rounds * BURST; i++) {
+		words[n - 1] = (uint32_t)(i + sum);
+		sum += rte_softrss_be(words, n, (const uint8_t *)be);
+	}
+	report(b, sum == 0 ? "rte_softrss_be " : "rte_softrss_be", (uint16_t)(4 * n), start);
+}
+
 static void set_world(struct bench *b, bool v4)
 {
 	static const uint8_t us4[4] = {192, 0, 2, 25}, peer4[4] = {203, 0, 113, 7};
@@ -157,6 +208,8 @@ int main(int argc, char **argv)
 			bench_input(&b, burst);
 		}
 		bench_owner(&b);
+		bench_rss(&b);
+		bench_softrss(&b);
 	}
 	rte_pktmbuf_free_bulk(burst, BURST);
 	return 0;
