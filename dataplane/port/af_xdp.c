@@ -42,6 +42,7 @@
 #include <xdp/libxdp.h>
 
 #include "port/device.h"
+#include "port/rss.h"
 
 enum {
 	AF_XDP_FRAMES = 8192,
@@ -195,9 +196,9 @@ static int queue_try(struct port *port, const struct port_config *config, uint16
 	if (rc)
 		return rc;
 	errno = 0;
-	rc = device_start(port, port->devices[i], i, 1,
-			  config->descriptors ? config->descriptors : AF_XDP_DESCRIPTORS,
-			  config->device, error, len);
+	rc = device_start(port, config, port->devices[i], i, 1,
+			  config->descriptors ? config->descriptors : AF_XDP_DESCRIPTORS, error,
+			  len);
 	if (rc) {
 		/* The driver tells every failure by one number, but leaves errno as bind() did. */
 		if (errno == EBUSY)
@@ -248,6 +249,8 @@ static int af_xdp_open(struct port *port, const struct port_config *config, char
 	for (uint16_t i = 0; rc == 0 && i < port->n_queues; i++)
 		rc = queue_open(port, config, i, error, len);
 	port->caps.kernel_shares = true;
+	if (rc == 0 && port->n_queues > 1)
+		rss_of_interface(&port->caps.rss, config->device, port->n_queues);
 	return rc;
 }
 

@@ -18,6 +18,7 @@
 #include <rte_ethdev.h>
 
 #include "port/device.h"
+#include "port/rss.h"
 
 enum {
 	DEVICE_FRAMES = 4096,
@@ -28,6 +29,7 @@ static const uint64_t tx_wanted = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFF
 				  RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 static const uint64_t rx_wanted = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
 static const uint64_t rss_wanted = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP;
+static const uint8_t no_key[PORT_RSS_KEY_MAX];
 
 int device_probe(struct port *port, const char *devargs, uint16_t n, char *error, size_t len)
 {
@@ -92,9 +94,39 @@ static int queues_start(struct port_queue *q, uint16_t eth_port, uint16_t n,
 	return rc ? rc : rte_eth_dev_start(eth_port);
 }
 
-int device_start(struct port *port, uint16_t eth_port, uint16_t first, uint16_t n,
-		 uint16_t descriptors, const char *device, char *error, size_t len)
+/* Asks for RSS, under a key of our own where the device takes one. */
+static void rss_request(struct port *port, const struct port_config *config,
+			const struct rte_eth_dev_info *info, struct rte_eth_conf *conf)
 {
+	struct rte_eth_rss_conf *rss = &conf->rx_adv_conf.rss_conf;
+
+	if (!(info->flow_type_rss_offloads & rss_wanted))
+		return;
+	conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+	conf->rxmode.offloads |= info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_RSS_HASH;
+	rss->rss_hf = info->flow_type_rss_offloads & rss_wanted;
+	if (info->hash_key_size == 0 || info->hash_key_size > PORT_RSS_KEY_MAX ||
+	    memcmp(config->rss_key, no_key, sizeof(no_key)) == 0)
+		return;
+	memcpy(port->rss_key, config->rss_key, sizeof(port->rss_key));
+	rss->rss_key = port->rss_key;
+	rss->rss_key_len = info->hash_key_size;
+}
+
+static void rss_read(struct port *port, uint16_t eth_port, uint16_t n,
+		     const struct rte_eth_conf *conf)
+{
+	struct port_rss *rss = &port->caps.rss;
+
+	rss_of_device(rss, eth_port, n);
+	if (rss->table_len)
+		rss->hash_in_mbuf = conf->rxmode.offloads & RTE_ETH_RX_OFFLOAD_RSS_HASH;
+}
+
+int device_start(struct port *port, const struct port_config *config, uint16_t eth_port,
+		 uint16_t first, uint16_t n, uint16_t descriptors, char *error, size_t len)
+{
+	const char *device = config->device;
 	struct rte_eth_conf conf = {0};
 	struct rte_eth_dev_info info;
 	bool is_tap;
@@ -110,10 +142,8 @@ int device_start(struct port *port, uint16_t eth_port, uint16_t first, uint16_t 
 		conf.txmode.offloads &= ~RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 	conf.rxmode.offloads = info.rx_offload_capa & rx_wanted;
 	conf.intr_conf.rxq = is_tap;
-	if (n > 1 && (info.flow_type_rss_offloads & rss_wanted)) {
-		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-		conf.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & rss_wanted;
-	}
+	if (n > 1)
+		rss_request(port, config, &info, &conf);
 	rc = rte_eth_dev_configure(eth_port, n, n, &conf);
 	if (rc)
 		return port_error(error, len, rc, "%s: refuses %u queues: %s", device, n,
@@ -123,6 +153,8 @@ int device_start(struct port *port, uint16_t eth_port, uint16_t first, uint16_t 
 		return port_error(error, len, rc, "%s: does not start: %s", device,
 				  rte_strerror(-rc));
 	claims_from(&port->caps, &conf);
+	if (conf.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS)
+		rss_read(port, eth_port, n, &conf);
 	for (uint16_t i = 0; i < n; i++) {
 		struct port_queue *q = &port->queues[first + i];
 
@@ -156,9 +188,9 @@ static int device_open(struct port *port, const struct port_config *config, char
 		if (rc)
 			return rc;
 	}
-	return device_start(port, eth_port, 0, port->n_queues,
-			    config->descriptors ? config->descriptors : DEVICE_DESCRIPTORS,
-			    config->device, error, len);
+	return device_start(port, config, eth_port, 0, port->n_queues,
+			    config->descriptors ? config->descriptors : DEVICE_DESCRIPTORS, error,
+			    len);
 }
 
 /* Removal closes the device; closing first would let some drivers forget to clean up. */

@@ -16,9 +16,9 @@
 int device_probe(struct port *port, const char *devargs, uint16_t n, char *error, size_t len);
 
 /* Starts an ethdev with n queues, which become the port's from `first` on, and enters what it
- * can do into port->caps. device: for the sentence. 0, or -errno with one. */
-int device_start(struct port *port, uint16_t eth_port, uint16_t first, uint16_t n,
-		 uint16_t descriptors, const char *device, char *error, size_t len);
+ * can do into port->caps. 0, or -errno with a sentence. */
+int device_start(struct port *port, const struct port_config *config, uint16_t eth_port,
+		 uint16_t first, uint16_t n, uint16_t descriptors, char *error, size_t len);
 
 uint16_t device_rx(struct port_queue *q, struct rte_mbuf **frames, uint16_t n);
 uint16_t device_tx(struct port_queue *q, struct rte_mbuf **frames, uint16_t n);

@@ -64,6 +64,8 @@ struct port_driver {
 struct port {
 	const struct port_driver *driver;
 	struct port_caps caps;
+	struct port_rss memory_rss;	   /* PORT_MEMORY: what it does, not what it claims */
+	uint8_t rss_key[PORT_RSS_KEY_MAX]; /* the devices' configuration points here */
 	uint16_t n_queues;
 	uint16_t n_devices; /* ethdevs opened, in order of queues */
 	uint16_t devices[PORT_QUEUES_MAX];
@@ -82,8 +84,9 @@ int port_pool_new(struct port *port, uint16_t queue, uint32_t frames, uint32_t f
 		  unsigned flags, char *error, size_t len);
 
 /* Does a NIC's work for the in-memory form: fills in the checksums that ol_flags ask for; checks
- * a received frame's and says so in ol_flags. */
+ * a received frame's and says so in ol_flags; hashes it, false: not a frame it spreads. */
 void offload_fill(struct rte_mbuf *m);
 void offload_check(struct rte_mbuf *m);
+bool offload_hash(const struct port_rss *rss, const struct rte_mbuf *m, uint32_t *hash);
 
 #endif

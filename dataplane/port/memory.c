@@ -59,6 +59,8 @@ static int memory_open(struct port *port, const struct port_config *config, char
 	caps->tx_ipv4_checksum = config->memory_checksums;
 	caps->tx_tcp_checksum = config->memory_checksums;
 	caps->rx_checksum = config->memory_checksums;
+	if (config->memory_rss)
+		caps->rss = port->memory_rss = *config->memory_rss;
 	memcpy(caps->mac, config->memory_mac, sizeof(caps->mac));
 	if (memcmp(caps->mac, &none, sizeof(caps->mac)) == 0)
 		memcpy(caps->mac, &own, sizeof(caps->mac));
@@ -120,6 +122,9 @@ const struct port_driver port_memory_driver = {
 bool port_memory_push(struct port *port, uint16_t queue, struct rte_mbuf *frame)
 {
 	frame->ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
+	if (port->memory_rss.hash_in_mbuf &&
+	    offload_hash(&port->memory_rss, frame, &frame->hash.rss))
+		frame->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
 	if (rte_ring_enqueue(port->queues[queue].rx, frame) == 0)
 		return true;
 	rte_pktmbuf_free(frame);
@@ -131,4 +136,25 @@ struct rte_mbuf *port_memory_pop(struct port *port, uint16_t queue)
 	void *frame = NULL;
 
 	return rte_ring_dequeue(port->queues[queue].tx, &frame) == 0 ? frame : NULL;
+}
+
+void port_memory_set_rss(struct port *port, const struct port_rss *rss)
+{
+	port->memory_rss = *rss;
+}
+
+uint16_t port_memory_queue(const struct port *port, const void *octets, uint16_t len)
+{
+	const struct port_rss *rss = &port->memory_rss;
+	struct rte_mbuf m = {
+		.buf_addr = (void *)octets,
+		.data_len = len,
+		.pkt_len = len,
+		.nb_segs = 1,
+	};
+	uint32_t hash;
+
+	if (!offload_hash(rss, &m, &hash))
+		return 0;
+	return rss->table[hash & (rss->table_len - 1u)];
 }

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a NIC with checksum offloads does to a frame, for the in-memory form.
+ * What a NIC with checksum offloads and RSS does to a frame, for the in-memory form.
  *
  * Thread: the queue's worker. Time: none. Memory: none; frames are changed in place.
  * Rules: IPv4 header checksum (RFC 1071), TCP over either IP, VLAN tags up to QinQ. A frame that
  * is anything else arrives with its flags unknown, as from a NIC. The requester's l2_len and
- * l3_len are believed as far as the first segment reaches.
+ * l3_len are believed as far as the first segment reaches. RSS: Toeplitz over addresses and ports
+ * of TCP, whole or not, by DPDK's rte_softrss.
  */
+#include <string.h>
+
 #include <rte_ip.h>
 #include <rte_net.h>
 #include <rte_tcp.h>
+#include <rte_thash.h>
 
 #include "port/driver.h"
 
@@ -121,4 +125,34 @@ void offload_check(struct rte_mbuf *m)
 	    tcp_sum(m, at.l2_len, at.l3_len, v4, &sum))
 		m->ol_flags |=
 			sum == 0xffff ? RTE_MBUF_F_RX_L4_CKSUM_GOOD : RTE_MBUF_F_RX_L4_CKSUM_BAD;
+}
+
+/* n words in the machine's order, as rte_softrss takes them. */
+static void words_read(uint32_t *words, const struct rte_mbuf *m, uint32_t at, uint32_t n)
+{
+	memcpy(words, rte_pktmbuf_mtod_offset(m, const uint8_t *, at), n * sizeof(words[0]));
+	for (uint32_t i = 0; i < n; i++)
+		words[i] = rte_be_to_cpu_32(words[i]);
+}
+
+bool offload_hash(const struct port_rss *rss, const struct rte_mbuf *m, uint32_t *hash)
+{
+	struct rte_net_hdr_lens at;
+	uint32_t type = rte_net_get_ptype(m, &at, RTE_PTYPE_ALL_MASK);
+	uint32_t words[RTE_THASH_V6_L4_LEN], key[RTE_THASH_V6_L4_LEN + 1];
+	bool v4 = RTE_ETH_IS_IPV4_HDR(type);
+	uint32_t addresses = v4 ? offsetof(struct rte_ipv4_hdr, src_addr)
+				: offsetof(struct rte_ipv6_hdr, src_addr);
+	uint32_t n = v4 ? RTE_THASH_V4_L3_LEN : RTE_THASH_V6_L3_LEN;
+
+	if ((type & RTE_PTYPE_L4_MASK) != RTE_PTYPE_L4_TCP || !(v4 ? rss->tcp4 : rss->tcp6))
+		return false;
+	if (at.l3_len < addresses + 4 * n ||
+	    at.l2_len + at.l3_len + sizeof(words[0]) > rte_pktmbuf_data_len(m))
+		return false;
+	words_read(words, m, at.l2_len + addresses, n);
+	words_read(words + n, m, at.l2_len + at.l3_len, 1);
+	memcpy(key, rss->key, sizeof(key));
+	*hash = rte_softrss(words, n + 1, (const uint8_t *)key);
+	return true;
 }

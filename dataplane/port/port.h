@@ -28,6 +28,8 @@
 enum {
 	PORT_QUEUES_MAX = 64,
 	PORT_BURST = 32, /* frames a call */
+	PORT_RSS_KEY_MAX = 52,
+	PORT_RSS_TABLE_MAX = 2048,
 };
 
 enum port_kind {
@@ -38,6 +40,17 @@ enum port_kind {
 	PORT_MEMORY, /* device: a name; frames by port_memory_push and _pop */
 };
 
+/* How an interface says that it spreads TCP over its queues: by a Toeplitz hash of addresses and
+ * ports under this key, through this table. All zero: it says nothing, or something else. */
+struct port_rss {
+	bool tcp4, tcp6;   /* over IPv4, over IPv6 */
+	bool hash_in_mbuf; /* frames come with their hash (RTE_MBUF_F_RX_RSS_HASH) */
+	uint8_t key_len;
+	uint8_t key[PORT_RSS_KEY_MAX];
+	uint16_t table_len;		   /* a power of two */
+	uint8_t table[PORT_RSS_TABLE_MAX]; /* from the hash modulo table_len to the queue */
+};
+
 struct port_config {
 	enum port_kind kind;
 	const char *device;
@@ -45,11 +58,15 @@ struct port_config {
 	uint16_t queues;      /* 1..PORT_QUEUES_MAX; one a worker */
 	uint32_t frames;      /* buffers a queue; 0: the kind's default */
 	uint16_t descriptors; /* a ring, a power of two; 0: the kind's default */
+	/* For a device that takes a key for its RSS: one that peers cannot know, as they do its
+	 * driver's. All zero: the driver's. */
+	uint8_t rss_key[PORT_RSS_KEY_MAX];
 	/* PORT_MEMORY only: what the port shall claim to be able to do. */
 	bool memory_checksums;
 	bool memory_chains;
 	uint16_t memory_mtu; /* 0: 1500 */
 	uint8_t memory_mac[6];
+	const struct port_rss *memory_rss; /* NULL: none */
 };
 
 struct port_caps {
@@ -60,6 +77,8 @@ struct port_caps {
 	bool rx_checksum;   /* frames arrive with the checksum flags set */
 	bool chains;	    /* chained mbufs are sent as they are; else linearised here */
 	bool kernel_shares; /* the kernel sees the frames we do not take (AF_XDP) */
+	/* Asked for where there are several queues; not believed before frames have shown it. */
+	struct port_rss rss;
 };
 
 struct port;
@@ -115,5 +134,11 @@ bool port_memory_push(struct port *port, uint16_t queue, struct rte_mbuf *frame)
  * offload flags are done and gone. Where chains are claimed, its segments may be shared with the
  * sender: copy before changing them. */
 struct rte_mbuf *port_memory_pop(struct port *port, uint16_t queue);
+
+/* What its card does to frames that come, whatever it claimed: by rss from here on. */
+void port_memory_set_rss(struct port *port, const struct port_rss *rss);
+
+/* The queue its card would put a frame of these octets into. */
+uint16_t port_memory_queue(const struct port *port, const void *octets, uint16_t len);
 
 #endif

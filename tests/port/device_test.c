@@ -249,6 +249,25 @@ static void memif_carries_frames_both_ways_once_its_peer_is_there(void **state)
 	pair_close(&p);
 }
 
+static void memif_does_not_say_how_it_chooses_among_queues(void **state)
+{
+	char folder[] = "/tmp/postern-port-XXXXXX", device[128], path[64];
+	const struct port_config config = {
+		.kind = PORT_VDEV, .device = device, .queues = 4, .frames = 512};
+	struct test_counters c;
+	struct port *port;
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/s", folder);
+	snprintf(device, sizeof(device), "net_memif0,role=server,socket=%s,socket-abstract=no",
+		 path);
+	port = test_port_open(&config, &c);
+	assert_memory_equal(&port_caps(port)->rss, &(struct port_rss){0}, sizeof(struct port_rss));
+	port_close(port);
+	unlink(path);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 static void an_idle_port_without_descriptor_sleeps_but_not_long(void **state)
 {
 	const struct port_config config = {
@@ -304,6 +323,7 @@ int main(void)
 		cmocka_unit_test(a_device_that_cannot_be_had_is_said_so),
 		cmocka_unit_test(a_device_is_not_opened_twice_but_again_after_its_close),
 		cmocka_unit_test(memif_carries_frames_both_ways_once_its_peer_is_there),
+		cmocka_unit_test(memif_does_not_say_how_it_chooses_among_queues),
 		cmocka_unit_test(an_idle_port_without_descriptor_sleeps_but_not_long),
 		cmocka_unit_test(
 			a_wake_up_given_before_or_without_ports_ends_the_sleep_and_is_drained),

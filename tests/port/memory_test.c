@@ -453,6 +453,127 @@ static void the_claims_asked_for_are_the_claims_made(void **state)
 	close_whole(port, 1);
 }
 
+static const struct port_rss four_queues = {
+	.tcp4 = true,
+	.tcp6 = true,
+	.hash_in_mbuf = true,
+	.key_len = 40,
+	.key = {0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3,
+		0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3,
+		0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa},
+	.table_len = 4,
+	.table = {3, 1, 0, 2},
+};
+
+static uint16_t queue_of(const struct port *port, const struct rte_mbuf *m)
+{
+	return port_memory_queue(port, rte_pktmbuf_mtod(m, void *), rte_pktmbuf_data_len(m));
+}
+
+/* The hash the card leaves in a frame of this source port; false: none. */
+static bool hash_of(struct port *port, const struct test_frame *frame, uint8_t source_port,
+		    uint32_t *hash, uint16_t *queue)
+{
+	struct rte_mbuf *m = test_frame_new(port_pool(port, 0), frame);
+	bool there;
+
+	*rte_pktmbuf_mtod_offset(m, uint8_t *, 14 + 4 * frame->n_vlans + (frame->v6 ? 41 : 21)) =
+		source_port;
+	*queue = queue_of(port, m);
+	assert_true(port_memory_push(port, *queue, m));
+	assert_int_equal(port_rx(port, *queue, &m, 1), 1);
+	there = m->ol_flags & RTE_MBUF_F_RX_RSS_HASH;
+	*hash = m->hash.rss;
+	rte_pktmbuf_free(m);
+	return there;
+}
+
+static void frames_are_spread_by_the_hash_they_carry(void **state)
+{
+	struct port_config config = plain;
+	struct test_counters c;
+	struct port *port;
+
+	config.queues = 4;
+	config.memory_rss = &four_queues;
+	port = test_port_open(&config, &c);
+	assert_memory_equal(&port_caps(port)->rss, &four_queues, sizeof(four_queues));
+	for (unsigned shape = 0; shape < 6; shape++) {
+		const struct test_frame frame = {.v6 = shape & 1, .n_vlans = (uint8_t)(shape / 2)};
+		unsigned got[4] = {0};
+
+		for (unsigned i = 0; i < 256; i++) {
+			uint32_t hash, again;
+			uint16_t queue;
+
+			assert_true(hash_of(port, &frame, (uint8_t)i, &hash, &queue));
+			assert_int_equal(queue, four_queues.table[hash % 4]);
+			assert_true(hash_of(port, &frame, (uint8_t)i, &again, &queue));
+			assert_int_equal(again, hash);
+			got[queue]++;
+		}
+		for (unsigned q = 0; q < 4; q++)
+			assert_in_range(got[q], 1, 255);
+	}
+	close_whole(port, 4);
+}
+
+static void what_a_card_does_may_differ_from_what_it_claims(void **state)
+{
+	struct port_rss rss = four_queues;
+	struct port_config config = plain;
+	struct test_counters c;
+	struct port *port;
+	uint32_t hash, before;
+	uint16_t queue;
+
+	config.queues = 4;
+	config.memory_rss = &four_queues;
+	port = test_port_open(&config, &c);
+	assert_true(hash_of(port, &(struct test_frame){0}, 1, &before, &queue));
+	rss.key[0] ^= 0xff;
+	memset(rss.table, 2, sizeof(rss.table));
+	port_memory_set_rss(port, &rss);
+	assert_memory_equal(&port_caps(port)->rss, &four_queues, sizeof(four_queues));
+	assert_true(hash_of(port, &(struct test_frame){0}, 1, &hash, &queue));
+	assert_int_not_equal(hash, before);
+	assert_int_equal(queue, 2);
+	rss.hash_in_mbuf = false;
+	port_memory_set_rss(port, &rss);
+	assert_false(hash_of(port, &(struct test_frame){0}, 1, &hash, &queue));
+	assert_int_equal(queue, 2);
+	close_whole(port, 4);
+}
+
+/* Of the version it does not spread, of other protocols, cut short. */
+static void what_is_not_spread_comes_to_the_first_queue(void **state)
+{
+	struct port_rss rss = four_queues;
+	struct port_config config = plain;
+	struct test_counters c;
+	struct port *port;
+	struct rte_mbuf *m;
+	uint32_t hash;
+	uint16_t queue;
+
+	config.queues = 4;
+	rss.table[2] = 1; /* no other way leads to the first queue */
+	config.memory_rss = &rss;
+	port = test_port_open(&config, &c);
+	m = test_frame_new(port_pool(port, 0), &(struct test_frame){0});
+	assert_int_not_equal(queue_of(port, m), 0);
+	for (uint16_t len = 0; len < 38; len++)
+		assert_int_equal(port_memory_queue(port, rte_pktmbuf_mtod(m, void *), len), 0);
+	*rte_pktmbuf_mtod_offset(m, uint8_t *, 14 + 9) = 17;
+	assert_int_equal(queue_of(port, m), 0);
+	rte_pktmbuf_free(m);
+	rss.tcp6 = false;
+	port_memory_set_rss(port, &rss);
+	assert_false(hash_of(port, &(struct test_frame){.v6 = true}, 1, &hash, &queue));
+	assert_int_equal(queue, 0);
+	close_whole(port, 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -468,6 +589,9 @@ int main(void)
 		cmocka_unit_test(arrivals_are_checked_where_that_is_claimed_only),
 		cmocka_unit_test(link_padding_is_no_part_of_a_checksum),
 		cmocka_unit_test(random_octets_are_never_taken_for_a_good_segment),
+		cmocka_unit_test(frames_are_spread_by_the_hash_they_carry),
+		cmocka_unit_test(what_a_card_does_may_differ_from_what_it_claims),
+		cmocka_unit_test(what_is_not_spread_comes_to_the_first_queue),
 		cmocka_unit_test(what_is_asked_for_amiss_is_refused_with_a_sentence),
 		cmocka_unit_test(the_claims_asked_for_are_the_claims_made),
 	};

@@ -21,6 +21,8 @@ def test_two_workers_read_two_queues_and_hand_over_what_is_not_theirs(clean):
     echo(clean)
     counts = service.finish()["counters"]
     assert counts["handover_out"] == counts["handover_in"] > 0
+    # A veth does not say how it chooses the queue.
+    assert counts["steering_agreed"] == counts["steering_disagreed"] == 0
 
 
 def test_a_queue_without_a_socket_is_refused_at_start(clean):
