@@ -49,12 +49,17 @@ struct net_path {
 	uint16_t vlan[NET_VLANS_MAX]; /* TCI, host order, outermost first */
 };
 
+struct net_rss;
+
 /* What net must know of one interface. */
 struct net_port {
 	uint8_t mac[6];
 	uint16_t mtu;	       /* of IP, octets */
 	bool tx_ipv4_checksum; /* the port can fill them in (mbuf offload flags) */
 	bool tx_tcp_checksum;
+	/* The queue, and so the worker, at which it says that it delivers a flow (net/rss.h); NULL:
+	 * it does not say. */
+	const struct net_rss *rss;
 };
 
 enum net_finding {
@@ -74,6 +79,9 @@ struct net_segment {
 	struct rte_mbuf *m;
 	struct flow flow;
 	uint64_t hash; /* net_hash of flow */
+	/* The worker's: that the flow is ours only the queue says at which this came, so TCP is to
+	 * give it back when it knows no connection of it. */
+	bool on_trust;
 	struct net_path path;
 	uint16_t tcp_at;    /* where the TCP header begins; it lies in the first mbuf, whole */
 	uint16_t tcp_len;   /* header and payload, octets; link padding is cut off */
@@ -98,7 +106,8 @@ struct net {
 
 	/* Steering: who owns a flow. A flow to a port within [active_first, active_first +
 	 * n_workers * active_slice) was opened by us and belongs to the slice's worker; any other
-	 * to owner_of[by its hash]. The same on every worker. */
+	 * to the one at whose queue the interface of our address delivers it, where that is known;
+	 * else to owner_of[by its hash]. The same on every worker. */
 	uint16_t n_workers;
 	uint16_t active_first, active_slice; /* slice 0: we open nothing */
 	uint8_t owner_of[NET_INDIRECTION];
@@ -118,7 +127,7 @@ enum net_finding net_input(struct net *n, struct rte_mbuf *m, struct net_segment
  * worker have much of the high half in common. */
 uint64_t net_hash(const struct net *n, const struct flow *flow);
 
-/* The worker that owns a flow, hash being net_hash of it. */
+/* The worker that owns a flow, hash being net_hash of it. Whichever interface it comes by. */
 uint16_t net_owner(const struct net *n, const struct flow *flow, uint64_t hash);
 
 /* Makes a frame of a TCP segment: m holds a TCP header (checksum field 0) with payload, with at

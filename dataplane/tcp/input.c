@@ -726,35 +726,36 @@ static bool are_flags_sane(uint8_t flags)
 	return kind != 0 && kind != TCP_FIN && !((kind & TCP_FIN) && (kind & TCP_RST));
 }
 
-static void one_segment(struct tcp *t, struct segment *s)
+/* False: it may be another worker's, and nothing was made of it. */
+static bool one_segment(struct tcp *t, struct segment *s)
 {
 	struct net_segment *net = s->net;
-	struct time_wait *w;
-	struct tcp_conn *c;
+	struct tcp_conn *c = table_find(t, &net->flow, s->tag);
+	struct time_wait *w = c ? NULL : time_wait_find(t, &net->flow, s->tag);
 
+	if (!c && !w && net->on_trust)
+		return false;
 	if (!tcp_header_read(&s->h, rte_pktmbuf_mtod_offset(s->m, const uint8_t *, net->tcp_at),
 			     net->header_len) ||
 	    !are_flags_sane(s->h.flags)) {
 		counter_add(&t->counters->tcp_bad_header, 1);
-		return;
+		return true;
 	}
 	counter_add(&t->counters->tcp_segments_in, 1);
 	s->len = net->tcp_len - net->header_len;
-	c = table_find(t, &net->flow, s->tag);
-	if (c) {
+	if (c)
 		in_connection(t, c, s);
-		return;
-	}
-	w = time_wait_find(t, &net->flow, s->tag);
-	if (w)
+	else if (w)
 		in_time_wait(t, w, s);
 	else
 		no_connection(t, s);
+	return true;
 }
 
-void tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n, uint64_t now_us)
+uint32_t tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n, uint64_t now_us)
 {
 	struct segment s[TCP_BURST_MAX];
+	uint32_t left = 0;
 
 	assert(n <= TCP_BURST_MAX);
 	t->now_us = now_us;
@@ -770,9 +771,12 @@ void tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n, uin
 	for (uint32_t i = 0; i < n; i++)
 		table_prefetch_conn(t, s[i].tag);
 	for (uint32_t i = 0; i < n; i++) {
-		one_segment(t, &s[i]);
-		rte_pktmbuf_free(s[i].m);
+		if (one_segment(t, &s[i]))
+			rte_pktmbuf_free(s[i].m);
+		else
+			segments[left++] = segments[i];
 	}
+	return left;
 }
 
 void tcp_error(struct tcp *t, const struct net_segment *error, uint64_t now_us)

@@ -87,8 +87,10 @@ bool tcp_listen(struct tcp *t, uint16_t port);
 
 /* --- a turn ------------------------------------------------------------------------------ */
 
-/* Processes a burst (n at most 64), taking over the mbufs. */
-void tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n, uint64_t now_us);
+/* Processes a burst (n at most 64), taking over the mbufs. Of segments on_trust those of no
+ * connection are left alone, at the front of `segments` and in order: returns how many. They are
+ * another worker's, or to be given once more, no longer on trust. */
+uint32_t tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n, uint64_t now_us);
 
 /* An ICMP error about a flow (NET_ERROR). */
 void tcp_error(struct tcp *t, const struct net_segment *error, uint64_t now_us);

@@ -26,6 +26,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include "base/counter.h"
+#include "net/rss.h"
 #include "postern/dataplane.h"
 #include "tcp/clients.h"
 #include "worker/worker.h"
@@ -40,6 +41,7 @@ enum {
 static_assert((int)DATAPLANE_WORKERS_MAX == NET_WORKERS_MAX, "the same bound");
 static_assert((int)DATAPLANE_INTERFACES_MAX == NET_PORTS_MAX, "the same bound");
 static_assert((int)DATAPLANE_LISTEN_MAX == TCP_LISTEN_MAX, "the same bound");
+static_assert((int)PORT_RSS_TABLE_MAX == NET_RSS_TABLE_MAX, "the same bound");
 
 /* What is drawn from config.entropy. */
 struct keys {
@@ -64,6 +66,7 @@ struct dataplane {
 	struct dataplane_config config;
 	struct keys keys;
 	struct port *ports[DATAPLANE_INTERFACES_MAX];
+	struct net_rss *rss[DATAPLANE_INTERFACES_MAX];
 	struct net net;
 	struct handover *handover;
 	struct clients *clients; /* NULL: without limits */
@@ -227,44 +230,82 @@ static int check(const struct dataplane_config *config, char *error, size_t len)
 	return 0;
 }
 
-static int open_ports(struct dataplane *dp, char *error, size_t len)
+/* A card's key that no peer can know, as they may its driver's. */
+static void draw_rss_key(const struct dataplane *dp, uint32_t interface, uint8_t *key)
+{
+	uint64_t words[(PORT_RSS_KEY_MAX + 7) / 8];
+
+	for (uint32_t i = 0; i < RTE_DIM(words); i++) {
+		const uint32_t what[2] = {interface, i};
+
+		words[i] = siphash24(&dp->keys.hash, what, sizeof(what));
+	}
+	memcpy(key, words, PORT_RSS_KEY_MAX);
+}
+
+/* How an interface says that it spreads flows, as net computes it. */
+static int read_rss(struct dataplane *dp, uint32_t i, char *error, size_t len)
+{
+	const struct port_rss *said = &port_caps(dp->ports[i])->rss;
+
+	if (!said->table_len || dp->config.only_owner >= 0)
+		return 0;
+	dp->rss[i] = malloc(sizeof(*dp->rss[i]));
+	if (!dp->rss[i])
+		return fail(error, len, ENOMEM, "an interface's RSS");
+	if (net_rss_init(dp->rss[i], said->key, said->key_len, said->table, said->table_len,
+			 said->tcp4, said->tcp6))
+		dp->net.ports[i].rss = dp->rss[i];
+	return 0;
+}
+
+static int open_port(struct dataplane *dp, uint32_t i, struct postern_counters *const *counters,
+		     char *error, size_t len)
 {
 	static const enum port_kind kinds[] = {
 		[DATAPLANE_AF_XDP] = PORT_AF_XDP,
 		[DATAPLANE_VDEV] = PORT_VDEV,
 		[DATAPLANE_PCI] = PORT_PCI,
 	};
+	static const uint8_t no_mac[6];
+	const struct dataplane_interface *interface = &dp->config.interfaces[i];
+	struct port_config config = {
+		.kind = kinds[interface->kind],
+		.device = interface->device,
+		.index = (uint8_t)i,
+		.queues = dp->n_workers,
+	};
+	const struct port_caps *caps;
+	int rc;
+
+	draw_rss_key(dp, i, config.rss_key);
+	rc = port_open(&dp->ports[i], &config, counters, error, len);
+	if (rc)
+		return rc;
+	caps = port_caps(dp->ports[i]);
+	if (interface->mtu > caps->mtu)
+		return refuse(error, len, "interface %s has an MTU of %u, not %u",
+			      interface->device, caps->mtu, interface->mtu);
+	dp->net.ports[i] = (struct net_port){
+		.mtu = interface->mtu ? interface->mtu : caps->mtu,
+		.tx_ipv4_checksum = caps->tx_ipv4_checksum,
+		.tx_tcp_checksum = caps->tx_tcp_checksum,
+	};
+	memcpy(dp->net.ports[i].mac, memcmp(interface->mac, no_mac, 6) ? interface->mac : caps->mac,
+	       6);
+	return read_rss(dp, i, error, len);
+}
+
+static int open_ports(struct dataplane *dp, char *error, size_t len)
+{
 	struct postern_counters *counters[DATAPLANE_WORKERS_MAX];
+	int rc = 0;
 
 	for (uint16_t i = 0; i < dp->n_workers; i++)
 		counters[i] = &dp->workers[i].counters;
-	for (uint32_t i = 0; i < dp->config.n_interfaces; i++) {
-		const struct dataplane_interface *interface = &dp->config.interfaces[i];
-		const struct port_config config = {
-			.kind = kinds[interface->kind],
-			.device = interface->device,
-			.index = (uint8_t)i,
-			.queues = dp->n_workers,
-		};
-		static const uint8_t no_mac[6];
-		const struct port_caps *caps;
-		int rc = port_open(&dp->ports[i], &config, counters, error, len);
-
-		if (rc)
-			return rc;
-		caps = port_caps(dp->ports[i]);
-		if (interface->mtu > caps->mtu)
-			return refuse(error, len, "interface %s has an MTU of %u, not %u",
-				      interface->device, caps->mtu, interface->mtu);
-		dp->net.ports[i] = (struct net_port){
-			.mtu = interface->mtu ? interface->mtu : caps->mtu,
-			.tx_ipv4_checksum = caps->tx_ipv4_checksum,
-			.tx_tcp_checksum = caps->tx_tcp_checksum,
-		};
-		memcpy(dp->net.ports[i].mac,
-		       memcmp(interface->mac, no_mac, 6) ? interface->mac : caps->mac, 6);
-	}
-	return 0;
+	for (uint32_t i = 0; i < dp->config.n_interfaces && !rc; i++)
+		rc = open_port(dp, i, counters, error, len);
+	return rc;
 }
 
 static int open_handover(struct dataplane *dp, char *error, size_t len)
@@ -464,6 +505,8 @@ void dataplane_stop(struct dataplane *dp)
 	for (uint32_t i = 0; i < dp->config.n_interfaces; i++)
 		if (dp->ports[i])
 			port_close(dp->ports[i]);
+	for (uint32_t i = 0; i < dp->config.n_interfaces; i++)
+		free(dp->rss[i]);
 	for (uint16_t i = 0; i < dp->n_workers; i++) {
 		rte_mempool_free(dp->workers[i].pool);
 		if (dp->workers[i].wake_fd >= 0)

@@ -16,6 +16,7 @@
 #include <rte_prefetch.h>
 
 #include "base/counter.h"
+#include "worker/steering.h"
 #include "worker/worker.h"
 
 enum {
@@ -48,6 +49,7 @@ struct worker {
 	uint64_t confirm_due_us;
 	struct rte_mempool *copies; /* for frames handed over */
 	struct unresolved_ring unresolved;
+	struct steering steering;
 	struct misdirected *misdirected; /* one a worker; NULL: alone */
 };
 
@@ -88,6 +90,7 @@ struct worker *worker_new(const struct worker_config *config, uint64_t now_us)
 	w->config = *config;
 	w->net = config->net;
 	w->net.counters = config->counters;
+	w->steering.self = config->index;
 	w->service_due_us = UINT64_MAX;
 	if (!worker_start(w, now_us)) {
 		worker_free(w);
@@ -128,6 +131,7 @@ static void misdirect(struct worker *w, uint16_t owner, struct rte_mbuf *m)
 {
 	struct misdirected *d = &w->misdirected[owner];
 
+	assert(w->misdirected && owner < w->net.n_workers);
 	d->frames[d->n++] = m;
 }
 
@@ -142,6 +146,32 @@ static void hand_over(struct worker *w)
 				  w->config.counters);
 		d->n = 0;
 	}
+}
+
+/* The worker whose segment it is, or whose flow an error quotes; errors come to any queue. */
+static uint16_t owner_of(struct worker *w, struct net_segment *s, enum net_finding finding)
+{
+	if (finding == NET_ERROR)
+		return net_owner(&w->net, &s->flow, s->hash);
+	return steering_owner(&w->steering, &w->net, s);
+}
+
+/* To tcp; and what was ours on trust and is of no connection of ours to its owner, be it us. */
+static void take_segments(struct worker *w, struct net_segment *segments, uint32_t n,
+			  uint64_t now_us)
+{
+	uint32_t strange = tcp_input_take(w->tcp, segments, n, now_us), ours = 0;
+
+	for (uint32_t i = 0; i < strange; i++) {
+		uint16_t owner = steering_compute(&w->steering, &w->net, &segments[i]);
+
+		if (owner != w->config.index)
+			misdirect(w, owner, segments[i].m);
+		else
+			segments[ours++] = segments[i];
+	}
+	if (ours)
+		tcp_input_take(w->tcp, segments, ours, now_us);
 }
 
 /* Sorts a burst: ours to tcp, others' to their owners, the rest back to the pool. Frames that were
@@ -160,7 +190,7 @@ static void take_burst(struct worker *w, struct rte_mbuf **frames, uint16_t n, b
 		uint16_t owner = w->config.index;
 
 		if (finding != NET_DROP && w->misdirected && !handed_over)
-			owner = net_owner(&w->net, &s->flow, s->hash);
+			owner = owner_of(w, s, finding);
 		if (finding == NET_DROP) {
 			rte_pktmbuf_free(frames[i]);
 		} else if (owner != w->config.index) {
@@ -173,7 +203,7 @@ static void take_burst(struct worker *w, struct rte_mbuf **frames, uint16_t n, b
 		}
 	}
 	if (n_segments)
-		tcp_input_take(w->tcp, segments, n_segments, now_us);
+		take_segments(w, segments, n_segments, now_us);
 	if (w->misdirected && !handed_over)
 		hand_over(w);
 }

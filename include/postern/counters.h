@@ -23,6 +23,8 @@
 	X(handover_out, "frames handed to the worker that owns their flow")                     \
 	X(handover_in, "frames taken over from other workers")                                  \
 	X(handover_full, "frames dropped because the owner's ring was full")                    \
+	X(steering_agreed, "frames that came to the queue where the interface's RSS puts them") \
+	X(steering_disagreed, "frames that came to another queue, or with another hash")        \
 	X(net_not_ours, "frames for another link or IP address, or not IP")                     \
 	X(net_not_tcp, "IP packets for us that are neither TCP nor an ICMP error we can use")   \
 	X(net_malformed, "frames with impossible lengths, versions or extension headers")       \

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Who owns a flow: the slice of an active open's port, the keyed hash of any other. */
+/* Who owns a flow: the slice of an active open's port, a card's RSS, the keyed hash of any other.
+ */
 #include <string.h>
 
 #include "frames.h"
+#include "net/rss.h"
 
 enum { FLOWS = 20000 };
 
@@ -135,6 +137,76 @@ static void every_part_of_a_flow_and_the_key_steer_it(void **state)
 		assert_true(moved[i] > 200);
 }
 
+static struct net_rss *card(uint8_t of, uint16_t workers, bool tcp4, bool tcp6)
+{
+	static struct net_rss cards[2];
+	uint8_t key[NET_RSS_KEY6], table[128];
+
+	for (size_t i = 0; i < sizeof(key); i++)
+		key[i] = (uint8_t)(i * (of ? 89 : 37) + 51);
+	for (size_t i = 0; i < sizeof(table); i++)
+		table[i] = (uint8_t)(i % workers);
+	assert_true(net_rss_init(&cards[of], key, sizeof(key), table, sizeof(table), tcp4, tcp6));
+	return &cards[of];
+}
+
+static void a_flow_belongs_where_its_own_card_delivers_it(void **state)
+{
+	static const char *const addresses[] = {OUR4, OTHER_OUR4, OUR6, OTHER_OUR6};
+	struct postern_counters counters;
+	struct net n = steered(&counters, 4);
+	unsigned differ = 0;
+
+	n.ports[0].rss = card(0, 4, true, true);
+	n.ports[1].rss = card(1, 4, true, true);
+	for (uint32_t client = 0; client < FLOWS; client++) {
+		struct flow flow = flow_from(client, 25);
+		const struct net_rss *home = n.ports[client % 2].rss;
+		const struct net_rss *other = n.ports[1 - client % 2].rss;
+
+		flow.local = address(addresses[client % 4]);
+		if (client % 4 >= 2)
+			flow.remote.octets[0] = 0x20;
+		assert_int_equal(owner_of(&n, &flow),
+				 net_rss_queue(home, net_rss_hash(home, &flow)));
+		differ += owner_of(&n, &flow) != net_rss_queue(other, net_rss_hash(other, &flow));
+	}
+	assert_in_range(differ, FLOWS / 2, FLOWS);
+}
+
+static void a_port_of_ours_belongs_to_its_slice_whatever_the_card(void **state)
+{
+	struct postern_counters counters;
+	struct net n = steered(&counters, 4);
+
+	n.ports[0].rss = card(0, 4, true, true);
+	for (uint16_t i = 0; i < 400; i++) {
+		struct flow flow = flow_from(i, 20000 + i);
+
+		assert_int_equal(owner_of(&n, &flow), i / 100);
+	}
+}
+
+/* Of the one version, of the one interface, and of an address that is none of ours. */
+static void what_no_card_speaks_of_is_hashed_with_our_key(void **state)
+{
+	struct postern_counters counters;
+	struct net n = steered(&counters, 64), none = n;
+
+	n.ports[0].rss = card(0, 64, false, true);
+	n.ports[1].rss = card(1, 64, true, true);
+	for (uint32_t client = 0; client < 256; client++) {
+		struct flow flow = flow_from(client, 25);
+
+		assert_int_equal(owner_of(&n, &flow), owner_of(&none, &flow));
+		flow.local = address("203.0.113.99");
+		assert_int_equal(owner_of(&n, &flow), owner_of(&none, &flow));
+		n.ports[1].rss = NULL;
+		flow.local = address(OTHER_OUR4);
+		assert_int_equal(owner_of(&n, &flow), owner_of(&none, &flow));
+	}
+}
+
 /* A table takes its slots from the low half: were it steered by that, each of 64 workers would use
  * two slots of 128. */
 static void the_flows_of_one_worker_differ_in_the_half_that_is_for_tables(void **state)
@@ -227,6 +299,9 @@ int main(void)
 		cmocka_unit_test(slices_may_end_with_the_last_port),
 		cmocka_unit_test(hashed_flows_are_spread_evenly),
 		cmocka_unit_test(every_part_of_a_flow_and_the_key_steer_it),
+		cmocka_unit_test(a_flow_belongs_where_its_own_card_delivers_it),
+		cmocka_unit_test(a_port_of_ours_belongs_to_its_slice_whatever_the_card),
+		cmocka_unit_test(what_no_card_speaks_of_is_hashed_with_our_key),
 		cmocka_unit_test(the_flows_of_one_worker_differ_in_the_half_that_is_for_tables),
 		cmocka_unit_test(an_error_has_the_owner_of_what_it_quotes),
 	};

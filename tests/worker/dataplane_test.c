@@ -301,6 +301,28 @@ static void what_was_stopped_starts_again(void **state)
 	assert_held(&before);
 }
 
+/* It fills both queues with frames that are nothing to us. */
+static void device_that_says_how_it_spreads_starts_and_stops(void **state)
+{
+	const struct dataplane_config config = config_of("net_null0,size=64", NULL);
+	struct held before = held_now();
+
+	for (int i = 0; i < 3; i++) {
+		uint64_t give_up = clock_us() + DEADLINE_US;
+		struct dataplane *dp = start(&config);
+		struct postern_counters sum;
+
+		do {
+			dataplane_counters(dp, &sum);
+			assert_true(clock_us() < give_up);
+			sched_yield();
+		} while (sum.net_not_ours < 1000);
+		assert_int_equal(sum.steering_agreed + sum.steering_disagreed, 0);
+		dataplane_stop(dp);
+	}
+	assert_held(&before);
+}
+
 /* --- while it runs --------------------------------------------------------------------------- */
 
 static struct routes *default_by_gateway(uint16_t number)
@@ -455,6 +477,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(start_that_fails_half_way_leaves_nothing),
 		cmocka_unit_test(busy_lcore_is_refused_and_the_other_worker_stopped),
 		cmocka_unit_test(what_was_stopped_starts_again),
+		cmocka_unit_test(device_that_says_how_it_spreads_starts_and_stops),
 		cmocka_unit_test(routes_are_replaced_under_running_workers),
 		cmocka_unit_test(publishing_waits_for_nobody_who_sleeps_or_was_halted),
 	};

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -13,6 +14,7 @@
 #include <rte_tcp.h>
 
 #include "host.h"
+#include "net/rss.h"
 
 enum {
 	CONNS = 8192,
@@ -28,7 +30,7 @@ static struct ip_addr address_of(uint32_t port)
 	return ip_addr_from_v4(octets);
 }
 
-static void open_ports(struct host *h, struct net *net)
+static void open_ports(struct host *h, struct net *net, const struct port_rss *says)
 {
 	struct postern_counters *counters[HOST_WORKERS_MAX];
 	char error[256];
@@ -43,6 +45,7 @@ static void open_ports(struct host *h, struct net *net)
 			.queues = h->n_workers,
 			.frames = HOST_FRAMES,
 			.memory_mac = {2, 0, 0, 0, 0, (uint8_t)i},
+			.memory_rss = says,
 		};
 
 		if (port_open(&h->ports[i], &config, counters, error, sizeof(error)))
@@ -51,6 +54,7 @@ static void open_ports(struct host *h, struct net *net)
 		net->ports[i].mtu = 1500;
 		net->addresses[i].ip = address_of(i);
 		net->addresses[i].port = (uint8_t)i;
+		net->ports[i].rss = h->rss;
 	}
 	net->n_ports = net->n_addresses = h->n_ports;
 }
@@ -90,14 +94,15 @@ static bool start_worker(struct host *h, const struct net *net, uint16_t index,
 	return h->workers[index] != NULL;
 }
 
-bool host_new(struct host *h, uint16_t workers, uint32_t ports, uint16_t owner,
-	      const struct worker_service *service, void *service_config)
+static bool start(struct host *h, uint16_t owner, const struct port_rss *says,
+		  const struct worker_service *service, void *service_config)
 {
 	const int no_wake_fds[HOST_WORKERS_MAX] = {-1, -1, -1, -1};
+	const uint16_t workers = h->n_workers;
 	struct net net = {.n_workers = workers, .active_first = 20000, .active_slice = 1000};
 
-	*h = (struct host){.n_workers = workers, .n_ports = ports, .now_us = 1000000};
-	open_ports(h, &net);
+	h->now_us = 1000000;
+	open_ports(h, &net, says);
 	memset(net.owner_of, owner, sizeof(net.owner_of));
 	if (workers > 1) {
 		h->handover = handover_new(workers, no_wake_fds);
@@ -107,6 +112,24 @@ bool host_new(struct host *h, uint16_t workers, uint32_t ports, uint16_t owner,
 		if (!start_worker(h, &net, i, service, service_config))
 			return false;
 	return true;
+}
+
+bool host_new(struct host *h, uint16_t workers, uint32_t ports, uint16_t owner,
+	      const struct worker_service *service, void *service_config)
+{
+	*h = (struct host){.n_workers = workers, .n_ports = ports};
+	return start(h, owner, NULL, service, service_config);
+}
+
+bool host_new_by_rss(struct host *h, uint16_t workers, const struct port_rss *says,
+		     const struct worker_service *service, void *service_config)
+{
+	*h = (struct host){.n_workers = workers, .n_ports = 1};
+	h->rss = malloc(sizeof(*h->rss));
+	assert_non_null(h->rss);
+	assert_true(net_rss_init(h->rss, says->key, says->key_len, says->table, says->table_len,
+				 says->tcp4, says->tcp6));
+	return start(h, 0, says, service, service_config);
 }
 
 void host_free(struct host *h)
@@ -131,12 +154,38 @@ void host_free(struct host *h)
 		rte_mempool_free(h->pools[i]);
 	}
 	routes_free(h->routes);
+	free(h->rss);
 }
 
 void host_push_syn(struct host *h, uint32_t port, uint16_t queue, uint16_t from_port)
 {
+	host_push_segment(h, port, queue, from_port, RTE_TCP_SYN_FLAG);
+}
+
+static struct ip_addr client_of(uint32_t port)
+{
+	const uint8_t octets[4] = {10, (uint8_t)port, 0, 2};
+
+	return ip_addr_from_v4(octets);
+}
+
+uint16_t host_owner(const struct host *h, uint16_t from_port)
+{
+	const struct flow flow = {
+		.local = address_of(0),
+		.remote = client_of(0),
+		.local_port = HOST_LISTEN,
+		.remote_port = from_port,
+	};
+
+	return net_rss_queue(h->rss, net_rss_hash(h->rss, &flow));
+}
+
+void host_push_segment(struct host *h, uint32_t port, uint16_t queue, uint16_t from_port,
+		       uint8_t flags)
+{
 	struct rte_mbuf *m = rte_pktmbuf_alloc(port_pool(h->ports[port], queue));
-	const struct ip_addr to = address_of(port);
+	const struct ip_addr to = address_of(port), from = client_of(port);
 	struct rte_ether_hdr *eth;
 	struct rte_ipv4_hdr *ip;
 	struct rte_tcp_hdr *tcp;
@@ -155,15 +204,15 @@ void host_push_syn(struct host *h, uint32_t port, uint16_t queue, uint16_t from_
 		.total_length = rte_cpu_to_be_16(SYN_LEN - ETHERNET),
 		.time_to_live = 64,
 		.next_proto_id = IPPROTO_TCP,
-		.src_addr = rte_cpu_to_be_32(RTE_IPV4(10, port, 0, 2)),
 	};
+	memcpy(&ip->src_addr, from.octets + 12, 4);
 	memcpy(&ip->dst_addr, to.octets + 12, 4);
 	ip->hdr_checksum = rte_ipv4_cksum(ip);
 	*tcp = (struct rte_tcp_hdr){
 		.src_port = rte_cpu_to_be_16(from_port),
 		.dst_port = RTE_BE16(HOST_LISTEN),
 		.data_off = 5 << 4,
-		.tcp_flags = RTE_TCP_SYN_FLAG,
+		.tcp_flags = flags,
 		.rx_win = RTE_BE16(UINT16_MAX),
 	};
 	tcp->cksum = rte_ipv4_udptcp_cksum(ip, tcp);

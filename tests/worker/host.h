@@ -32,6 +32,7 @@ struct host {
 	struct postern_counters counters[HOST_WORKERS_MAX];
 	struct routes *routes; /* freed with the host */
 	const struct routes *published;
+	struct net_rss *rss; /* every interface's; NULL: they say nothing */
 	uint64_t now_us;
 };
 
@@ -40,11 +41,22 @@ struct host {
 bool host_new(struct host *h, uint16_t workers, uint32_t ports, uint16_t owner,
 	      const struct worker_service *service, void *service_config);
 
+/* Flows belong to where one interface says its card delivers them. */
+bool host_new_by_rss(struct host *h, uint16_t workers, const struct port_rss *says,
+		     const struct worker_service *service, void *service_config);
+
 /* Everything; fails the running test when a frame or a buffer was not given back. */
 void host_free(struct host *h);
 
 /* Puts a client's SYN to HOST_LISTEN into a queue; from_port tells it from others. */
 void host_push_syn(struct host *h, uint32_t port, uint16_t queue, uint16_t from_port);
+
+/* The same with any flags. */
+void host_push_segment(struct host *h, uint32_t port, uint16_t queue, uint16_t from_port,
+		       uint8_t flags);
+
+/* The worker whose queue that is, by what the interface says. */
+uint16_t host_owner(const struct host *h, uint16_t from_port);
 
 /* Takes the next frame sent, copies its first len octets, and frees it; false: none. */
 bool host_pop(struct host *h, uint32_t port, uint16_t queue, uint8_t *octets, uint16_t len);

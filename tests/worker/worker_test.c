@@ -15,11 +15,15 @@
 
 #include "common/eal.h"
 #include "host.h"
+#include "worker/steering.h"
 
 enum {
 	HEADERS = 54,
 	FLAGS_AT = 47,
-	SYN_ACK = 0x12,
+	SYN = 0x02,
+	RST = 0x04,
+	ACK = 0x10,
+	SYN_ACK = SYN | ACK,
 };
 
 /* --- services -------------------------------------------------------------------------------- */
@@ -190,6 +194,108 @@ static void frames_on_their_way_to_another_worker_are_freed_at_the_end(void **st
 	host_free(&h);
 }
 
+/* --- a card that says where it puts what ------------------------------------------------------ */
+
+static struct port_rss two_queues(void)
+{
+	struct port_rss rss = {
+		.tcp4 = true,
+		.key_len = 40,
+		.table_len = 2,
+		.table = {0, 1},
+	};
+
+	for (unsigned i = 0; i < rss.key_len; i++)
+		rss.key[i] = (uint8_t)(i * 37 + 51);
+	return rss;
+}
+
+/* The next client whose flow is this worker's. */
+static uint16_t client_of(const struct host *h, uint16_t owner, uint16_t *next)
+{
+	while (host_owner(h, *next) != owner)
+		(*next)++;
+	return (*next)++;
+}
+
+/* A worker to whom so many clients came, each where the card said. */
+static void believing_host(struct host *h, uint16_t *next)
+{
+	const struct port_rss says = two_queues();
+	uint8_t frame[HEADERS];
+
+	assert_true(host_new_by_rss(h, 2, &says, &idle_service, NULL));
+	for (unsigned i = 0; i < STEERING_PROOF; i++) {
+		host_push_syn(h, 0, 0, client_of(h, 0, next));
+		host_turn(h, 0);
+		assert_true(host_pop(h, 0, 0, frame, HEADERS));
+		assert_int_equal(frame[FLAGS_AT], SYN_ACK);
+	}
+	assert_int_equal(h->counters[0].steering_agreed, STEERING_PROOF);
+	assert_int_equal(h->counters[0].handover_out, 0);
+}
+
+static void a_believed_card_saves_the_computing(void **state)
+{
+	uint16_t next = 1024, first = 1024;
+	struct host h;
+
+	believing_host(&h, &next);
+	first = client_of(&h, 0, &first);
+	host_push_segment(&h, 0, 0, first, ACK);
+	host_turn(&h, 0);
+	assert_int_equal(h.counters[0].steering_agreed, STEERING_PROOF);
+	assert_int_equal(h.counters[0].tcp_segments_in, STEERING_PROOF + 1);
+	/* But what is of no connection is looked at, and refused where it is ours. */
+	host_push_segment(&h, 0, 0, client_of(&h, 0, &next), ACK);
+	host_turn(&h, 0);
+	assert_int_equal(h.counters[0].steering_agreed, STEERING_PROOF + 1);
+	assert_int_equal(h.counters[0].tcp_resets_out, 1);
+	assert_int_equal(h.counters[0].handover_out, 0);
+	host_free(&h);
+}
+
+/* Its table was changed: what was the other worker's comes here, in one burst with what is ours. */
+static void a_believed_cards_mistake_is_neither_opened_nor_refused(void **state)
+{
+	uint16_t next = 1024, stray, syn, known = 1024;
+	uint8_t frame[HEADERS];
+	struct host h;
+
+	believing_host(&h, &next);
+	known = client_of(&h, 0, &known);
+	stray = client_of(&h, 1, &next);
+	syn = client_of(&h, 1, &next);
+	host_push_segment(&h, 0, 0, stray, ACK);
+	host_push_segment(&h, 0, 0, known, SYN);
+	host_push_segment(&h, 0, 0, syn, SYN);
+	host_push_segment(&h, 0, 0, client_of(&h, 0, &next), SYN);
+	host_turn(&h, 0);
+	assert_true(host_pop(&h, 0, 0, frame, HEADERS));
+	assert_int_equal(frame[FLAGS_AT], SYN_ACK);
+	assert_true(host_pop(&h, 0, 0, frame, HEADERS));
+	assert_int_equal(frame[FLAGS_AT], SYN_ACK);
+	assert_false(host_pop(&h, 0, 0, frame, HEADERS));
+	assert_int_equal(h.counters[0].handover_out, 2);
+	assert_int_equal(h.counters[0].steering_disagreed, 2);
+	assert_int_equal(h.counters[0].tcp_segments_in, STEERING_PROOF + 2);
+	assert_int_equal(h.counters[0].tcp_no_connection, 0);
+
+	/* In the order they came. */
+	host_turn(&h, 1);
+	assert_true(host_pop(&h, 0, 1, frame, HEADERS));
+	assert_int_equal(frame[FLAGS_AT], RST);
+	assert_true(host_pop(&h, 0, 1, frame, HEADERS));
+	assert_int_equal(frame[FLAGS_AT], SYN_ACK);
+	assert_int_equal(tcp_conns(worker_tcp(h.workers[1])), 1);
+	/* It is not believed any longer. */
+	host_push_segment(&h, 0, 0, known, SYN);
+	host_turn(&h, 0);
+	assert_int_equal(h.counters[0].steering_agreed, STEERING_PROOF + 2);
+	assert_true(host_pop(&h, 0, 0, frame, HEADERS));
+	host_free(&h);
+}
+
 /* --- opening --------------------------------------------------------------------------------- */
 
 static struct routes *default_by_gateway(uint8_t last, bool resolved)
@@ -310,6 +416,8 @@ int main(void)
 		cmocka_unit_test(
 			owner_keeps_up_with_what_a_worker_of_several_interfaces_hands_over),
 		cmocka_unit_test(frames_on_their_way_to_another_worker_are_freed_at_the_end),
+		cmocka_unit_test(a_believed_card_saves_the_computing),
+		cmocka_unit_test(a_believed_cards_mistake_is_neither_opened_nor_refused),
 		cmocka_unit_test(unresolved_next_hops_reach_control_up_to_a_bound),
 		cmocka_unit_test(published_routes_take_effect_in_the_next_turn),
 		cmocka_unit_test(next_hop_in_use_is_confirmed_now_and_then),
