@@ -13,6 +13,7 @@
 
 #include <rte_mbuf.h>
 
+#include "net/rss.h"
 #include "tcp/conn.h"
 
 enum { WHEEL_TICK_SHIFT = 8 }; /* 256 us */
@@ -564,40 +565,69 @@ void conn_path_shrinks(struct tcp *t, struct tcp_conn *c, uint16_t mtu)
 	conn_want_output(t, c);
 }
 
+/* Whether nobody uses this flow, nor waits for the end of one by that name. */
+static bool is_port_free(const struct tcp *t, const struct flow *flow)
+{
+	uint32_t tag = flow_tag(t, flow);
+	const struct time_wait *w = time_wait_find(t, flow, tag);
+
+	return !table_find(t, flow, tag) && (!w || time_wait_may_reuse(t, w, flow));
+}
+
+/* Finds a source port nobody uses toward this peer; of those whose answers come to our queue when
+ * there is a choice. The search goes on from there at the next call. */
+static bool find_port(struct tcp *t, struct flow *flow, const struct net_rss_choice *choice)
+{
+	uint16_t first = t->config.active_first, count = t->config.active_count;
+
+	for (uint16_t tries = 0; tries < count && tries < TCP_PORT_TRIES_MAX; tries++) {
+		if (t->next_local_port < first || t->next_local_port - first >= count)
+			t->next_local_port = first;
+		flow->local_port = t->next_local_port++;
+		if (choice && net_rss_choice_queue(choice, flow->local_port) != t->config.queue)
+			continue;
+		if (is_port_free(t, flow))
+			return true;
+	}
+	return false;
+}
+
+static bool find_port_home(struct tcp *t, struct flow *flow, const struct net_rss *rss)
+{
+	struct net_rss_choice choice;
+
+	if (!rss || !net_rss_knows(rss, &flow->local))
+		return false;
+	net_rss_choice_init(&choice, rss, flow);
+	return find_port(t, flow, &choice);
+}
+
 struct tcp_conn *tcp_connect(struct tcp *t, const struct ip_addr *source,
 			     const struct ip_addr *remote, uint16_t port,
 			     const struct net_path *path)
 {
-	uint16_t first = t->config.active_first, count = t->config.active_count;
 	struct flow flow = {.local = *source, .remote = *remote, .remote_port = port};
 	struct time_wait *w;
 	struct tcp_conn *c;
 	uint32_t tag;
 
-	/* The search goes on from there at the next call. */
-	for (uint16_t tries = 0; tries < count && tries < TCP_PORT_TRIES_MAX; tries++) {
-		if (t->next_local_port < first || t->next_local_port - first >= count)
-			t->next_local_port = first;
-		flow.local_port = t->next_local_port++;
-		tag = flow_tag(t, &flow);
-		w = time_wait_find(t, &flow, tag);
-		if (table_find(t, &flow, tag) || (w && !time_wait_may_reuse(t, w, &flow)))
-			continue;
-		c = conn_new(t, &flow, tag, path);
-		if (!c)
-			return NULL;
-		if (w)
-			time_wait_yield(t, w, c);
-		c->state = TCP_SYN_SENT;
-		c->flags |= CONN_ACTIVE | CONN_SYN_DUE;
-		if (!(t->config.without & TCP_WITHOUT_CUBIC))
-			c->flags |= CONN_CUBIC;
-		c->rcv_wscale = t->rcv_wscale;
-		conn_want_output(t, c);
-		counter_add(&t->counters->tcp_active_opens, 1);
-		return c;
-	}
-	return NULL;
+	if (!find_port_home(t, &flow, t->net->ports[path->port].rss) && !find_port(t, &flow, NULL))
+		return NULL;
+	tag = flow_tag(t, &flow);
+	w = time_wait_find(t, &flow, tag);
+	c = conn_new(t, &flow, tag, path);
+	if (!c)
+		return NULL;
+	if (w)
+		time_wait_yield(t, w, c);
+	c->state = TCP_SYN_SENT;
+	c->flags |= CONN_ACTIVE | CONN_SYN_DUE;
+	if (!(t->config.without & TCP_WITHOUT_CUBIC))
+		c->flags |= CONN_CUBIC;
+	c->rcv_wscale = t->rcv_wscale;
+	conn_want_output(t, c);
+	counter_add(&t->counters->tcp_active_opens, 1);
+	return c;
 }
 
 /* --- closing ------------------------------------------------------------------------------- */

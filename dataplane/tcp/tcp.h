@@ -72,6 +72,7 @@ struct tcp_config {
 	struct siphash_key cookie_key;			/* RFC 4987 */
 	uint16_t active_first, active_count; /* source ports of active opens: the worker's slice */
 	uint16_t first_local_port;	     /* where in it to begin: random (RFC 6056) */
+	uint16_t queue;			     /* of every interface, where our frames come to */
 	uint8_t without; /* for measurements: parts left out, enum tcp_without; else 0 */
 	struct postern_counters *counters;
 };
@@ -128,8 +129,10 @@ enum tcp_end {
 	TCP_END_IDLE,	 /* idle_timeout_ms passed */
 };
 
-/* Opens a connection from `source` to flow `remote`:`port` over path. NULL: no free port
- * among the next TCP_PORT_TRIES_MAX, or the table is full. Reported by TCP_OPENED or TCP_ENDED. */
+/* Opens a connection from `source` to flow `remote`:`port` over path; from a port that brings the
+ * answers to our queue, where the interface says which these are and one of the next
+ * TCP_PORT_TRIES_MAX is free, else from any. NULL: no free port among so many, or the table is
+ * full. Reported by TCP_OPENED or TCP_ENDED. */
 struct tcp_conn *tcp_connect(struct tcp *t, const struct ip_addr *source,
 			     const struct ip_addr *remote, uint16_t port,
 			     const struct net_path *path);

@@ -42,7 +42,7 @@ struct worker_config {
 	struct port *ports[NET_PORTS_MAX];
 	struct handover *handover; /* NULL: one worker alone */
 	struct net net;		   /* copied; ports, addresses and steering filled in */
-	struct tcp_config tcp;	   /* net, frame_pools, counters are filled in by worker_new */
+	struct tcp_config tcp; /* net, frame_pools, counters, queue are filled in by worker_new */
 	uint16_t listen[TCP_LISTEN_MAX];
 	uint32_t n_listen;
 	const struct routes *const *routes; /* where control publishes; may be NULL */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What TCP gives back, because another worker may own it. */
+/* What TCP gives back, because another worker may own it, and the source ports it opens from. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,8 +9,17 @@
 #include <rte_mempool.h>
 
 #include "common/eal.h"
+#include "net/rss.h"
 #include "peer.h"
 #include "tcp/header.h"
+
+enum {
+	SLICE_FIRST = 20000, /* peer.c's */
+	SLICE = 8,
+	SLICE_BEGIN = 3, /* where in it the search begins */
+};
+
+/* --- given back ------------------------------------------------------------------------------ */
 
 static struct net_segment segment_from(struct peer *p, uint16_t port, uint8_t flags, bool on_trust)
 {
@@ -88,11 +97,98 @@ static void what_ends_a_connection_ends_the_trust_in_its_flow(void **state)
 	peer_release(&p);
 }
 
+/* --- source ports ---------------------------------------------------------------------------- */
+
+static const uint8_t alternate[4] = {0, 1, 2, 3};
+
+static struct net_rss *card(bool tcp4, bool tcp6)
+{
+	static struct net_rss rss;
+	uint8_t key[NET_RSS_KEY6];
+
+	for (size_t i = 0; i < sizeof(key); i++)
+		key[i] = (uint8_t)(i * 89 + 51);
+	assert_true(net_rss_init(&rss, key, sizeof(key), alternate, 4, tcp4, tcp6));
+	return &rss;
+}
+
+/* Opens one more; the port it came from. */
+static uint16_t opened_from(struct peer *p, uint16_t to)
+{
+	struct tcp_conn *c = tcp_connect(p->tcp, &p->flow.local, &p->flow.remote, to, &p->path);
+	struct flow flow;
+
+	assert_non_null(c);
+	tcp_flow(p->tcp, c, &flow);
+	assert_in_range(flow.local_port, SLICE_FIRST, SLICE_FIRST + SLICE - 1);
+	return flow.local_port;
+}
+
+static bool comes_home(const struct peer *p, const struct net_rss *rss, uint16_t from, uint16_t to)
+{
+	struct flow flow = p->flow;
+
+	flow.local_port = from;
+	flow.remote_port = to;
+	return net_rss_queue(rss, net_rss_hash(rss, &flow)) == 0;
+}
+
+/* Of eight ports about two; those first, then any. */
+static void connections_open_from_ports_whose_answers_come_home(void **state)
+{
+	unsigned homes_seen = 0;
+
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		for (uint16_t to = 25; to < 45; to++) {
+			const struct net_rss *rss = card(true, true);
+			unsigned homes = 0, at_home = 0;
+			struct peer p;
+
+			peer_init(&p, &(struct peer_options){.v6 = v6});
+			p.net.ports[0].rss = rss;
+			for (uint16_t i = 0; i < SLICE; i++)
+				homes += comes_home(&p, rss, SLICE_FIRST + i, to);
+			for (unsigned i = 0; i < SLICE; i++) {
+				uint16_t from = opened_from(&p, to);
+
+				if (i < homes)
+					assert_true(comes_home(&p, rss, from, to));
+				at_home += comes_home(&p, rss, from, to);
+			}
+			assert_int_equal(at_home, homes);
+			assert_null(tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, to, &p.path));
+			homes_seen += homes;
+			while (peer_hear(&p))
+				;
+			peer_release(&p);
+		}
+	}
+	assert_in_range(homes_seen, 2 * 20 * SLICE / 8, 2 * 20 * SLICE / 2);
+}
+
+static void without_a_word_on_it_ports_are_taken_in_turn(void **state)
+{
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){.v6 = v6});
+		p.net.ports[0].rss = v6 ? card(true, false) : card(false, true);
+		for (unsigned i = 0; i < SLICE; i++)
+			assert_int_equal(opened_from(&p, 25),
+					 SLICE_FIRST + (SLICE_BEGIN + i) % SLICE);
+		while (peer_hear(&p))
+			;
+		peer_release(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_on_trust_and_of_no_connection_is_given_back),
 		cmocka_unit_test(what_ends_a_connection_ends_the_trust_in_its_flow),
+		cmocka_unit_test(connections_open_from_ports_whose_answers_come_home),
+		cmocka_unit_test(without_a_word_on_it_ports_are_taken_in_turn),
 	};
 
 	test_eal_start("tcp-steering");
