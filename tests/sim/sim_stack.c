@@ -12,6 +12,7 @@
 #include <rte_mempool.h>
 
 #include "base/counter.h"
+#include "net/rss.h"
 #include "postern/routes.h"
 
 enum {
@@ -30,6 +31,7 @@ struct sim_stack {
 	struct handover *handover;
 	struct routes *routes;
 	struct net net; /* what all workers' have in common */
+	struct net_rss rss;
 	struct worker *workers[SIM_WORKERS_MAX];
 	struct rte_mempool *pools[SIM_WORKERS_MAX];
 	struct postern_counters counters[SIM_WORKERS_MAX];
@@ -117,9 +119,12 @@ static uint16_t steer(void *self, const uint8_t *bytes, size_t len, struct sim_r
 {
 	struct sim_stack *stack = self;
 	const uint16_t n = stack->config.workers;
-	uint16_t owner, queue = (uint16_t)sim_random_below(random, n);
+	uint16_t owner, queue;
 	struct flow flow;
 
+	queue = stack->config.arrival == SIM_BY_RSS
+			? port_memory_queue(stack->port, bytes, (uint16_t)len)
+			: (uint16_t)sim_random_below(random, n);
 	if (!flow_of(bytes, len, &flow))
 		return queue;
 	owner = net_owner(&stack->net, &flow, net_hash(&stack->net, &flow));
@@ -170,6 +175,7 @@ static bool open_port(struct sim_stack *stack)
 		.memory_checksums = config->port_checksums,
 		.memory_chains = config->port_chains,
 		.memory_mtu = config->mtu,
+		.memory_rss = config->rss,
 	};
 	char error[256];
 
@@ -203,6 +209,10 @@ static void fill_net(struct sim_stack *stack, struct sim_random *random)
 	for (unsigned i = 0; i < NET_INDIRECTION; i++)
 		net->owner_of[i] = (uint8_t)(i % stack->config.workers);
 	net->routes = stack->routes;
+	if (caps->rss.table_len &&
+	    net_rss_init(&stack->rss, caps->rss.key, caps->rss.key_len, caps->rss.table,
+			 caps->rss.table_len, caps->rss.tcp4, caps->rss.tcp6))
+		net->ports[0].rss = &stack->rss;
 }
 
 static bool start_workers(struct sim_stack *stack, uint64_t now_us, struct sim_random *random)
@@ -319,6 +329,11 @@ void sim_stack_free(struct sim_stack *stack)
 	if (stack->routes != NULL)
 		routes_free(stack->routes);
 	free(stack);
+}
+
+void sim_stack_set_rss(struct sim_stack *stack, const struct port_rss *rss)
+{
+	port_memory_set_rss(stack->port, rss);
 }
 
 /* --- questions ------------------------------------------------------------------------------- */

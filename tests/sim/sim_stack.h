@@ -29,18 +29,20 @@ enum sim_arrival {
 	SIM_AT_OWNER,
 	SIM_AT_ANY,
 	SIM_AT_WRONG, /* never the owner's; needs two workers */
+	SIM_BY_RSS,   /* where the port's card puts it */
 };
 
 struct sim_stack_config {
 	uint8_t number;	  /* 1..SIM_HOSTS_MAX */
 	uint16_t workers; /* 1..SIM_WORKERS_MAX */
 	enum sim_arrival arrival;
-	uint16_t listen;     /* port; 0: none */
-	uint16_t mtu;	     /* 0: 1500 */
-	bool port_checksums; /* the port claims to make and check checksums */
-	bool port_chains;    /* ... and to send chained frames */
-	uint32_t frames;     /* of the port, a worker */
-	uint32_t buffers;    /* of TCP, a worker */
+	const struct port_rss *rss; /* what the port says of its card's; NULL: nothing */
+	uint16_t listen;	    /* port; 0: none */
+	uint16_t mtu;		    /* 0: 1500 */
+	bool port_checksums;	    /* the port claims to make and check checksums */
+	bool port_chains;	    /* ... and to send chained frames */
+	uint32_t frames;	    /* of the port, a worker */
+	uint32_t buffers;	    /* of TCP, a worker */
 	uint32_t conns, receive_window, send_queue, idle_timeout_ms; /* struct tcp_config */
 	uint8_t without;					     /* the same */
 	struct clients *clients;				     /* the same; may be NULL */
@@ -56,6 +58,9 @@ struct sim_stack;
 struct sim_stack *sim_stack_new(struct sim_wire *wire, const struct sim_stack_config *config);
 /* The wire must not run afterwards. */
 void sim_stack_free(struct sim_stack *stack);
+
+/* What the port's card really does from here on; before, it does as the port says. */
+void sim_stack_set_rss(struct sim_stack *stack, const struct port_rss *rss);
 
 /* The number sim_wire_join gave. */
 int sim_stack_host(const struct sim_stack *stack);
