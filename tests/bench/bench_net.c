@@ -18,7 +18,7 @@
 #include "net/net.h"
 #include "net/rss.h"
 
-enum { BURST = 32, TCP_WITH_TIMESTAMPS = 32, POOL_BUFFERS = 63 };
+enum { BURST = 32, TCP_WITH_TIMESTAMPS = 32, POOL_BUFFERS = 63, TRIES_MAX = 256, KEYS = 256 };
 
 struct bench {
 	struct net us, peer;
@@ -111,31 +111,88 @@ static void bench_owner(struct bench *b)
 	report(b, sum < b->rounds ? "net_owner" : "net_owner ", sizeof(flow), start);
 }
 
-/* A key nobody would choose. */
-static void rss_key(uint8_t *key, size_t len)
+/* As cards have them: at random, but the same in each run. */
+static void rss_key(uint64_t number, uint8_t *key, size_t len)
 {
+	const struct siphash_key seed = {number, 2};
+
 	for (size_t i = 0; i < len; i++)
-		key[i] = (uint8_t)(i * 151 + 43);
+		key[i] = (uint8_t)siphash24(&seed, &i, sizeof(i));
+}
+
+static void rss_init(struct net_rss *rss, uint64_t number, uint16_t workers)
+{
+	uint8_t key[NET_RSS_KEY6], queues[128];
+
+	rss_key(number, key, sizeof(key));
+	for (size_t i = 0; i < sizeof(queues); i++)
+		queues[i] = (uint8_t)(i % workers);
+	if (!net_rss_init(rss, key, sizeof(key), queues, sizeof(queues), true, true))
+		exit(1);
 }
 
 static void bench_rss(struct bench *b)
 {
 	static struct net_rss rss;
-	static const uint8_t queues[] = {0, 1};
 	struct flow flow = b->flow;
-	uint8_t key[NET_RSS_KEY6];
 	unsigned sum = 0;
 	double start;
 
-	rss_key(key, sizeof(key));
-	if (!net_rss_init(&rss, key, sizeof(key), queues, sizeof(queues), true, true))
-		exit(1);
+	rss_init(&rss, 0, 2);
 	start = seconds();
 	for (uint64_t i = 0; i < b->rounds * BURST; i++) {
 		flow.remote_port = (uint16_t)(i + sum);
 		sum += net_rss_hash(&rss, &flow);
 	}
 	report(b, sum == 0 ? "net_rss_hash " : "net_rss_hash", sizeof(flow), start);
+}
+
+struct choices {
+	uint64_t opens, tries, in_vain;
+	double took;
+};
+
+/* Each open is to another backend. */
+static void choose(struct choices *c, const struct net_rss *rss, const struct flow *to,
+		   uint16_t slice, uint64_t opens)
+{
+	struct flow flow = *to;
+	double start = seconds();
+	uint16_t next = 0;
+
+	for (uint64_t i = 0; i < opens; i++) {
+		struct net_rss_choice choice;
+		uint16_t tries = 0;
+		bool home;
+
+		flow.remote.octets[14] = (uint8_t)(i >> 8);
+		flow.remote.octets[15] = (uint8_t)i;
+		net_rss_choice_init(&choice, rss, &flow);
+		do {
+			next = (uint16_t)((next + 1) % slice);
+			home = net_rss_choice_queue(&choice, (uint16_t)(20000 + next)) == 0;
+		} while (++tries < TRIES_MAX && tries < slice && !home);
+		c->tries += tries;
+		c->in_vain += !home;
+	}
+	c->opens += opens;
+	c->took += seconds() - start;
+}
+
+/* The source ports an active open looks at until one brings the answers to its own queue, in one of
+ * so many workers' slices of 8192 ports; over many keys, since some leave a slice little choice. */
+static void bench_choice(struct bench *b, uint16_t workers)
+{
+	static struct net_rss rss;
+	struct choices c = {0};
+
+	for (uint64_t key = 0; key < KEYS; key++) {
+		rss_init(&rss, key, workers);
+		choose(&c, &rss, &b->flow, 8192 / workers, b->rounds / 16);
+	}
+	printf("%-14s %5u workers %6.1f tries %8.1f ns, %.1f %% in vain\n", "source port", workers,
+	       (double)c.tries / (double)c.opens, c.took * 1e9 / (double)c.opens,
+	       (double)c.in_vain * 100 / (double)c.opens);
 }
 
 /* What DPDK offers for it, words already in place. */
@@ -147,7 +204,7 @@ static void bench_softrss(struct bench *b)
 	unsigned sum = 0;
 	double start;
 
-	rss_key(key, sizeof(key));
+	rss_key(0, key, sizeof(key));
 	memcpy(be, key, sizeof(be));
 	rte_convert_rss_key(be, be, sizeof(be));
 	for (uint32_t i = 0; i < n; i++)
@@ -210,6 +267,8 @@ int main(int argc, char **argv)
 		bench_owner(&b);
 		bench_rss(&b);
 		bench_softrss(&b);
+		for (uint16_t workers = 2; workers <= 32; workers *= 4)
+			bench_choice(&b, workers);
 	}
 	rte_pktmbuf_free_bulk(burst, BURST);
 	return 0;

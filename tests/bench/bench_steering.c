@@ -5,7 +5,9 @@
  *     bench_steering [ROUNDS]
  *
  * Two workers hold established connections; pure ACKs that change nothing arrive in bursts, at the
- * owner of each flow or at the other worker.
+ * owner of each flow or at the other worker. Owners are found by our keyed hash, or by a card's
+ * RSS: one that does as it says, which saves the finding, and one whose hashes are others than it
+ * says.
  *
  * Thread: one, for both workers. Time: of the workers' turns alone; the median burst's, so that an
  * interruption does not count.
@@ -22,6 +24,7 @@
 #include <rte_tcp.h>
 
 #include "common/eal.h"
+#include "net/rss.h"
 #include "port/handover.h"
 #include "port/port.h"
 #include "worker/worker.h"
@@ -35,6 +38,8 @@ enum {
 	TIMESTAMPS = 12,
 	FRAME_MAX = ETHERNET + 40 + 20 + TIMESTAMPS,
 	WINDOW = 65536,
+	SAYS = 151, /* what keys are made of */
+	OTHER = 93,
 };
 
 struct bench {
@@ -42,6 +47,8 @@ struct bench {
 	double *took; /* each round */
 	bool v6;
 	uint16_t n_workers;
+	bool by_rss;
+	struct net_rss rss;
 	struct port *port;
 	struct handover *handover;
 	struct net net;
@@ -157,13 +164,31 @@ static const struct worker_service nothing = {
 	.stop = nothing_stop,
 };
 
+static struct port_rss card(uint8_t factor)
+{
+	struct port_rss rss = {
+		.tcp4 = true,
+		.tcp6 = true,
+		.hash_in_mbuf = true,
+		.key_len = 40,
+		.table_len = WORKERS,
+		.table = {0, 1},
+	};
+
+	for (uint8_t i = 0; i < rss.key_len; i++)
+		rss.key[i] = (uint8_t)(i * factor + 43);
+	return rss;
+}
+
 static void open_port(struct bench *b)
 {
+	const struct port_rss says = card(SAYS);
 	struct postern_counters *counters[WORKERS] = {&b->counters[0], &b->counters[1]};
 	struct port_config config = {
 		.kind = PORT_MEMORY,
 		.device = "bench",
 		.queues = b->n_workers,
+		.memory_rss = b->by_rss ? &says : NULL,
 	};
 	char error[128];
 
@@ -188,6 +213,14 @@ static void fill_net(struct bench *b)
 	memcpy(b->net.ports[0].mac, our_mac, 6);
 	for (unsigned i = 0; i < NET_INDIRECTION; i++)
 		b->net.owner_of[i] = (uint8_t)(i % b->n_workers);
+	if (b->by_rss) {
+		const struct port_rss *says = &port_caps(b->port)->rss;
+
+		if (!net_rss_init(&b->rss, says->key, says->key_len, says->table, says->table_len,
+				  says->tcp4, says->tcp6))
+			fail("a card that says nothing");
+		b->net.ports[0].rss = &b->rss;
+	}
 }
 
 static void start_worker(struct bench *b, uint16_t index)
@@ -340,6 +373,50 @@ static void measure(struct bench *b, const char *what, bool at_home)
 	       b->took[b->rounds / 2] / BURST * 1e9);
 }
 
+/* does: what the card does, be it not what it says; NULL: there is none. */
+static void open_conns(struct bench *b, uint16_t workers, const struct port_rss *does)
+{
+	b->n_workers = workers;
+	b->by_rss = does;
+	open_all(b);
+	if (does)
+		port_memory_set_rss(b->port, does);
+	for (uint32_t i = 0; i < CONNS; i++)
+		open_conn(b, i);
+}
+
+static void bench_alone(struct bench *b)
+{
+	open_conns(b, 1, NULL);
+	measure(b, "one worker", true);
+	close_all(b);
+}
+
+static void bench_keyed(struct bench *b)
+{
+	open_conns(b, WORKERS, NULL);
+	measure(b, "keyed hash, at its owner", true);
+	measure(b, "keyed hash, handed over", false);
+	close_all(b);
+}
+
+static void bench_rss(struct bench *b)
+{
+	const struct port_rss says = card(SAYS), other = card(OTHER);
+
+	open_conns(b, WORKERS, &says);
+	measure(b, "card believed, at its owner", true);
+	if (b->counters[0].steering_disagreed)
+		fail("a good card was not believed");
+	close_all(b);
+	open_conns(b, WORKERS, &other);
+	measure(b, "card not believed, at its owner", true);
+	measure(b, "card not believed, handed over", false);
+	if (b->counters[0].steering_agreed || b->counters[1].steering_agreed)
+		fail("a bad card was believed");
+	close_all(b);
+}
+
 int main(int argc, char **argv)
 {
 	static struct bench b;
@@ -350,19 +427,10 @@ int main(int argc, char **argv)
 	if (!b.took)
 		fail("no memory");
 	for (unsigned v6 = 0; v6 < 2; v6++) {
-		for (b.n_workers = 1; b.n_workers <= WORKERS; b.n_workers++) {
-			b.v6 = v6;
-			open_all(&b);
-			for (uint32_t i = 0; i < CONNS; i++)
-				open_conn(&b, i);
-			if (b.n_workers == 1) {
-				measure(&b, "one worker", true);
-			} else {
-				measure(&b, "keyed hash, at its owner", true);
-				measure(&b, "keyed hash, handed over", false);
-			}
-			close_all(&b);
-		}
+		b.v6 = v6;
+		bench_alone(&b);
+		bench_keyed(&b);
+		bench_rss(&b);
 	}
 	free(b.took);
 	return 0;
