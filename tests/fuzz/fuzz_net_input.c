@@ -18,6 +18,7 @@
 #include "common/eal.h"
 #include "net/checksum.h"
 #include "net/net.h"
+#include "net/rss.h"
 
 enum {
 	FUZZ_SPLITS = 3,
@@ -38,6 +39,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
 
 static struct rte_mempool *pool;
+static struct net_rss card; /* of the first interface */
 
 static const struct net world = {
 	.n_ports = 2,
@@ -55,11 +57,17 @@ static const struct net world = {
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+	static const uint8_t queues[] = {3, 1, 0, 2};
+	uint8_t key[NET_RSS_KEY6];
+
 	test_eal_start("fuzz-net");
 	pool = rte_pktmbuf_pool_create("fuzz", POOL_BUFFERS, 0, 0,
 				       FUZZ_FRAME_MAX + HEADERS_MAX + RTE_PKTMBUF_HEADROOM,
 				       SOCKET_ID_ANY);
 	assert(pool);
+	for (size_t i = 0; i < sizeof(key); i++)
+		key[i] = (uint8_t)(i * 37 + 51);
+	assert(net_rss_init(&card, key, sizeof(key), queues, sizeof(queues), true, true));
 	return 0;
 }
 
@@ -315,6 +323,7 @@ static void look_at(struct rte_mbuf *m)
 	n.counters = &counters;
 	for (unsigned i = 0; i < NET_INDIRECTION; i++)
 		n.owner_of[i] = (uint8_t)(i % n.n_workers);
+	n.ports[0].rss = &card;
 	check_mbuf(m);
 	found = net_input(&n, m, &seg);
 	check_mbuf(m);
