@@ -193,9 +193,16 @@ struct conn_list {
 	uint32_t first, last;
 };
 
-/* A token bucket; microseconds are the tokens. */
-struct bucket {
-	uint64_t full_at_us;
+enum budget_kind {
+	BUDGET_RESETS, /* for segments of no connection */
+	BUDGET_ERRORS, /* of ICMP that are looked at */
+	BUDGETS,
+};
+
+/* What is left until a period's end. */
+struct budget {
+	uint64_t until_us;
+	uint32_t left;
 };
 
 /* A segment of no connection: an answer to one, an RST, a cookie. */
@@ -225,7 +232,7 @@ struct tcp {
 	uint8_t rcv_wscale;
 	struct conn_list news, output;
 	struct tcp_conn *handed; /* whose news the owner is looking at */
-	struct bucket resets;
+	struct budget budgets[BUDGETS];
 	/* Of the pool, since pool_look: octets before it is low, and what a connection may have. */
 	uint64_t pool_spare;
 	uint32_t window_share, queue_share, share_least;
@@ -262,7 +269,6 @@ void conn_queue_settle(struct tcp *t, struct tcp_conn *c);
 void conn_set_mss(struct tcp *t, struct tcp_conn *c, const struct tcp_header *syn);
 /* A router told what IP MTU the path has (0: not told): RFC 1191, 8201. */
 void conn_path_shrinks(struct tcp *t, struct tcp_conn *c, uint16_t mtu);
-bool bucket_take(struct bucket *b, uint64_t now_us, uint32_t per_second);
 /* A segment of no connection, to leave this turn; false: too many leave already. */
 bool reply(struct tcp *t, const struct flow *flow, const struct net_path *path,
 	   const struct tcp_header *h);
@@ -286,6 +292,13 @@ static inline uint32_t orphans_max(const struct tcp *t)
 	return max ? max : 1;
 }
 
+/* A connection's periods of TCP_CHALLENGE_EVERY_MS, modulo 256. Each has its own: when one's begin,
+ * which its peer can find out, tells nothing of another's. */
+static inline uint8_t challenge_period(const struct tcp *t, const struct tcp_conn *c)
+{
+	return (uint8_t)((t->now_ms + c->ts_offset) / TCP_CHALLENGE_EVERY_MS);
+}
+
 /* The window a SYN tells: never scaled (RFC 7323 2.2). */
 static inline uint16_t conn_syn_window(const struct tcp *t)
 {
@@ -297,6 +310,10 @@ static inline uint16_t conn_syn_window(const struct tcp *t)
 uint32_t flow_iss(const struct tcp *t, const struct flow *flow);
 /* A flow's timestamps count from here (RFC 7323 5.4). */
 uint32_t flow_ts_offset(const struct tcp *t, const struct flow *flow);
+
+/* --- budget.c --- */
+/* False: this period's is used up. */
+bool budget_take(struct tcp *t, enum budget_kind kind);
 
 /* --- cookie.c --- */
 /* Whether a SYN can only be answered by a cookie. */

@@ -38,7 +38,7 @@ static void ack_now(struct tcp *t, struct tcp_conn *c)
  * "Off-path TCP exploits", USENIX Security 2016). */
 static void challenge(struct tcp *t, struct tcp_conn *c)
 {
-	uint8_t now = (uint8_t)(t->now_ms / TCP_CHALLENGE_EVERY_MS);
+	uint8_t now = challenge_period(t, c);
 
 	if (c->challenged == now)
 		return;
@@ -54,7 +54,7 @@ static void refuse(struct tcp *t, const struct segment *s)
 
 	if (s->h.flags & TCP_RST)
 		return;
-	if (!bucket_take(&t->resets, t->now_us, TCP_RESETS_PER_SECOND))
+	if (!budget_take(t, BUDGET_RESETS))
 		return;
 	if (s->h.flags & TCP_ACK)
 		reply_reset(t, &s->net->flow, &s->net->path, s->h.ack, 0, TCP_RST);
@@ -786,9 +786,16 @@ void tcp_error(struct tcp *t, const struct net_segment *error, uint64_t now_us)
 	t->now_us = now_us;
 	t->now_ms = (uint32_t)(now_us / 1000);
 	/* Soft errors change nothing (RFC 5927 4.1); a path's smaller MTU is believed only of a
-	 * sequence number that is in flight, and honoured by sending smaller segments. */
+	 * sequence number that is in flight, and honoured by sending smaller segments. One that a
+	 * flood hides is found out by what does not arrive. */
+	if (error->error != NET_ERROR_TOO_BIG)
+		return;
+	if (!budget_take(t, BUDGET_ERRORS)) {
+		counter_add(&t->counters->tcp_errors_shed, 1);
+		return;
+	}
 	c = table_find(t, &error->flow, (uint32_t)error->hash);
-	if (!c || error->error != NET_ERROR_TOO_BIG)
+	if (!c)
 		return;
 	if (seq_lt(error->error_seq, c->snd_una) || !seq_lt(error->error_seq, c->snd_nxt))
 		return;

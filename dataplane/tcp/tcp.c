@@ -318,9 +318,9 @@ struct tcp_conn *conn_new(struct tcp *t, const struct flow *flow, uint32_t tag,
 	c->local = local;
 	c->path = *path;
 	c->seen_ms = t->now_ms;
-	c->challenged = (uint8_t)(t->now_ms / TCP_CHALLENGE_EVERY_MS - 1);
 	c->snd_mss = TCP_MSS_DEFAULT_V4;
 	conn_numbers(t, c, flow);
+	c->challenged = (uint8_t)(challenge_period(t, c) - 1);
 	table_add(t, c, tag);
 	return c;
 }
@@ -683,19 +683,6 @@ void tcp_abort(struct tcp *t, struct tcp_conn *c)
 }
 
 /* --- answers that belong to no connection --------------------------------------------------- */
-
-bool bucket_take(struct bucket *b, uint64_t now_us, uint32_t per_second)
-{
-	uint64_t cost = 1000000u / per_second;
-
-	/* It holds a tenth of a second's worth. */
-	if (b->full_at_us < now_us)
-		b->full_at_us = now_us;
-	if (b->full_at_us - now_us > 100000)
-		return false;
-	b->full_at_us += cost;
-	return true;
-}
 
 bool reply(struct tcp *t, const struct flow *flow, const struct net_path *path,
 	   const struct tcp_header *h)

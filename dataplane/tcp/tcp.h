@@ -74,6 +74,7 @@ struct tcp_config {
 	uint16_t first_local_port;	     /* where in it to begin: random (RFC 6056) */
 	uint16_t queue;			     /* of every interface, where our frames come to */
 	uint8_t without; /* for measurements: parts left out, enum tcp_without; else 0 */
+	uint16_t worker; /* its index: what it draws at random differs by it */
 	struct postern_counters *counters;
 };
 
@@ -93,7 +94,7 @@ bool tcp_listen(struct tcp *t, uint16_t port);
  * another worker's, or to be given once more, no longer on trust. */
 uint32_t tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n, uint64_t now_us);
 
-/* An ICMP error about a flow (NET_ERROR). */
+/* An ICMP error about a flow (NET_ERROR). TCP_ERRORS_PER_SECOND of them are looked at. */
 void tcp_error(struct tcp *t, const struct net_segment *error, uint64_t now_us);
 
 /* Runs timers that are due, TCP_TIMERS_MAX of them at most: tcp_next_due tells when more are. */

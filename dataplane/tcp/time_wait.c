@@ -156,7 +156,7 @@ static void answer(struct tcp *t, const struct time_wait *w, const struct net_se
 
 static void challenge(struct tcp *t, struct time_wait *w, const struct net_segment *segment)
 {
-	uint8_t now = (uint8_t)(t->now_ms / TCP_CHALLENGE_EVERY_MS);
+	uint8_t now = (uint8_t)((t->now_ms + w->ts_offset) / TCP_CHALLENGE_EVERY_MS);
 
 	if (w->challenged == now)
 		return;

@@ -64,6 +64,7 @@ static bool worker_start(struct worker *w, uint64_t now_us)
 	tcp.net = &w->net;
 	tcp.queue = w->config.index;
 	tcp.counters = w->config.counters;
+	tcp.worker = w->config.index;
 	for (uint32_t i = 0; i < w->config.n_ports; i++)
 		tcp.frame_pools[i] = port_pool(w->config.ports[i], w->config.index);
 	w->copies = tcp.frame_pools[0];

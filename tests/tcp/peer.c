@@ -50,6 +50,7 @@ void peer_init(struct peer *p, const struct peer_options *o)
 		.clients = o->clients,
 		.client_half_open = o->client_half_open,
 		.client_conns = o->client_conns,
+		.worker = o->worker,
 		.isn_key = {1, 2},
 		.cookie_key = {5, 6},
 		.active_first = 20000,
@@ -72,6 +73,7 @@ void peer_init(struct peer *p, const struct peer_options *o)
 	p->path = (struct net_path){.mac = {2, 0, 0, 0, 0, 1}};
 	p->seq = 0xfffffff0; /* wraps soon */
 	p->window = 65535;
+	p->mss = PEER_MSS;
 	p->net = (struct net){
 		.n_ports = 1,
 		.ports = {{.mac = {2, 0, 0, 0, 0, 2}, .mtu = 1500}},
@@ -109,7 +111,7 @@ static void segment_new(struct peer *p, struct net_segment *s, uint8_t flags, ui
 		.flags = flags,
 		.window = p->window,
 		.has_mss = flags & TCP_SYN,
-		.mss = PEER_MSS,
+		.mss = p->mss,
 		.has_ts = p->ts,
 		.ts_value = p->ts_value,
 		.ts_echo = p->ts_echo,

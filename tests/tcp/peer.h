@@ -45,6 +45,7 @@ struct peer {
 	uint32_t ts_value, ts_echo;
 	bool sack;	/* we permit SACK */
 	uint8_t wscale; /* our SYN offers it; 0: none */
+	uint16_t mss;	/* and this */
 	uint8_t n_sack; /* blocks we send with each ACK */
 	struct tcp_range sack_blocks[3];
 
@@ -76,6 +77,7 @@ struct peer_options {
 	uint16_t active_ports; /* 0: 8 */
 	struct clients *clients;
 	uint32_t client_half_open, client_conns;
+	uint16_t worker;
 };
 
 void peer_init(struct peer *p, const struct peer_options *options);

@@ -33,21 +33,64 @@ static void a_reset_is_never_answered(void **state)
 	peer_release(&p);
 }
 
-static void an_unknown_connection_is_reset_at_its_own_number_but_not_for_ever(void **state)
+static unsigned resets_in_a_period(struct peer *p)
 {
 	unsigned resets = 0;
+
+	for (unsigned i = 0; i < 300; i++) {
+		peer_send_at(p, TCP_ACK, 5, 4711, NULL, 0);
+		resets += peer_hear(p);
+	}
+	p->now_us += 100000;
+	return resets;
+}
+
+static void an_unknown_connection_is_reset_at_its_own_number_but_not_for_ever(void **state)
+{
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
 	peer_send_at(&p, TCP_ACK, 5, 4711, hello, HELLO);
 	peer_expect(&p, TCP_RST, 0);
 	assert_int_equal(p.got.seq, 4711);
-	for (unsigned i = 0; i < 1000; i++) {
-		peer_send_at(&p, TCP_ACK, 5, 4711, NULL, 0);
-		resets += peer_hear(&p);
-	}
-	assert_in_range(resets, 50, 200); /* a tenth of a second's worth */
+	assert_in_range(resets_in_a_period(&p), 49, 150); /* a tenth of a second's worth */
 	peer_release(&p);
+}
+
+/* Else who provokes them could tell by the rest what somebody else provoked. */
+static void what_is_left_of_the_resets_tells_nothing(void **state)
+{
+	enum { PERIODS = 200, MOST = 150, LEAST = 50 };
+	bool seen[2][MOST + 1] = {{false}};
+	unsigned same = 0, sum = 0;
+	struct peer p, other;
+
+	for (unsigned i = 0; i < PERIODS; i++) {
+		unsigned of_one, of_other;
+
+		peer_init(&p, &(struct peer_options){.worker = 0});
+		p.now_us += 100000 * i;
+		of_one = resets_in_a_period(&p);
+		peer_release(&p);
+		peer_init(&other, &(struct peer_options){.worker = 1});
+		other.now_us += 100000 * i;
+		of_other = resets_in_a_period(&other);
+		peer_release(&other);
+		assert_in_range(of_one, LEAST, MOST);
+		assert_in_range(of_other, LEAST, MOST);
+		seen[0][of_one] = seen[1][of_other] = true;
+		same += of_one == of_other;
+		sum += of_one;
+	}
+	assert_in_range(sum, PERIODS * 90, PERIODS * 110);
+	assert_true(same < PERIODS / 20);
+	for (unsigned worker = 0; worker < 2; worker++) {
+		unsigned distinct = 0;
+
+		for (unsigned n = LEAST; n <= MOST; n++)
+			distinct += seen[worker][n];
+		assert_true(distinct > 60);
+	}
 }
 
 static void flags_no_peer_means_are_dropped(void **state)
@@ -236,12 +279,45 @@ static void acks_out_of_the_window_start_no_storm(void **state)
 	peer_release(&p);
 }
 
+/* When one of them begins is not when another one does. */
+static void each_connection_counts_its_challenges_from_a_time_of_its_own(void **state)
+{
+	enum { CONNS = 8 };
+	unsigned begins[CONNS], distinct = 0;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	for (unsigned i = 0; i < CONNS; i++) {
+		uint64_t now_us = p.now_us;
+		unsigned ms;
+
+		p.flow.remote_port++;
+		peer_open(&p);
+		peer_send_at(&p, TCP_RST, p.seq + 1, 0, NULL, 0);
+		peer_expect(&p, TCP_ACK, 0);
+		for (ms = 1;; ms++) {
+			p.now_us = now_us + 1000 * ms;
+			peer_send_at(&p, TCP_RST, p.seq + 1, 0, NULL, 0);
+			if (peer_hear(&p))
+				break;
+		}
+		assert_in_range(ms, 1, 64);
+		begins[i] = ms;
+		p.now_us = now_us + 64000;
+		for (unsigned k = 0; k < i && begins[k] != ms; k++)
+			distinct += k + 1 == i;
+	}
+	assert_true(distinct >= CONNS / 2);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_closed_port_answers_a_syn_with_a_reset),
 		cmocka_unit_test(a_reset_is_never_answered),
 		cmocka_unit_test(an_unknown_connection_is_reset_at_its_own_number_but_not_for_ever),
+		cmocka_unit_test(what_is_left_of_the_resets_tells_nothing),
 		cmocka_unit_test(flags_no_peer_means_are_dropped),
 		cmocka_unit_test(an_ack_of_what_was_never_sent_is_challenged),
 		cmocka_unit_test(a_reset_must_hit_the_number_exactly),
@@ -252,6 +328,7 @@ int main(void)
 		cmocka_unit_test(challenges_are_limited_a_connection),
 		cmocka_unit_test(challenges_of_one_connection_cost_another_none),
 		cmocka_unit_test(acks_out_of_the_window_start_no_storm),
+		cmocka_unit_test(each_connection_counts_its_challenges_from_a_time_of_its_own),
 	};
 
 	test_eal_start("tcp-blind");
