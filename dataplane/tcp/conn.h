@@ -135,6 +135,7 @@ struct tcp_queue {
 	uint32_t filled;   /* what lies before was sent with cwnd in use */
 	uint32_t credited; /* octets duplicate ACKs stand for, without SACK, and no ACK covers */
 	uint8_t dup_acks;
+	bool answered; /* since the last timeout an ACK came alone: something passes */
 	/* Receiving, in order and unread: mbufs linked by ->next. */
 	struct rte_mbuf *read_first, *read_last;
 	uint32_t read_len;
@@ -269,6 +270,8 @@ void conn_queue_settle(struct tcp *t, struct tcp_conn *c);
 void conn_set_mss(struct tcp *t, struct tcp_conn *c, const struct tcp_header *syn);
 /* A router told what IP MTU the path has (0: not told): RFC 1191, 8201. */
 void conn_path_shrinks(struct tcp *t, struct tcp_conn *c, uint16_t mtu);
+/* Segments from now on, and those under way, have no more than this. */
+void conn_mss_shrinks(struct tcp *t, struct tcp_conn *c, uint16_t mss);
 /* A segment of no connection, to leave this turn; false: too many leave already. */
 bool reply(struct tcp *t, const struct flow *flow, const struct net_path *path,
 	   const struct tcp_header *h);

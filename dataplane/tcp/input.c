@@ -540,6 +540,8 @@ static bool take_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 		return false;
 	}
 	if (seq_le(c->snd_una, s->h.ack)) {
+		if (c->q && !s->len)
+			c->q->answered = true;
 		take_delivery(t, c, s);
 		take_window(t, c, s);
 	}

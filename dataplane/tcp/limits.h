@@ -10,6 +10,7 @@ enum {
 				     IP and TCP options, and no more headers than payload */
 	TCP_MSS_DEFAULT_V4 = 536, /* RFC 9293 3.7.1, without an option */
 	TCP_MSS_DEFAULT_V6 = 1220,
+	TCP_MSS_NARROW = 1220,	  /* what passes nearly everywhere: IPv6's least MTU, and tunnels */
 	TCP_WSCALE_MAX = 14,	  /* RFC 7323 2.3 */
 	TCP_SACK_BLOCKS_MAX = 3,  /* sent; a fourth does not fit beside timestamps */
 	TCP_SACK_BLOCKS_READ = 4, /* all that fit an option */

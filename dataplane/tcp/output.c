@@ -151,7 +151,6 @@ static void probe_send(struct tcp *t, struct tcp_conn *c, struct frames *out)
 	uint32_t flags = c->flags & ~(uint32_t)CONN_PROBE_DUE;
 	uint32_t ack_due_ms = c->ack_due_ms, rcv_acked = c->rcv_acked, rcv_adv = c->rcv_adv;
 
-	counter_add(&t->counters->tcp_window_probes, 1);
 	ack_send(t, c, out, c->snd_una - 1);
 	c->flags = flags;
 	c->ack_due_ms = ack_due_ms;

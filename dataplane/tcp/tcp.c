@@ -556,9 +556,13 @@ void conn_path_shrinks(struct tcp *t, struct tcp_conn *c, uint16_t mtu)
 
 	if (mss < floor)
 		mss = floor;
-	if (mss >= c->snd_mss)
-		return;
-	/* What was too big is sent again in smaller pieces; it is no sign of congestion. */
+	if (mss < c->snd_mss)
+		conn_mss_shrinks(t, c, mss);
+}
+
+/* What was too big is sent again in smaller pieces; it is no sign of congestion. */
+void conn_mss_shrinks(struct tcp *t, struct tcp_conn *c, uint16_t mss)
+{
 	c->snd_mss = mss;
 	if (c->q)
 		sent_mark_all_lost(c);

@@ -11,7 +11,8 @@
  * until a round trip is timed (5, last paragraph). RFC 9293 3.8.3 (giving up), 3.8.6.1 (persist),
  * 3.9.1.1 (the user's timeout). Whatever a peer answers, what it does not acknowledge keeps a
  * connection for user_timeout_ms at most; such connections count against config.conns, and hold
- * config.send_queue octets each.
+ * config.send_queue octets each. RFC 4821 7.7, black holes, without its search for the largest size
+ * that passes.
  */
 #include "tcp/conn.h"
 
@@ -139,9 +140,41 @@ void conn_starves_no_more(struct tcp_conn *c)
 	c->rtx_due_ms = 0;
 }
 
+/* What a segment of this size is cut to where it does not pass; 0: it is small enough anywhere. */
+static uint16_t smaller_size(const struct tcp_conn *c, uint32_t size)
+{
+	if (size > TCP_MSS_NARROW)
+		return TCP_MSS_NARROW;
+	return size > TCP_MSS_DEFAULT_V4 && ip_addr_is_v4(&c->remote) ? TCP_MSS_DEFAULT_V4 : 0;
+}
+
+/* A path may swallow large packets and say nothing (RFC 2923 2.1). When the first segment was not
+ * acknowledged in time, one without octets goes along; when it was not for a second time, though
+ * the peer answered, segments become smaller (RFC 4821 7.7). Once would take much mere loss for it,
+ * and more cost each connection over such a path seconds; only what fits nearly every path must
+ * miss two times more. Without an answer nothing passes, and smaller ones would not either. */
+static void look_for_black_hole(struct tcp *t, struct tcp_conn *c)
+{
+	uint32_t size = sent_at(&c->q->sent, 0)->len + (c->flags & CONN_TS ? TCP_OPTION_TS_LEN : 0);
+	/* A full scoreboard keeps one whole that leaves in pieces. */
+	uint16_t smaller = smaller_size(c, size < c->snd_mss ? size : c->snd_mss);
+	bool answered = c->q->answered;
+
+	c->q->answered = false;
+	if (!smaller || (c->tries <= 2 && smaller < TCP_MSS_NARROW))
+		return;
+	if (c->tries % 2) {
+		c->flags |= CONN_PROBE_DUE;
+	} else if (answered) {
+		counter_add(&t->counters->tcp_black_holes, 1);
+		conn_mss_shrinks(t, c, smaller);
+	}
+}
+
 /* No ACK came in time: the first segment goes again at once, the rest slowly. */
 static void congested(struct tcp *t, struct tcp_conn *c)
 {
+	look_for_black_hole(t, c);
 	congestion_timeout(c);
 	if (c->backoff < 15)
 		c->backoff++;
@@ -158,7 +191,7 @@ static void congested(struct tcp *t, struct tcp_conn *c)
 
 /* The peer's window is shut. What was under way when it shrank shows no congestion, and is sent
  * again once it opens (RFC 9293 3.8.6); a FIN alone is probe enough. */
-static void persist(struct tcp_conn *c)
+static void persist(struct tcp *t, struct tcp_conn *c)
 {
 	if (c->snd_una != c->snd_nxt) {
 		sent_mark_all_lost(c);
@@ -168,6 +201,7 @@ static void persist(struct tcp_conn *c)
 			return;
 	}
 	c->flags |= CONN_PROBE_DUE;
+	counter_add(&t->counters->tcp_window_probes, 1);
 }
 
 static void give_up(struct tcp *t, struct tcp_conn *c)
@@ -201,7 +235,7 @@ static bool retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 		c->flags |= CONN_SYN_DUE;
 		counter_add(&t->counters->tcp_rto, 1);
 	} else if (c->snd_wnd == 0) {
-		persist(c);
+		persist(t, c);
 	} else if (c->snd_una != c->snd_nxt && !waits_to_go_again(c)) {
 		congested(t, c);
 	} else {

@@ -65,6 +65,7 @@
 	X(tcp_fast_retransmits, "flights with a loss that later arrivals showed")               \
 	X(tcp_tail_probes, "tail loss probes sent")                                             \
 	X(tcp_rto, "retransmission timeouts")                                                   \
+	X(tcp_black_holes, "paths found to swallow large segments: smaller ones are sent")      \
 	X(tcp_window_probes, "zero-window probes sent")                                         \
 	X(tcp_out_of_order, "segments that arrived ahead of a gap")                             \
 	X(tcp_duplicate_data, "segments that held nothing new")                                 \

@@ -218,6 +218,39 @@ static void a_narrow_path_is_learnt_from_its_router(void **state)
 	}
 }
 
+static void a_path_that_swallows_large_packets_is_found_out(void **state)
+{
+	static const uint16_t mtus[] = {1499, 1400, 1280, 900, 576};
+
+	for (uint32_t i = 0; i < 10; i++) {
+		const bool v6 = i % 2 != 0;
+		const uint16_t mtu = mtus[i / 2 % (v6 ? 3 : 5)];
+		uint64_t holes = 0;
+		const char *wrong;
+		struct world w;
+
+		world_init(&w, seed + i, v6, 400000);
+		w.patterns[WORLD_OPENER].opens = CONVERSATIONS;
+		for (int side = WORLD_OPENER; side <= WORLD_ANSWERER; side++) {
+			w.configs[side].buffers = 4096;
+			w.patterns[side].pause_ppm = 0;
+		}
+		open_or_fail(&w);
+		set_paths(&w, &(struct sim_path){.delay_us = 3000, .mtu = mtu});
+		/* The longest begins with a handshake that was not timed, since what would have
+		 * timed it was too large: timeouts of 3, 6, 12 and 24 s, the last two only for what
+		 * fits nearly every path. */
+		wrong = world_run(&w, (mtu < 1260 ? 60 : 20) * second_us);
+		if (wrong != NULL)
+			fail_msg("POSTERN_SEED=%" PRIu64 ", MTU %u: %s", seed, mtu, wrong);
+		for (int side = WORLD_OPENER; side <= WORLD_ANSWERER; side++)
+			holes += counters_of(&w, side).tcp_black_holes;
+		/* Twice at most, each way of each conversation. */
+		assert_in_range(holes, 1, 2 * 2 * CONVERSATIONS);
+		world_close(&w);
+	}
+}
+
 /* --- hosts ------------------------------------------------------------------------------------ */
 
 static void a_reader_may_sleep_for_a_minute(void **state)
@@ -336,6 +369,7 @@ int main(void)
 		cmocka_unit_test(a_wire_cut_for_a_while_breaks_nothing),
 		cmocka_unit_test(a_peer_that_vanishes_is_given_up_with_every_buffer),
 		cmocka_unit_test(a_narrow_path_is_learnt_from_its_router),
+		cmocka_unit_test(a_path_that_swallows_large_packets_is_found_out),
 		cmocka_unit_test(a_reader_may_sleep_for_a_minute),
 		cmocka_unit_test(
 			a_pool_of_a_tenth_of_its_windows_serves_all_and_a_late_one_meanwhile),

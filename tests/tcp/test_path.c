@@ -89,12 +89,142 @@ static void no_error_makes_segments_smaller_than_any_path_needs(void **state)
 	}
 }
 
+/* --- black holes -------------------------------------------------------------------------------
+ */
+
+/* A path that swallows what is larger than mtu and says nothing; the peer acknowledges what it
+ * takes, and what it cannot take. Returns the largest segment that passed. */
+static uint32_t send_through(struct peer *p, uint32_t mtu, uint32_t octets)
+{
+	uint32_t ip = ip_addr_is_v4(&p->flow.remote) ? 20 : 40;
+	uint32_t first = p->ack, largest = 0;
+
+	assert_int_equal(tcp_send(p->tcp, p->conn, pattern, octets), octets);
+	for (unsigned ms = 0; ms < 60000 && p->conn && tcp_unacknowledged(p->conn); ms += 10) {
+		while (peer_hear(p)) {
+			if (ip + tcp_header_len(&p->got) + p->got_len > mtu)
+				continue;
+			if (p->got_len && p->got.seq == p->ack) {
+				assert_memory_equal(p->got_payload, pattern + (p->ack - first),
+						    p->got_len);
+				p->ack += p->got_len;
+				largest = p->got_len > largest ? p->got_len : largest;
+			}
+			peer_send(p, TCP_ACK, NULL, 0);
+		}
+		peer_wait_ms(p, 10);
+	}
+	assert_non_null(p->conn);
+	assert_int_equal(p->ack - first, octets);
+	return largest;
+}
+
+static void a_path_that_swallows_large_segments_gets_smaller_ones(void **state)
+{
+	/* Two timeouts, and two more: 200, 400, 800 and 1600 ms. */
+	static const uint32_t patience_ms[] = {0, 600, 3000};
+	static const struct {
+		bool v6, ts;
+		uint16_t mtu;
+		uint32_t sent;
+		unsigned holes;
+	} cases[] = {
+		{false, false, 1500, 1460, 0}, {false, false, 1499, 1220, 1},
+		{false, true, 1400, 1208, 1},  {false, false, 1260, 1220, 1},
+		{false, false, 1259, 536, 2},  {false, true, 576, 524, 2},
+		{true, false, 1500, 1440, 0},  {true, false, 1480, 1220, 1},
+		{true, true, 1280, 1208, 1},
+	};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t begin_us;
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){.v6 = cases[i].v6});
+		p.mss = 1460;
+		p.ts = cases[i].ts;
+		p.ts_value = 1;
+		peer_open(&p);
+		begin_us = p.now_us;
+		assert_int_equal(send_through(&p, cases[i].mtu, cases[i].sent * 20), cases[i].sent);
+		assert_int_equal(p.counters.tcp_black_holes, cases[i].holes);
+		assert_in_range((p.now_us - begin_us) / 1000, 0, patience_ms[cases[i].holes] + 300);
+		/* What was learnt is remembered. */
+		begin_us = p.now_us;
+		send_through(&p, cases[i].mtu, cases[i].sent * 20);
+		assert_int_equal(p.counters.tcp_black_holes, cases[i].holes);
+		assert_in_range((p.now_us - begin_us) / 1000, 0, 300);
+		peer_release(&p);
+	}
+}
+
+static void a_path_that_swallows_everything_is_no_narrow_one(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.mss = 1460;
+	peer_open(&p);
+	tcp_send(p.tcp, p.conn, pattern, 5000);
+	for (unsigned s = 0; s < 100; s++) {
+		while (peer_hear(&p))
+			;
+		peer_wait_ms(&p, 1000);
+	}
+	assert_true(p.counters.tcp_rto >= 6);
+	assert_int_equal(p.counters.tcp_black_holes, 0);
+	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_wait_ms(&p, 60000);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_expect(&p, TCP_ACK, 1460);
+	peer_release(&p);
+}
+
+static void a_segment_that_fits_most_paths_is_cut_after_four_timeouts(void **state)
+{
+	for (unsigned mss = PEER_MSS; mss <= 1460; mss += 1460 - PEER_MSS) {
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){0});
+		p.mss = (uint16_t)mss;
+		peer_open(&p);
+		assert_int_equal(send_through(&p, 576, PEER_MSS), 536);
+		assert_int_equal(p.counters.tcp_black_holes, 1);
+		assert_int_equal(p.counters.tcp_rto, 4);
+		peer_release(&p);
+	}
+}
+
+static void a_small_segment_lost_twice_makes_none_smaller(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.mss = 1460;
+	peer_open(&p);
+	tcp_send(p.tcp, p.conn, pattern, 536);
+	peer_expect(&p, TCP_ACK, 536);
+	p.ack -= 536;
+	for (unsigned i = 0; i < 5; i++) {
+		peer_wait_ms(&p, 250u << i);
+		peer_expect(&p, TCP_ACK, 536);
+		p.ack -= 536;
+		peer_send(&p, TCP_ACK, NULL, 0);
+	}
+	assert_int_equal(p.counters.tcp_black_holes, 0);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_path_that_is_too_narrow_gets_smaller_segments),
 		cmocka_unit_test(a_flood_of_errors_costs_little_and_hides_none_for_long),
 		cmocka_unit_test(no_error_makes_segments_smaller_than_any_path_needs),
+		cmocka_unit_test(a_path_that_swallows_large_segments_gets_smaller_ones),
+		cmocka_unit_test(a_path_that_swallows_everything_is_no_narrow_one),
+		cmocka_unit_test(a_segment_that_fits_most_paths_is_cut_after_four_timeouts),
+		cmocka_unit_test(a_small_segment_lost_twice_makes_none_smaller),
 	};
 
 	test_eal_start("tcp-path");
