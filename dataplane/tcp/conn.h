@@ -60,6 +60,8 @@ enum conn_flag {
 	CONN_PROBED = 1 << 20,	   /* a tail was probed, and no round trip timed since */
 	CONN_CUBIC = 1 << 21,	   /* cwnd grows by CUBIC; without it by NewReno */
 	CONN_OVER_LIMIT = 1 << 22, /* its client had too many when it opened */
+	CONN_HEARD = 1 << 23,	   /* the peer acknowledged something we sent since it opened */
+	CONN_EARLY = 1 << 24,	   /* it sent bytes before that */
 };
 
 /* A scoreboard's ring has one of these sizes; the largest bounds the segments under way. */

@@ -380,6 +380,7 @@ static void advance(struct tcp *t, struct tcp_conn *c, uint32_t ack)
 	}
 	c->snd_una = ack;
 	c->tries = 0;
+	c->flags |= CONN_HEARD;
 	c->q->progress_ms = t->now_ms;
 }
 
@@ -607,6 +608,8 @@ static bool take_bytes(struct tcp *t, struct tcp_conn *c, struct segment *s)
 		conn_drop(t, c);
 		return false;
 	}
+	if (!(c->flags & CONN_HEARD))
+		c->flags |= CONN_EARLY;
 	rte_pktmbuf_adj(m, (uint16_t)(s->net->tcp_at + s->net->header_len));
 	s->m = NULL;
 	if (receive_payload_take(t, c, m, s->h.seq)) {

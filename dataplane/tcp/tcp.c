@@ -524,6 +524,11 @@ bool tcp_is_over_limit(const struct tcp_conn *c)
 	return c->flags & CONN_OVER_LIMIT;
 }
 
+bool tcp_spoke_early(const struct tcp_conn *c)
+{
+	return c->flags & CONN_EARLY;
+}
+
 enum tcp_end tcp_end_of(const struct tcp_conn *c)
 {
 	return c->end;

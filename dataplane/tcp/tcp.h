@@ -146,6 +146,11 @@ enum tcp_end tcp_end_of(const struct tcp_conn *c);
 bool tcp_is_by_cookie(const struct tcp_conn *c);
 /* Whether its client had config.client_conns open when it opened. */
 bool tcp_is_over_limit(const struct tcp_conn *c);
+/* Whether the peer sent a byte in a segment that acknowledges none of ours, and so before it heard
+ * us speak. Who waits for a greeting acknowledges it with the first byte he sends, whatever was
+ * lost on the way; so it is never true of him. True from the news of such bytes on. Of a connection
+ * we opened it says that the peer spoke first. */
+bool tcp_spoke_early(const struct tcp_conn *c);
 
 /* The bytes that arrived in order and were not consumed yet, from `skip` octets on: one
  * contiguous run, len 0 when there is none. Valid until the next call that takes t. */

@@ -50,6 +50,7 @@ static void a_cookie_brought_back_opens_the_connection(void **state)
 		peer_send(&p, TCP_ACK, "EHLO a\r\n", 8); /* with its first bytes */
 		assert_int_equal(p.news, TCP_OPENED | TCP_BYTES);
 		assert_true(tcp_is_by_cookie(p.conn));
+		assert_true(tcp_spoke_early(p.conn));
 		assert_memory_equal(p.read, "EHLO a\r\n", 8);
 		assert_int_equal(tcp_send(p.tcp, p.conn, "250 a\r\n", 7), 7);
 		peer_expect(&p, TCP_ACK, 7);
@@ -71,6 +72,21 @@ static void bytes_on_a_syn_that_gets_a_cookie_are_left_to_be_sent_again(void **s
 	peer_send(&p, TCP_ACK, "EHLO a\r\n", 8);
 	assert_int_equal(p.news, TCP_OPENED | TCP_BYTES);
 	assert_memory_equal(p.read, "EHLO a\r\n", 8);
+	peer_release(&p);
+}
+
+static void a_client_that_waits_is_not_early_by_cookie_either(void **state)
+{
+	struct peer p;
+
+	init_flooded(&p, &(struct peer_options){0});
+	get_cookie(&p);
+	peer_send(&p, TCP_ACK, NULL, 0);
+	assert_int_equal(tcp_send(p.tcp, p.conn, "220 a\r\n", 7), 7);
+	peer_expect(&p, TCP_ACK, 7);
+	peer_send(&p, TCP_ACK, "EHLO a\r\n", 8);
+	assert_int_equal(p.read_len, 8);
+	assert_false(tcp_spoke_early(p.conn));
 	peer_release(&p);
 }
 
@@ -187,6 +203,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cookie_brought_back_opens_the_connection),
 		cmocka_unit_test(bytes_on_a_syn_that_gets_a_cookie_are_left_to_be_sent_again),
+		cmocka_unit_test(a_client_that_waits_is_not_early_by_cookie_either),
 		cmocka_unit_test(an_ordinary_connection_is_not_by_cookie),
 		cmocka_unit_test(what_was_agreed_travels_in_the_timestamp),
 		cmocka_unit_test(without_timestamps_only_the_mss_is_agreed),

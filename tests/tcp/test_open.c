@@ -433,6 +433,126 @@ static void another_syn_in_a_handshake_is_challenged(void **state)
 	peer_release(&p);
 }
 
+/* --- who speaks first ---------------------------------------------------------------------------
+ */
+
+static const char greeting[] = "220 mx.example ESMTP\r\n";
+enum { GREETING = sizeof(greeting) - 1 };
+
+static void greet(struct peer *p)
+{
+	assert_int_equal(tcp_send(p->tcp, p->conn, greeting, GREETING), GREETING);
+	peer_expect(p, TCP_ACK, GREETING);
+}
+
+static void a_client_that_waits_for_the_greeting_is_not_early(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	greet(&p);
+	assert_false(tcp_spoke_early(p.conn));
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(p.read_len, HELLO);
+	assert_false(tcp_spoke_early(p.conn));
+	peer_release(&p);
+}
+
+static void a_client_that_waits_is_not_early_whatever_is_lost(void **state)
+{
+	struct peer p;
+	uint32_t seq;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	greet(&p);
+	p.ack -= GREETING;
+	peer_wait_ms(&p, 1000); /* the greeting is lost, and comes again; so is the first line */
+	peer_expect(&p, TCP_ACK, GREETING);
+	seq = p.seq;
+	peer_send_at(&p, TCP_ACK, seq + HELLO, p.ack, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_false(tcp_spoke_early(p.conn));
+	peer_send_at(&p, TCP_ACK, seq, p.ack, hello, HELLO);
+	assert_int_equal(p.read_len, 2 * HELLO);
+	assert_false(tcp_spoke_early(p.conn));
+	peer_release(&p);
+}
+
+static void a_client_that_has_heard_a_part_is_not_early(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	greet(&p);
+	p.ack -= GREETING - 1;
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_false(tcp_spoke_early(p.conn));
+	peer_release(&p);
+}
+
+static void a_client_that_speaks_with_the_third_ack_is_early(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	p.ack = p.got.seq + 1;
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(p.news, TCP_OPENED | TCP_BYTES);
+	assert_true(tcp_spoke_early(p.conn));
+	/* What it hears later does not change it. */
+	greet(&p);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_true(tcp_spoke_early(p.conn));
+	peer_release(&p);
+}
+
+static void a_client_that_speaks_in_a_burst_is_early(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	p.ack = p.got.seq + 1;
+	peer_burst_add(&p, TCP_ACK, NULL, 0);
+	for (unsigned i = 0; i < 3; i++)
+		peer_burst_add(&p, TCP_ACK | TCP_PSH, hello, HELLO);
+	peer_burst_end(&p);
+	assert_int_equal(p.news, TCP_OPENED | TCP_BYTES);
+	assert_int_equal(p.read_len, 3 * HELLO);
+	assert_true(tcp_spoke_early(p.conn));
+	peer_release(&p);
+}
+
+static void a_client_that_speaks_behind_a_lost_greeting_is_early(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	greet(&p);
+	p.ack -= GREETING;
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_true(tcp_spoke_early(p.conn));
+	peer_release(&p);
+}
+
+static void a_client_whose_first_bytes_come_out_of_order_is_early(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	peer_send_at(&p, TCP_ACK, p.seq + HELLO, p.ack, hello, HELLO);
+	assert_true(tcp_spoke_early(p.conn));
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -457,6 +577,13 @@ int main(void)
 		cmocka_unit_test(a_handshake_sent_twice_is_not_timed),
 		cmocka_unit_test(repeated_syns_hold_no_handshake_open),
 		cmocka_unit_test(another_syn_in_a_handshake_is_challenged),
+		cmocka_unit_test(a_client_that_waits_for_the_greeting_is_not_early),
+		cmocka_unit_test(a_client_that_waits_is_not_early_whatever_is_lost),
+		cmocka_unit_test(a_client_that_has_heard_a_part_is_not_early),
+		cmocka_unit_test(a_client_that_speaks_with_the_third_ack_is_early),
+		cmocka_unit_test(a_client_that_speaks_in_a_burst_is_early),
+		cmocka_unit_test(a_client_that_speaks_behind_a_lost_greeting_is_early),
+		cmocka_unit_test(a_client_whose_first_bytes_come_out_of_order_is_early),
 	};
 
 	test_eal_start("tcp-open");
