@@ -116,7 +116,7 @@ static void segment_new(struct peer *p, struct net_segment *s, uint8_t flags, ui
 		.ts_value = p->ts_value,
 		.ts_echo = p->ts_echo,
 		.sack_permitted = p->sack && (flags & TCP_SYN),
-		.has_wscale = p->wscale && (flags & TCP_SYN),
+		.has_wscale = (p->wscale || p->wscale_of_none) && (flags & TCP_SYN),
 		.wscale = p->wscale,
 		.n_sack = flags & TCP_SYN ? 0 : p->n_sack,
 	};
@@ -164,6 +164,17 @@ void peer_send_at(struct peer *p, uint8_t flags, uint32_t seq, uint32_t ack, con
 		  uint32_t len)
 {
 	segment_new(p, &burst[burst_len++], flags, seq, ack, payload, len);
+	peer_burst_end(p);
+}
+
+void peer_send_options(struct peer *p, uint8_t flags, const uint8_t options[4])
+{
+	struct net_segment *s = &burst[burst_len++];
+
+	segment_new(p, s, flags & (uint8_t)~TCP_SYN, p->seq, p->ack, options, 4);
+	rte_pktmbuf_mtod(s->m, uint8_t *)[12] = (TCP_HEADER_MIN + 4) / 4 << 4;
+	rte_pktmbuf_mtod(s->m, uint8_t *)[13] = flags;
+	s->header_len = TCP_HEADER_MIN + 4;
 	peer_burst_end(p);
 }
 

@@ -43,10 +43,11 @@ struct peer {
 	uint16_t window; /* field we send */
 	bool ts;	 /* we send timestamps */
 	uint32_t ts_value, ts_echo;
-	bool sack;	/* we permit SACK */
-	uint8_t wscale; /* our SYN offers it; 0: none */
-	uint16_t mss;	/* and this */
-	uint8_t n_sack; /* blocks we send with each ACK */
+	bool sack;	     /* we permit SACK */
+	uint8_t wscale;	     /* our SYN offers it; 0: none, unless */
+	bool wscale_of_none; /* it offers just that */
+	uint16_t mss;	     /* and this */
+	uint8_t n_sack;	     /* blocks we send with each ACK */
 	struct tcp_range sack_blocks[3];
 
 	/* What tcp told its owner. */
@@ -90,6 +91,8 @@ void peer_send(struct peer *p, uint8_t flags, const void *payload, uint32_t len)
 /* The same at any numbers; p->seq stays. */
 void peer_send_at(struct peer *p, uint8_t flags, uint32_t seq, uint32_t ack, const void *payload,
 		  uint32_t len);
+/* The same at p->seq, with these four octets for options. */
+void peer_send_options(struct peer *p, uint8_t flags, const uint8_t options[4]);
 /* Puts a segment into the burst peer_burst_end gives to tcp as one. */
 void peer_burst_add(struct peer *p, uint8_t flags, const void *payload, uint32_t len);
 void peer_burst_end(struct peer *p);

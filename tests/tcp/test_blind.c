@@ -311,6 +311,70 @@ static void each_connection_counts_its_challenges_from_a_time_of_its_own(void **
 	peer_release(&p);
 }
 
+static void segments_of_an_old_time_are_challenged_now_and_then(void **state)
+{
+	unsigned answers = 0;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.ts = true;
+	p.ts_value = 1000;
+	peer_open(&p);
+	p.ts_value = 900;
+	for (unsigned i = 0; i < 1000; i++) {
+		peer_send_at(&p, TCP_ACK, p.seq, p.ack, hello, HELLO);
+		answers += peer_hear(&p);
+	}
+	assert_int_equal(answers, 1);
+	assert_int_equal(p.counters.tcp_paws, 1000);
+	assert_int_equal(p.read_len, 0);
+	peer_wait_ms(&p, 64);
+	peer_send_at(&p, TCP_ACK, p.seq, p.ack, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_release(&p);
+}
+
+/* Of whatever a stranger can make up, nothing gets through to the owner. */
+static void what_lies_out_of_the_window_is_not_taken(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.receive_window = 8192});
+	peer_open(&p);
+	for (uint32_t i = 0; i < 32; i++) {
+		const uint8_t flags[] = {TCP_ACK, TCP_ACK | TCP_FIN, TCP_SYN, TCP_RST,
+					 TCP_SYN | TCP_ACK};
+
+		for (unsigned k = 0; k < sizeof(flags); k++) {
+			peer_send_at(&p, flags[k], p.seq + 8192 + (1u << i), p.ack, hello, HELLO);
+			peer_send_at(&p, flags[k], p.seq - HELLO - (1u << i), p.ack, hello, HELLO);
+			while (peer_hear(&p))
+				assert_int_equal(p.got.flags, TCP_ACK);
+		}
+	}
+	assert_int_equal(p.news, 0);
+	assert_int_equal(p.read_len, 0);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(p.read_len, HELLO);
+	peer_release(&p);
+}
+
+static void options_of_bogus_lengths_are_dropped_and_counted(void **state)
+{
+	static const uint8_t bad[][4] = {
+		{2, 0, 0, 0}, {2, 1, 0, 0}, {2, 5, 5, 180}, {1, 1, 1, 2}, {8, 255, 1, 1},
+	};
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		peer_send_options(&p, TCP_SYN, bad[i]);
+	peer_expect_silence(&p);
+	assert_int_equal(p.counters.tcp_bad_header, sizeof(bad) / sizeof(bad[0]));
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +393,9 @@ int main(void)
 		cmocka_unit_test(challenges_of_one_connection_cost_another_none),
 		cmocka_unit_test(acks_out_of_the_window_start_no_storm),
 		cmocka_unit_test(each_connection_counts_its_challenges_from_a_time_of_its_own),
+		cmocka_unit_test(segments_of_an_old_time_are_challenged_now_and_then),
+		cmocka_unit_test(what_lies_out_of_the_window_is_not_taken),
+		cmocka_unit_test(options_of_bogus_lengths_are_dropped_and_counted),
 	};
 
 	test_eal_start("tcp-blind");

@@ -152,6 +152,68 @@ static void three_duplicate_acks_repair_a_loss(void **state)
 	peer_release(&p);
 }
 
+/* --- cases other stacks got wrong ---------------------------------------------------------------
+ */
+
+static void an_ack_is_delayed_by_40_ms_and_no_more(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	peer_expect_silence(&p);
+	p.now_us += 39000;
+	tcp_tick(p.tcp, p.now_us);
+	peer_expect_silence(&p);
+	/* What comes meanwhile does not put it off. */
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	peer_expect_silence(&p);
+	p.now_us += 1256;
+	tcp_tick(p.tcp, p.now_us);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq);
+	peer_release(&p);
+}
+
+static void segments_that_are_not_full_are_acknowledged_by_their_octets(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	for (unsigned i = 0; i < 3; i++) {
+		peer_send(&p, TCP_ACK, pattern, PEER_MSS / 2);
+		peer_expect_silence(&p);
+	}
+	peer_send(&p, TCP_ACK, pattern, PEER_MSS / 2);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq);
+	peer_release(&p);
+}
+
+/* Not what one call or one turn may send, but what may be under way. */
+static void the_congestion_window_bounds_what_is_under_way(void **state)
+{
+	unsigned sent = 0;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	for (unsigned i = 0; i < 30; i++) {
+		assert_int_equal(tcp_send(p.tcp, p.conn, pattern, PEER_MSS), PEER_MSS);
+		while (peer_hear(&p))
+			sent++;
+	}
+	assert_int_equal(sent, 10); /* RFC 6928 */
+	p.ack += PEER_MSS;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	while (peer_hear(&p))
+		sent++;
+	assert_int_equal(sent, 12); /* one came, and it grew by one */
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +224,9 @@ int main(void)
 		cmocka_unit_test(small_segments_pin_no_big_buffers),
 		cmocka_unit_test(sack_blocks_tell_the_newest_first),
 		cmocka_unit_test(three_duplicate_acks_repair_a_loss),
+		cmocka_unit_test(an_ack_is_delayed_by_40_ms_and_no_more),
+		cmocka_unit_test(segments_that_are_not_full_are_acknowledged_by_their_octets),
+		cmocka_unit_test(the_congestion_window_bounds_what_is_under_way),
 	};
 
 	test_eal_start("tcp-bytes");

@@ -335,6 +335,90 @@ static void what_is_shut_down_before_it_opens_sends_a_fin(void **state)
 	peer_release(&p);
 }
 
+/* --- cases other stacks got wrong ---------------------------------------------------------------
+ */
+
+static void bytes_go_on_after_our_fin_until_the_peers(void **state)
+{
+	enum { SEGMENTS = 30 };
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	tcp_shutdown(p.tcp, p.conn);
+	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
+	for (uint32_t i = 0; i < SEGMENTS; i++) {
+		/* From the sixth on with the ACK of our FIN. */
+		peer_send_at(&p, TCP_ACK, p.seq, p.ack - (i < 5), pattern + i * PEER_MSS, PEER_MSS);
+		p.seq += PEER_MSS;
+		assert_string_equal(tcp_state_name(p.conn), i < 5 ? "FIN-WAIT-1" : "FIN-WAIT-2");
+		while (peer_hear(&p))
+			assert_int_equal(p.got.ack, p.seq);
+	}
+	assert_int_equal(p.read_len, SEGMENTS * PEER_MSS);
+	assert_memory_equal(p.read, pattern, SEGMENTS * PEER_MSS);
+	assert_false(p.news & (TCP_PEER_DONE | TCP_ENDED));
+	peer_send(&p, TCP_ACK | TCP_FIN, hello, HELLO);
+	assert_int_equal(p.read_len, SEGMENTS * PEER_MSS + HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.end, TCP_END_CLOSED);
+	peer_release(&p);
+}
+
+static void bytes_go_on_after_the_peers_fin_until_ours(void **state)
+{
+	enum { OCTETS = 30000 };
+	uint32_t first, got = 0;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	peer_send(&p, TCP_ACK | TCP_FIN, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, OCTETS), OCTETS);
+	tcp_shutdown(p.tcp, p.conn);
+	assert_string_equal(tcp_state_name(p.conn), "LAST-ACK");
+	first = p.ack;
+	while (got < OCTETS) {
+		while (peer_hear(&p)) {
+			assert_int_equal(p.got.seq, first + got);
+			assert_memory_equal(p.got_payload, pattern + got, p.got_len);
+			got += p.got_len;
+			assert_int_equal(!!(p.got.flags & TCP_FIN), got == OCTETS);
+		}
+		peer_send_at(&p, TCP_ACK, p.seq, first + got, NULL, 0);
+	}
+	assert_false(p.news & TCP_ENDED); /* not yet the FIN */
+	peer_send_at(&p, TCP_ACK, p.seq, first + OCTETS + 1, NULL, 0);
+	assert_int_equal(p.end, TCP_END_CLOSED);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void both_sides_may_close_at_once_behind_their_last_bytes(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	tcp_shutdown(p.tcp, p.conn);
+	peer_expect(&p, TCP_ACK | TCP_FIN, HELLO);
+	peer_send_at(&p, TCP_ACK | TCP_FIN, p.seq, p.ack - HELLO - 1, hello, HELLO);
+	p.seq += HELLO + 1;
+	assert_int_equal(p.read_len, HELLO);
+	assert_int_equal(p.news, TCP_BYTES | TCP_PEER_DONE);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_string_equal(tcp_state_name(p.conn), "CLOSING");
+	peer_send_at(&p, TCP_ACK, p.seq, p.ack - 1, NULL, 0); /* the bytes, not the FIN */
+	assert_string_equal(tcp_state_name(p.conn), "CLOSING");
+	peer_send(&p, TCP_ACK, NULL, 0);
+	assert_int_equal(p.end, TCP_END_CLOSED);
+	assert_int_equal(peer_conns(&p), 0);
+	assert_int_equal(tcp_time_waits(p.tcp), 1);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -354,6 +438,9 @@ int main(void)
 		cmocka_unit_test(a_reset_in_place_of_the_last_ack_is_an_end_in_order),
 		cmocka_unit_test(an_abort_resets),
 		cmocka_unit_test(what_is_shut_down_before_it_opens_sends_a_fin),
+		cmocka_unit_test(bytes_go_on_after_our_fin_until_the_peers),
+		cmocka_unit_test(bytes_go_on_after_the_peers_fin_until_ours),
+		cmocka_unit_test(both_sides_may_close_at_once_behind_their_last_bytes),
 	};
 
 	test_eal_start("tcp-close");

@@ -553,6 +553,153 @@ static void a_client_whose_first_bytes_come_out_of_order_is_early(void **state)
 	peer_release(&p);
 }
 
+/* --- cases other stacks got wrong ---------------------------------------------------------------
+ */
+
+static void a_syn_ack_that_comes_again_is_acknowledged_and_changes_nothing(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.ts = true;
+	p.ts_value = 1000;
+	peer_open_actively(&p);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	peer_expect(&p, TCP_ACK, HELLO);
+	/* Our ACK was lost, and the peer's timer knows nothing of what is on the way to it. */
+	p.ts_value = 2000;
+	peer_send_at(&p, TCP_SYN | TCP_ACK, p.seq - 1, p.ack - HELLO, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.seq, p.ack);
+	assert_int_equal(p.got.ack, p.seq);
+	peer_expect_silence(&p);
+	assert_int_equal(p.news, 0);
+	assert_string_equal(tcp_state_name(p.conn), "ESTABLISHED");
+	p.ts_value = 1001;
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(p.read_len, HELLO);
+	assert_int_equal(tcp_unacknowledged(p.conn), 0);
+	peer_release(&p);
+}
+
+static void bytes_on_a_syn_are_left_to_come_again(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send_at(&p, TCP_SYN, p.seq, 0, hello, HELLO);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	p.seq++;
+	assert_int_equal(p.got.ack, p.seq);
+	p.ack = p.got.seq + 1;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	assert_int_equal(p.news, TCP_OPENED);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(p.read_len, HELLO);
+	assert_memory_equal(p.read, hello, HELLO);
+	peer_release(&p);
+
+	peer_init(&p, &(struct peer_options){0});
+	p.conn = tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path);
+	peer_expect(&p, TCP_SYN, 0);
+	p.flow.local_port = 20003;
+	p.ack = p.got.seq + 1;
+	peer_send_at(&p, TCP_SYN | TCP_ACK, p.seq, p.ack, hello, HELLO);
+	p.seq++;
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq);
+	assert_int_equal(p.read_len, 0);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(p.read_len, HELLO);
+	peer_release(&p);
+}
+
+/* RFC 9293 3.5.1, figure 9, from the side that stayed up. */
+static void a_client_that_began_anew_is_let_in_after_its_reset(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	p.seq += 1000000;
+	peer_send_at(&p, TCP_SYN, p.seq, 0, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0); /* of numbers the client does not know */
+	assert_int_equal(p.news, 0);
+	peer_send_at(&p, TCP_RST, p.got.ack, 0, NULL, 0);
+	assert_int_equal(p.end, TCP_END_RESET);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_open(&p);
+	assert_int_equal(peer_conns(&p), 1);
+	peer_release(&p);
+}
+
+static void a_reset_of_other_numbers_in_syn_sent_is_not_heard_nor_answered(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.conn = tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path);
+	peer_expect(&p, TCP_SYN, 0);
+	p.flow.local_port = 20003;
+	peer_send_at(&p, TCP_RST | TCP_ACK, 0, p.got.seq + 2, NULL, 0);
+	peer_send_at(&p, TCP_RST, p.got.seq, 0, NULL, 0);
+	peer_expect_silence(&p);
+	assert_int_equal(p.news, 0);
+	assert_int_equal(peer_conns(&p), 1);
+	peer_release(&p);
+}
+
+/* The peer acknowledges flight after flight, until not cwnd but its window ends them. */
+static void expect_window(struct peer *p, uint32_t window)
+{
+	uint32_t sent = 0;
+
+	for (unsigned i = 0; i < 12; i++) {
+		tcp_send(p->tcp, p->conn, pattern, tcp_send_room(p->tcp, p->conn));
+		for (sent = 0; peer_hear(p);)
+			sent += p->got_len;
+		p->ack += sent;
+		peer_send(p, TCP_ACK, NULL, 0);
+	}
+	assert_int_equal(sent, window / PEER_MSS * PEER_MSS);
+}
+
+static void every_scale_of_the_peers_window_is_understood(void **state)
+{
+	for (uint8_t scale = 0; scale <= TCP_WSCALE_MAX; scale++) {
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){0});
+		p.wscale = scale;
+		p.wscale_of_none = true;
+		p.window = 3 * PEER_MSS; /* a SYN's is never scaled */
+		peer_send(&p, TCP_SYN, NULL, 0);
+		peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+		p.ack = p.got.seq + 1;
+		p.window = (uint16_t)(16384 >> scale);
+		peer_send(&p, TCP_ACK, NULL, 0);
+		expect_window(&p, 16384);
+		peer_release(&p);
+	}
+}
+
+static void a_peer_without_a_scale_gets_none(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.receive_window = 1 << 20});
+	p.window = 5 * PEER_MSS;
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	assert_false(p.got.has_wscale);
+	assert_int_equal(p.got.window, 65535);
+	p.ack = p.got.seq + 1;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	expect_window(&p, 5 * PEER_MSS);
+	assert_int_equal(p.got.window, 65535); /* of a megabyte, all that the field holds */
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -584,6 +731,12 @@ int main(void)
 		cmocka_unit_test(a_client_that_speaks_in_a_burst_is_early),
 		cmocka_unit_test(a_client_that_speaks_behind_a_lost_greeting_is_early),
 		cmocka_unit_test(a_client_whose_first_bytes_come_out_of_order_is_early),
+		cmocka_unit_test(a_syn_ack_that_comes_again_is_acknowledged_and_changes_nothing),
+		cmocka_unit_test(bytes_on_a_syn_are_left_to_come_again),
+		cmocka_unit_test(a_client_that_began_anew_is_let_in_after_its_reset),
+		cmocka_unit_test(a_reset_of_other_numbers_in_syn_sent_is_not_heard_nor_answered),
+		cmocka_unit_test(every_scale_of_the_peers_window_is_understood),
+		cmocka_unit_test(a_peer_without_a_scale_gets_none),
 	};
 
 	test_eal_start("tcp-open");

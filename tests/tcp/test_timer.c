@@ -240,6 +240,106 @@ static void timers_due_at_once_are_run_some_at_a_time(void **state)
 	peer_release(&p);
 }
 
+/* --- cases other stacks got wrong ---------------------------------------------------------------
+ */
+
+/* A connection whose SYN and ACK took so long to be answered. */
+static void open_after_ms(struct peer *p, uint32_t rtt_ms)
+{
+	peer_init(p, &(struct peer_options){0});
+	peer_send(p, TCP_SYN, NULL, 0);
+	peer_expect(p, TCP_SYN | TCP_ACK, 0);
+	p->ack = p->got.seq + 1;
+	p->now_us += rtt_ms * 1000ull;
+	peer_send(p, TCP_ACK, NULL, 0);
+	peer_expect_silence(p);
+}
+
+/* How long tcp waits before it sends again what it sent just now. */
+static uint32_t until_sent_again_ms(struct peer *p)
+{
+	uint32_t ms = 0;
+
+	while (!peer_hear(p)) {
+		p->now_us += 1000;
+		tcp_tick(p->tcp, p->now_us);
+		ms++;
+	}
+	return ms;
+}
+
+static void the_timeout_is_never_below_200_ms(void **state)
+{
+	struct peer p;
+
+	open_after_ms(&p, 0);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	peer_expect(&p, TCP_ACK, HELLO);
+	assert_in_range(until_sent_again_ms(&p), 200, 202);
+	peer_release(&p);
+}
+
+static void the_timeout_is_the_round_trip_and_four_times_its_variance(void **state)
+{
+	struct peer p;
+
+	open_after_ms(&p, 300);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	peer_expect(&p, TCP_ACK, HELLO);
+	assert_in_range(until_sent_again_ms(&p), 900, 902);
+	peer_release(&p);
+}
+
+/* Karn: nobody knows which of two transmissions an ACK answers; so the timeout is what it was, and
+ * the next one backs off until a round trip is timed (RFC 6298 5). */
+static void what_was_sent_twice_times_nothing(void **state)
+{
+	static const uint32_t late_ms[] = {1, 600};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct peer p;
+
+		open_after_ms(&p, 300);
+		tcp_send(p.tcp, p.conn, hello, HELLO);
+		peer_expect(&p, TCP_ACK, HELLO);
+		until_sent_again_ms(&p);
+		p.now_us += late_ms[i] * 1000;
+		tcp_tick(p.tcp, p.now_us);
+		peer_send(&p, TCP_ACK, NULL, 0);
+		peer_expect_silence(&p);
+		tcp_send(p.tcp, p.conn, hello, HELLO);
+		peer_expect(&p, TCP_ACK, HELLO);
+		assert_in_range(until_sent_again_ms(&p), 1800, 1804);
+		peer_release(&p);
+	}
+}
+
+/* Duplicate ACKs, windows and bytes of the peer's: it lives, but has not what it should have. */
+static void an_ack_of_nothing_new_puts_no_timeout_off(void **state)
+{
+	uint32_t begin, ms = 0;
+	struct peer p;
+
+	open_after_ms(&p, 300);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	begin = p.ack;
+	peer_expect(&p, TCP_ACK, HELLO);
+	p.ack = begin;
+	for (bool again = false; !again; ms += 100) {
+		if (ms % 300 == 0)
+			p.window--;
+		peer_send(&p, TCP_ACK, pattern, ms % 200 ? 1 : 0);
+		while (peer_hear(&p))
+			again |= p.got_len > 0;
+		p.now_us += 100000;
+		tcp_tick(p.tcp, p.now_us);
+		peer_owner(&p);
+	}
+	assert_in_range(ms, 900, 1001);
+	assert_int_equal(p.got.seq, begin);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,6 +355,10 @@ int main(void)
 		cmocka_unit_test(
 			a_window_that_opens_and_shuts_and_takes_nothing_ends_the_connection),
 		cmocka_unit_test(timers_due_at_once_are_run_some_at_a_time),
+		cmocka_unit_test(the_timeout_is_never_below_200_ms),
+		cmocka_unit_test(the_timeout_is_the_round_trip_and_four_times_its_variance),
+		cmocka_unit_test(what_was_sent_twice_times_nothing),
+		cmocka_unit_test(an_ack_of_nothing_new_puts_no_timeout_off),
 	};
 
 	test_eal_start("tcp-timer");

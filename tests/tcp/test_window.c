@@ -329,6 +329,107 @@ static void a_fin_alone_needs_no_window(void **state)
 	peer_release(&p);
 }
 
+/* --- cases other stacks got wrong ---------------------------------------------------------------
+ */
+
+static void a_shut_window_is_probed_on_when_nothing_answers(void **state)
+{
+	unsigned probes = 0;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	p.window = 0;
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	tcp_send(p.tcp, p.conn, pattern, 3000);
+	/* Each answer is lost, and the window's opening with them. */
+	for (unsigned ms = 0; ms < 60000; ms += 100) {
+		while (peer_hear(&p))
+			probes += p.got.seq == p.ack - 1;
+		peer_wait_ms(&p, 100);
+	}
+	assert_in_range(probes, 7, 9);
+	p.window = 65535;
+	for (probes = 0; !probes;) {
+		peer_wait_ms(&p, 1000);
+		probes = peer_hear(&p);
+	}
+	assert_int_equal(p.got_len, 0);
+	peer_send(&p, TCP_ACK, NULL, 0);
+	for (unsigned i = 0; i < 3; i++)
+		peer_expect(&p, TCP_ACK, 1000);
+	peer_release(&p);
+}
+
+/* RFC 9293 3.8.6.2.2: the edge moves by a segment, or by half of the window, or not at all. */
+static void a_reader_of_single_octets_makes_no_silly_window(void **state)
+{
+	enum { WINDOW = 8192 };
+	uint32_t edge;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){.receive_window = WINDOW});
+	p.keep_unread = true;
+	peer_open(&p);
+	for (uint32_t sent = 0; sent < WINDOW; sent += 1024)
+		peer_send(&p, TCP_ACK, pattern + sent, 1024);
+	while (peer_hear(&p))
+		;
+	assert_int_equal(p.got.window, 0);
+	edge = p.got.ack;
+	for (uint32_t i = 0; i < WINDOW; i++) {
+		uint32_t told;
+
+		tcp_consume(p.tcp, p.conn, 1);
+		/* Each of our segments would tell of it. */
+		if (i % 16 == 0)
+			tcp_send(p.tcp, p.conn, "x", 1);
+		while (peer_hear(&p)) {
+			told = p.got.ack + p.got.window;
+			assert_true(told == edge || told - edge >= PEER_MSS);
+			edge = told;
+			p.ack = p.got.seq + p.got_len;
+		}
+		peer_send(&p, TCP_ACK, NULL, 0);
+	}
+	assert_true(edge - p.seq > WINDOW - PEER_MSS);
+	peer_release(&p);
+}
+
+/* RFC 9293 3.8.6.2.1: less than a segment waits until it is half of what the peer ever offered, or
+ * for a while. */
+static void a_window_of_single_octets_gets_no_silly_segments(void **state)
+{
+	unsigned segments = 0;
+	uint32_t waited_ms;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.window = 800;
+	peer_open(&p);
+	tcp_send(p.tcp, p.conn, pattern, 5000);
+	peer_expect(&p, TCP_ACK, 800);
+	p.window = 0;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	for (; p.window < 399; p.window++) {
+		peer_send(&p, TCP_ACK, NULL, 0);
+		segments += peer_hear(&p);
+	}
+	assert_int_equal(segments, 0);
+	p.window = 400;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_expect(&p, TCP_ACK, 400);
+
+	p.window = 10;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_expect_silence(&p);
+	for (waited_ms = 0; !peer_hear(&p); waited_ms += 10)
+		peer_wait_ms(&p, 10);
+	assert_int_equal(p.got_len, 10);
+	assert_in_range(waited_ms, 200, 300);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,6 +444,9 @@ int main(void)
 		cmocka_unit_test(a_peer_that_shuts_its_window_at_the_last_moment_is_alive),
 		cmocka_unit_test(nothing_goes_beyond_an_edge_that_moved_left),
 		cmocka_unit_test(a_fin_alone_needs_no_window),
+		cmocka_unit_test(a_shut_window_is_probed_on_when_nothing_answers),
+		cmocka_unit_test(a_reader_of_single_octets_makes_no_silly_window),
+		cmocka_unit_test(a_window_of_single_octets_gets_no_silly_segments),
 	};
 
 	test_eal_start("tcp-window");
