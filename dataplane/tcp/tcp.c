@@ -41,7 +41,7 @@ static uint8_t scale_for(uint32_t window)
 {
 	uint8_t scale = 0;
 
-	while (window >> scale > UINT16_MAX)
+	while (scale < TCP_WSCALE_MAX && window >> scale > UINT16_MAX)
 		scale++;
 	return scale;
 }

@@ -700,6 +700,36 @@ static void a_peer_without_a_scale_gets_none(void **state)
 	peer_release(&p);
 }
 
+static void our_window_is_told_by_the_smallest_scale_that_holds_it(void **state)
+{
+	static const struct {
+		uint32_t window;
+		uint8_t scale;
+	} cases[] = {
+		{2048, 0},   {65535, 0},   {65536, 1},		{131070, 1},
+		{131072, 2}, {1 << 20, 5}, {(1 << 30) - 1, 14}, {1 << 30, 14},
+	};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){.receive_window = cases[i].window});
+		p.wscale_of_none = true;
+		peer_send(&p, TCP_SYN, NULL, 0);
+		peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+		assert_int_equal(p.got.wscale, cases[i].scale);
+		assert_int_equal(p.got.window, cases[i].window < 65535 ? cases[i].window : 65535);
+		p.ack = p.got.seq + 1;
+		peer_send(&p, TCP_ACK, NULL, 0);
+		tcp_send(p.tcp, p.conn, hello, HELLO);
+		peer_expect(&p, TCP_ACK, HELLO);
+		assert_in_range((uint32_t)p.got.window << cases[i].scale,
+				cases[i].window - PEER_MSS - (1u << cases[i].scale),
+				cases[i].window);
+		peer_release(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -737,6 +767,7 @@ int main(void)
 		cmocka_unit_test(a_reset_of_other_numbers_in_syn_sent_is_not_heard_nor_answered),
 		cmocka_unit_test(every_scale_of_the_peers_window_is_understood),
 		cmocka_unit_test(a_peer_without_a_scale_gets_none),
+		cmocka_unit_test(our_window_is_told_by_the_smallest_scale_that_holds_it),
 	};
 
 	test_eal_start("tcp-open");
