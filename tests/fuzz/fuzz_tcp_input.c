@@ -4,8 +4,8 @@
  * says too.
  *
  * The input is a list of steps: segments near the numbers that matter or far from them, with
- * options of any shape; time; the owner's calls. After each, tcp's answers are taken apart and the
- * invariants checked; at the end every buffer must be back.
+ * options of any shape; time; the owner's calls; a pool that runs low, and fills again. After each,
+ * tcp's answers are taken apart and the invariants checked; at the end every buffer must be back.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -35,10 +35,13 @@ struct fuzz {
 	struct net net;
 	struct postern_counters counters;
 	struct rte_mempool *kept, *frames;
+	struct rte_mbuf *taken[BUFFERS]; /* of kept, by others */
+	unsigned n_taken;
 	uint64_t now_us;
 	struct tcp_conn *conns[PORTS]; /* what the owner knows */
 	/* What a peer would know: where tcp stands, by the peer's port. */
 	uint32_t their_next[PORTS], our_next[PORTS];
+	uint32_t edge[PORTS]; /* of the window told last */
 };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -277,8 +280,36 @@ static void hear_news(struct fuzz *f)
 	}
 }
 
+/* Others take buffers, or give them all back. */
+static void squeeze(struct fuzz *f)
+{
+	unsigned n = next8(f);
+
+	while (n-- && f->n_taken < BUFFERS) {
+		f->taken[f->n_taken] = rte_pktmbuf_alloc(f->kept);
+		if (!f->taken[f->n_taken])
+			return;
+		f->n_taken++;
+	}
+	if (next8(f) < 128)
+		return;
+	rte_pktmbuf_free_bulk(f->taken, f->n_taken);
+	f->n_taken = 0;
+}
+
 /* --- what tcp says -----------------------------------------------------------------------------
  */
+
+/* Whatever runs low, what was told stays told: no right edge moves left. */
+static void check_edge(struct fuzz *f, unsigned port, const struct tcp_header *h)
+{
+	uint32_t edge = h->ack + h->window;
+
+	if ((h->flags & TCP_RST) || !(h->flags & TCP_ACK))
+		return;
+	assert((h->flags & TCP_SYN) || (int32_t)(edge - f->edge[port]) >= 0);
+	f->edge[port] = edge;
+}
 
 static void hear(struct fuzz *f)
 {
@@ -308,6 +339,7 @@ static void hear(struct fuzz *f)
 					      !!(h.flags & TCP_SYN) + !!(h.flags & TCP_FIN);
 			if (h.flags & TCP_ACK)
 				f->our_next[port] = h.ack;
+			check_edge(f, port, &h);
 		}
 		rte_pktmbuf_free(m);
 	}
@@ -329,6 +361,9 @@ static void step(struct fuzz *f)
 		break;
 	case 4:
 		too_big(f);
+		break;
+	case 5:
+		squeeze(f);
 		break;
 	}
 	tcp_tick(f->tcp, f->now_us);
@@ -370,6 +405,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.net = &f.net,
 		.pool = f.kept,
 		.frame_pools = {f.frames},
+		.user_timeout_ms = next8(&f) * 1000u,
 		.active_first = 1000,
 		.active_count = 4,
 		.counters = &f.counters,
@@ -382,6 +418,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; f.left && i < STEPS_MAX; i++)
 		step(&f);
 	tcp_free(f.tcp);
+	rte_pktmbuf_free_bulk(f.taken, f.n_taken);
 	assert(rte_mempool_avail_count(f.kept) == BUFFERS);
 	assert(rte_mempool_avail_count(f.frames) == BUFFERS);
 	assert(clients_sum(clients, CLIENTS_HALF_OPEN) == 0);
