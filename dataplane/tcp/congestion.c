@@ -62,13 +62,22 @@ static void lost_some(struct tcp_conn *c, uint32_t flight)
 		cubic_loss(&c->q->cubic, c->cwnd);
 }
 
+/* What earlier ACKs let out (RFC 3042) and has not left: they came in the same burst. */
+static uint32_t unspent(const struct tcp_conn *c, const struct delivery *d)
+{
+	uint32_t room = c->cwnd > d->pipe ? c->cwnd - d->pipe : 0;
+	uint32_t sacked = (uint32_t)c->q->sent.n_sacked * c->snd_mss;
+
+	return at_most(room, sacked > d->octets ? sacked - d->octets : 0);
+}
+
 static void enter_recovery(struct tcp *t, struct tcp_conn *c, const struct delivery *d)
 {
 	struct tcp_queue *q = c->q;
 
 	lost_some(c, d->flight);
 	q->recover = c->snd_nxt;
-	q->prr = (struct prr){.flight = d->flight};
+	q->prr = (struct prr){.flight = d->flight, .delivered = unspent(c, d)};
 	q->probe.due_us = 0;
 	c->flags |= CONN_RECOVERY;
 	if (t->config.without & TCP_WITHOUT_PRR) {

@@ -389,6 +389,7 @@ void conn_starves_no_more(struct tcp_conn *c);
 /* What one ACK delivered. */
 struct delivery {
 	uint32_t flight; /* octets outstanding when it came */
+	uint32_t pipe;	 /* those of them in flight */
 	uint32_t acked;	 /* how far snd_una moves */
 	uint32_t octets; /* acknowledged or SACKed for the first time */
 	uint32_t rtt_us; /* of the youngest of those that time a round trip; 0: none */

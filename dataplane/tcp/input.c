@@ -465,6 +465,7 @@ static void take_delivery(struct tcp *t, struct tcp_conn *c, const struct segmen
 
 	if (!c->q || (!d.acked && !duplicate && !s->h.n_sack))
 		return;
+	d.pipe = conn_pipe(c);
 	sent_delivered(t, c, &s->h, &d);
 	measure(c, &d);
 	if (d.acked)

@@ -288,8 +288,9 @@ static void queue_timers(struct tcp *t, struct tcp_conn *c)
 	struct tcp_queue *q = c->q;
 
 	if (q->rack.due_us && q->rack.due_us <= t->now_us) {
-		struct delivery d = {.flight = conn_flight(c), .lost = rack_find_lost(t, c)};
+		struct delivery d = {.flight = conn_flight(c), .pipe = conn_pipe(c)};
 
+		d.lost = rack_find_lost(t, c);
 		congestion_ack(t, c, &d);
 		conn_want_output(t, c);
 	}

@@ -74,6 +74,31 @@ static void what_three_later_segments_overtook_is_lost(void **state)
 	peer_release(&p);
 }
 
+/* Or with the retransmission everything under way is lost, and only the timeout is left. */
+static void what_acks_of_one_burst_let_out_leaves_with_the_retransmission(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 4);
+
+	assert_int_equal(tcp_send(p.tcp, p.conn, pattern + 4 * SEGMENT, 10 * SEGMENT),
+			 10 * SEGMENT);
+	p.n_sack = 1;
+	p.ack = first;
+	for (unsigned end = 2; end <= 4; end++) {
+		p.sack_blocks[0] = (struct tcp_range){first + SEGMENT, first + end * SEGMENT};
+		peer_burst_add(&p, TCP_ACK, NULL, 0);
+	}
+	peer_burst_end(&p);
+	expect_again(&p, first, 0);
+	expect_again(&p, first, 4);
+	peer_expect_silence(&p);
+	peer_wait_ms(&p, RTT_MS);
+	sack(&p, first, 0, 1, 5);
+	expect_again(&p, first, 0);
+	assert_int_equal(p.counters.tcp_rto, 0);
+	peer_release(&p);
+}
+
 static void every_hole_is_filled_in_one_round_trip(void **state)
 {
 	struct peer p;
@@ -713,6 +738,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_three_later_segments_overtook_is_lost),
+		cmocka_unit_test(what_acks_of_one_burst_let_out_leaves_with_the_retransmission),
 		cmocka_unit_test(every_hole_is_filled_in_one_round_trip),
 		cmocka_unit_test(a_late_segment_is_waited_for_a_quarter_of_the_round_trip),
 		cmocka_unit_test(a_late_segment_that_comes_is_not_sent_again),
