@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from lab import Lab, remove_abandoned, ROOT
+from by_hand import Link, Peer
 
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))  # shield.py
 
@@ -117,6 +118,36 @@ def clean(wide_lab):
     for process in list(wide_lab.processes):
         process.kill()
         wide_lab.ended(process)
+
+
+@pytest.fixture(scope="module")
+def link(lab, seed):
+    """Frames by hand."""
+    link = Link(lab, seed)
+    yield link
+    link.close()
+
+
+@pytest.fixture
+def counted(service, link):
+    """How much a counter of the service's has grown since the test began; it serves echo."""
+    link.settle("ipv4")  # what was sent before is counted before
+    before = service.counts()["counters"]
+    return lambda name: service.counts()["counters"][name] - before[name]
+
+
+@pytest.fixture
+def new_peer(link):
+    """Makes peers whose frames are made by hand, and resets what they leave open."""
+    peers = []
+
+    def make(version, port, **more):
+        peers.append(Peer(link, version, port, **more))
+        return peers[-1]
+
+    yield make
+    for peer in peers:
+        peer.reset()
 
 
 # For tests that do not vary with the number of workers.

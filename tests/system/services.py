@@ -3,7 +3,7 @@
 
 import pytest
 
-ECHO, DISCARD, CHARGEN, SMTP = 7, 9, 19, 25
+ECHO, DISCARD, CHARGEN, SMTP, NUL = 7, 9, 19, 25, 26
 
 SERVICES = ["--service", "echo", "--listen", ECHO, "--service", "discard", "--listen", DISCARD,
             "--service", "chargen", "--listen", CHARGEN]
