@@ -22,6 +22,7 @@ BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", ROOT / "build")).resolve()
 PYTHON = sys.executable
 PEER = str(HERE / "kernel_peer.py")
 TCP_SERVICE = str(BUILD / "tests" / "tcp_service")
+BY_HAND = BUILD / "tests" / "system"  # programs that send what no kernel would
 
 GATEWAY = {"ipv4": "198.18.0.25", "ipv6": "fd00:18::25"}
 BACKEND = {"ipv4": "198.18.2.1", "ipv6": "fd00:18:2::1"}
