@@ -22,6 +22,7 @@ BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", ROOT / "build")).resolve()
 PYTHON = sys.executable
 PEER = str(HERE / "kernel_peer.py")
 TCP_SERVICE = str(BUILD / "tests" / "tcp_service")
+SANITIZED_SERVICE = str(ROOT / "build-asan" / "tests" / "tcp_service")
 BY_HAND = BUILD / "tests" / "system"  # programs that send what no kernel would
 
 GATEWAY = {"ipv4": "198.18.0.25", "ipv6": "fd00:18::25"}
@@ -164,6 +165,7 @@ class Lab:
         self.run_dir = pathlib.Path(f"/run/postern-{suffix}")
         self.bpffs = self.run_dir / "bpf"
         self.env = {"LSAN_OPTIONS": f"suppressions={HERE}/lsan.supp:print_suppressions=0",
+                    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
                     **os.environ, "POSTERN_LAB_SUFFIX": suffix, "POSTERN_BUILD": str(BUILD)}
         self.processes = []
 
@@ -214,8 +216,8 @@ class Lab:
             process.wait_for(wait_for)
         return process
 
-    def start_service(self, *options, wait=True):
-        service = self.start("gw", TCP_SERVICE, "--af-xdp", "mx0", "--bpffs", self.bpffs, *options,
+    def start_service(self, *options, wait=True, program=TCP_SERVICE):
+        service = self.start("gw", program, "--af-xdp", "mx0", "--bpffs", self.bpffs, *options,
                              kind=Service, name="tcp_service")
         service.all_handed_over = "--only-owner" in options
         if wait:
