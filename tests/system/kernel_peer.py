@@ -16,8 +16,9 @@
 
 Clients take --count C connections, --parallel P at a time (1), --source IP, and fail what has not
 ended after --timeout seconds. A client ends with one line of JSON {"ok", "failed", "errors",
-"seconds"} and exits 0 when all went well. A server says `ready`, and at SIGTERM the line
-{"accepted", "open", "octets", "resets"}.
+"seconds"} and exits 0 when all went well; "each" has every connection's seconds but of
+many-connections. A server says `ready`, and at SIGTERM the line {"accepted", "open", "octets",
+"resets"}. --congestion NAME names the congestion control of either, instead of the system's.
 
 What is sent depends on its position: a block of random octets of a prime length, over and over,
 so that no power-of-two shift of it matches itself.
@@ -94,6 +95,7 @@ class Client:
         self.connected = False
         self.said_end = False
         self.sock = open_socket(args)
+        self.began = time.monotonic()
         error = self.sock.connect_ex((args.address, args.port))
         if error not in (0, errno.EINPROGRESS):
             raise Failure(os.strerror(error))
@@ -163,25 +165,30 @@ def open_socket(args):
     sock = socket.socket(args.family, socket.SOCK_STREAM)
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    set_congestion(sock, args)
     if args.source or args.source_port:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((args.source or "", args.source_port))
     return sock
 
 
+def set_congestion(sock, args):
+    if args.congestion:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, args.congestion.encode())
+
+
 def run_clients(args):
     selector = selectors.DefaultSelector()
     deadline = time.monotonic() + args.timeout
-    errors, started, ok = [], 0, 0
+    errors, started, each = [], 0, []
     under_way = {}
 
     def end(client, error=None):
-        nonlocal ok
         selector.unregister(client.sock)
         client.sock.close()
         del under_way[client.number]
         if error is None:
-            ok += 1
+            each.append(round(time.monotonic() - client.began, 6))
         else:
             errors.append(f"connection {client.number}: {error}")
 
@@ -202,7 +209,7 @@ def run_clients(args):
                 end(client, f"{error} {client.progress()}")
     for client in list(under_way.values()):
         end(client, "hung " + client.progress())
-    return ok, args.count - ok, errors
+    return len(each), args.count - len(each), errors, each
 
 
 class Crowd:
@@ -296,8 +303,8 @@ def run_crowd(args):
         crowd.use()
         crowd.close()
     except (Failure, OSError) as error:
-        return 0, args.count, [str(error)]
-    return args.count, 0, []
+        return 0, args.count, [str(error)], []
+    return args.count, 0, [], []
 
 
 class Server:
@@ -308,6 +315,7 @@ class Server:
         self.accepted = self.octets = self.resets = 0
         self.listener = socket.socket(args.family, socket.SOCK_STREAM)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        set_congestion(self.listener, args)  # what it accepts inherits it
         self.listener.bind((args.address, args.port))
         self.listener.listen(16384)
         self.listener.setblocking(False)
@@ -462,9 +470,9 @@ def run_ping(args):
 
 def run_client_mode(args):
     start = time.monotonic()
-    ok, failed, errors = (run_crowd if args.mode == "many-connections" else run_clients)(args)
+    ok, failed, errors, each = (run_crowd if args.mode == "many-connections" else run_clients)(args)
     print(json.dumps({"ok": ok, "failed": failed, "errors": errors[:10],
-                      "seconds": round(time.monotonic() - start, 3)}), flush=True)
+                      "seconds": round(time.monotonic() - start, 3), "each": each}), flush=True)
     return 0 if failed == 0 else 1
 
 
@@ -492,6 +500,7 @@ def parse(argv):
     p.add_argument("--to-end", action="store_true")
     p.add_argument("--linger", action="store_true")
     p.add_argument("--greeting", action="store_true")
+    p.add_argument("--congestion")
     p.add_argument("--wait", type=float, default=0.05)
     p.add_argument("--hold", action="store_true",
                    help="many-connections: says `open` when all are, waits for a line on stdin")
