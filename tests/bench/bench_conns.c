@@ -40,7 +40,7 @@ struct bed {
 	uint32_t seq, ack;
 };
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
 	fprintf(stderr, "bench_conns: %s\n", what);
 	exit(1);
