@@ -27,8 +27,9 @@ enum {
 	TCP_POOL_SENDERS = 8,	/* the part that is only for what is to be sent */
 	TCP_SHARE_LEAST = 4096, /* octets unread, or queued to be sent, that each may have */
 
-	TCP_TIMERS_MAX = 32, /* run in one tcp_tick: as many as frames are received in a turn, so
-				that what peers made due at once holds up nobody's segments */
+	TCP_TIMERS_MAX = 32, /* run, and TIME-WAITs ended, in one tcp_tick: as many as frames are
+				received in a turn, so that what peers made due at once
+				holds up nobody's segments */
 
 	/* Time, milliseconds. */
 	TCP_ACK_DELAY_MS = 40,

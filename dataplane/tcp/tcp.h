@@ -97,7 +97,8 @@ uint32_t tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n,
 /* An ICMP error about a flow (NET_ERROR). TCP_ERRORS_PER_SECOND of them are looked at. */
 void tcp_error(struct tcp *t, const struct net_segment *error, uint64_t now_us);
 
-/* Runs timers that are due, TCP_TIMERS_MAX of them at most: tcp_next_due tells when more are. */
+/* Runs timers that are due and ends TIME-WAITs, TCP_TIMERS_MAX of each at most: tcp_next_due tells
+ * when more are. */
 void tcp_tick(struct tcp *t, uint64_t now_us);
 
 /* When tcp_tick next has something to do; UINT64_MAX: never. Never late. */

@@ -215,8 +215,13 @@ void time_wait_tick(struct tcp *t)
 {
 	const struct time_waits *all = &t->time_waits;
 
-	while (all->first != TIME_WAIT_NONE && seq_le(entry_at(all, all->first)->end_ms, t->now_ms))
-		time_wait_leave(t, entry_at(all, all->first));
+	for (unsigned n = 0; n < TCP_TIMERS_MAX && all->first != TIME_WAIT_NONE; n++) {
+		struct time_wait *w = entry_at(all, all->first);
+
+		if (seq_lt(t->now_ms, w->end_ms))
+			return;
+		time_wait_leave(t, w);
+	}
 }
 
 uint64_t time_wait_next_due(const struct tcp *t)

@@ -71,7 +71,7 @@ void time_wait_yield(struct tcp *t, struct time_wait *w, struct tcp_conn *c);
 void time_wait_input(struct tcp *t, struct time_wait *w, const struct net_segment *segment,
 		     const struct tcp_header *h, uint32_t len);
 
-/* Ends those whose time is over. */
+/* Ends those whose time is over, TCP_TIMERS_MAX at most. */
 void time_wait_tick(struct tcp *t);
 /* When the next one ends; UINT64_MAX: there is none. */
 uint64_t time_wait_next_due(const struct tcp *t);

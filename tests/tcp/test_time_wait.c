@@ -455,8 +455,15 @@ static void a_client_that_opens_and_leaves_all_day_costs_no_connection(void **st
 	assert_int_equal(peer_time_waits(&p), 1000);
 	assert_int_equal(p.counters.tcp_time_wait_full, 1000);
 	assert_int_equal(p.counters.tcp_table_full, 0);
+	/* They end some at a time, and at once. */
 	peer_wait_ms(&p, 10000);
+	assert_int_equal(peer_time_waits(&p), 1000 - TCP_TIMERS_MAX);
+	for (unsigned n = TCP_TIMERS_MAX; n < 1000; n += TCP_TIMERS_MAX) {
+		assert_true(tcp_next_due(p.tcp) <= p.now_us);
+		tcp_tick(p.tcp, p.now_us);
+	}
 	assert_int_equal(peer_time_waits(&p), 0);
+	assert_true(tcp_next_due(p.tcp) == UINT64_MAX);
 	peer_release(&p);
 }
 
