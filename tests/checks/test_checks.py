@@ -112,6 +112,13 @@ def test_broken_promise_of_a_file_is_named(copy, path, text, complaint):
     assert path in output and complaint in output
 
 
+def test_input_of_a_fuzzer_is_held_to_no_form(copy):
+    plant = copy / "tests/fuzz/regressions/fuzz_planted/input"
+    plant.parent.mkdir(parents=True)
+    plant.write_text("no license \nand no end")
+    assert run(copy, "check-tree")[0] == 0
+
+
 @pytest.fixture
 def objects(tmp_path):
     """A function that compiles a text as an object of the room base, as a release build leaves it."""
