@@ -3,8 +3,7 @@
  * Any octets as a frame for net_input, in any chain: what is found must lie within the frame.
  *
  * The input: an octet of flags (enum below), FUZZ_SPLITS octets that cut the frame into segments,
- * then the frame. Each segment lies in a heap block of just its size, so that ASan sees a read
- * beyond it. Checksums are made right on request, since a fuzzer does not find them by chance.
+ * then the frame. Checksums are made right on request, since a fuzzer does not find them by chance.
  *
  * Thread: main. Time: none. Memory: a pool of a few mbufs; each input must give all of them back.
  */
@@ -19,11 +18,11 @@
 #include "net/checksum.h"
 #include "net/net.h"
 #include "net/rss.h"
+#include "octets.h"
 
 enum {
 	FUZZ_SPLITS = 3,
 	FUZZ_FRAME_MAX = 4096,
-	POOL_BUFFERS = 31,
 	HEADERS_MAX = 128, /* headroom and headers of an answer */
 
 	/* the octet of flags */
@@ -33,6 +32,7 @@ enum {
 	FUZZ_L4_BAD = 1 << 3,
 	FUZZ_OTHER_PORT = 1 << 4,
 	FUZZ_REPAIR = 1 << 5,
+	FUZZ_OFFLOAD = 1 << 6, /* our interfaces fill in checksums */
 };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -73,45 +73,15 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 /* --- the frame ------------------------------------------------------------------------------ */
 
-struct block {
-	struct rte_mbuf_ext_shared_info info;
-	uint8_t *octets;
-};
-
-static void free_block(void *octets, void *opaque)
-{
-	struct block *block = opaque;
-
-	free(block->octets);
-	free(block);
-}
-
-static struct rte_mbuf *new_segment(const uint8_t *octets, size_t len)
-{
-	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
-	struct block *block = malloc(sizeof(*block));
-
-	assert(m && block);
-	block->octets = malloc(len);
-	memcpy(block->octets, octets, len);
-	block->info.free_cb = free_block;
-	block->info.fcb_opaque = block;
-	rte_mbuf_ext_refcnt_set(&block->info, 1);
-	rte_pktmbuf_attach_extbuf(m, block->octets, (rte_iova_t)block->octets, (uint16_t)len,
-				  &block->info);
-	m->data_len = (uint16_t)len;
-	m->pkt_len = (uint32_t)len;
-	return m;
-}
-
 static struct rte_mbuf *chain_of(const uint8_t *frame, size_t len, const uint8_t *splits)
 {
 	struct rte_mbuf *head = NULL;
 
 	for (unsigned i = 0; i <= FUZZ_SPLITS; i++) {
 		size_t here = i < FUZZ_SPLITS && splits[i] ? RTE_MIN(splits[i], len) : len;
-		struct rte_mbuf *m = new_segment(frame, here);
+		struct rte_mbuf *m = block_mbuf(pool, frame, here);
 
+		assert(m);
 		if (head)
 			assert(rte_pktmbuf_chain(head, m) == 0);
 		else
@@ -285,6 +255,11 @@ static void check_answer(const struct net *n, const struct net_segment *seg)
 	memset(tcp + seg->header_len, 0x5a, len - seg->header_len);
 	memset(tcp + 16, 0, 2);
 	net_output(n, m, &seg->flow, &seg->path, seg->ecn);
+	if (n->ports[seg->path.port].tx_tcp_checksum) {
+		/* The peer's interface has looked at what ours filled in. */
+		assert(m->l2_len + m->l3_len + m->l4_len + len - seg->header_len == m->pkt_len);
+		m->ol_flags = RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+	}
 
 	peer.counters = &counters;
 	peer.addresses[0].ip = seg->flow.remote;
@@ -313,7 +288,7 @@ static bool same(const struct net_segment *a, const struct net_segment *b)
 	       memcmp(a->path.vlan, b->path.vlan, sizeof(a->path.vlan)) == 0;
 }
 
-static void look_at(struct rte_mbuf *m)
+static void look_at(struct rte_mbuf *m, bool offload)
 {
 	struct postern_counters counters = {0};
 	struct net n = world;
@@ -324,6 +299,8 @@ static void look_at(struct rte_mbuf *m)
 	for (unsigned i = 0; i < NET_INDIRECTION; i++)
 		n.owner_of[i] = (uint8_t)(i % n.n_workers);
 	n.ports[0].rss = &card;
+	for (uint32_t i = 0; i < n.n_ports; i++)
+		n.ports[i].tx_ipv4_checksum = n.ports[i].tx_tcp_checksum = offload;
 	check_mbuf(m);
 	found = net_input(&n, m, &seg);
 	check_mbuf(m);
@@ -361,7 +338,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 		       (flags & FUZZ_IP_BAD ? RTE_MBUF_F_RX_IP_CKSUM_BAD : 0) |
 		       (flags & FUZZ_L4_GOOD ? RTE_MBUF_F_RX_L4_CKSUM_GOOD : 0) |
 		       (flags & FUZZ_L4_BAD ? RTE_MBUF_F_RX_L4_CKSUM_BAD : 0);
-	look_at(m);
+	look_at(m, flags & FUZZ_OFFLOAD);
 	rte_pktmbuf_free(m);
 	assert(rte_mempool_in_use_count(pool) == 0);
 	return 0;

@@ -3,8 +3,9 @@
 """Writes the seeds of the fuzz targets: make_corpus.py FOLDER [TARGET]...
 
 FOLDER/TARGET/NAME is one input of the target fuzz_*; without a TARGET, of every one that is known here.
-The same seeds are written every time. A seed is a packet as scapy makes it, so that what the
-targets take for right is not their own opinion.
+The same seeds are written every time. A seed of net is a packet as scapy makes it, so that what the
+target takes for right is not its own opinion; one of tcp is a conversation
+(tcp_seeds.py).
 """
 
 import pathlib
@@ -27,11 +28,14 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
+from tcp_seeds import tcp_input_seeds
+
 OUR_MAC, OTHER_MAC, PEER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:77"
 OUR4, OUR6 = "192.0.2.25", "2001:db8::25"
 PEER4, PEER6 = "203.0.113.7", "2001:db8:99::7"
 
 REPAIR = 1 << 5
+OFFLOAD = 1 << 6
 OTHER_PORT = 1 << 4
 FOUND_GOOD = 1 << 0 | 1 << 2
 
@@ -77,6 +81,10 @@ def net_packets():
         / IPv6ExtHdrDestOpt(options=[pad])
         / tcp(payload=b"x")
     )
+    many = ip6
+    for _ in range(9):
+        many = many / IPv6ExtHdrDestOpt(options=[pad])
+    yield "ip6-too-many", many / tcp()
     for name, icmp in (
         ("unreachable", ICMP(type=3, code=1)),
         ("too-big", ICMP(type=3, code=4, nexthopmtu=1400)),
@@ -99,6 +107,7 @@ def net_input_seeds():
     for name, packet in net_packets():
         frame = bytes(ethernet() / packet)
         yield name, bytes([REPAIR, 0, 0, 0]) + frame
+        yield name + "-offload", bytes([REPAIR | OFFLOAD, 0, 0, 0]) + frame
         yield name + "-found-good", bytes([FOUND_GOOD, 0, 0, 0]) + frame
         yield name + "-padded", bytes([0, 0, 0, 0]) + frame + b"\0" * 12
         yield name + "-chained", bytes([REPAIR, min(len(frame) - 1, 120), 3, 1]) + frame
@@ -115,6 +124,7 @@ def net_input_seeds():
 
 TARGETS = {
     "fuzz_net_input": net_input_seeds,
+    "fuzz_tcp_input": tcp_input_seeds,
 }
 
 
