@@ -344,6 +344,8 @@ bool receive_payload_take(struct tcp *t, struct tcp_conn *c, struct rte_mbuf *m,
 /* Copies unread bytes out of the port's buffers, at the end of a turn. */
 void receive_keep(struct tcp *t, struct tcp_conn *c);
 void receive_release(struct tcp *t, struct tcp_conn *c);
+/* The peer's FIN was taken: what it sent beyond is no part of the stream. */
+void receive_end(struct tcp_conn *c);
 /* SACK blocks for an ACK, the newest first; returns how many. */
 uint8_t receive_sack(const struct tcp_conn *c, struct tcp_range *blocks, uint8_t max);
 /* How far right the window's edge may go now. */

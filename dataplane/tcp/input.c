@@ -634,8 +634,7 @@ static void take_fin(struct tcp *t, struct tcp_conn *c)
 	if (seq_lt(c->rcv_adv, c->rcv_nxt))
 		c->rcv_adv = c->rcv_nxt;
 	c->flags |= CONN_PEER_DONE;
-	if (c->q)
-		c->q->fin_known = false;
+	receive_end(c);
 	ack_now(t, c);
 	conn_tell(t, c, TCP_PEER_DONE);
 	switch (c->state) {

@@ -461,6 +461,18 @@ uint8_t receive_sack(const struct tcp_conn *c, struct tcp_range *blocks, uint8_t
 	return n;
 }
 
+void receive_end(struct tcp_conn *c)
+{
+	struct tcp_queue *q = c->q;
+
+	if (!q)
+		return;
+	mbufs_free(q->pages);
+	q->pages = q->page_last = NULL;
+	q->n_ranges = 0;
+	q->fin_known = false;
+}
+
 void receive_release(struct tcp *t, struct tcp_conn *c)
 {
 	struct tcp_queue *q = c->q;
@@ -469,9 +481,8 @@ void receive_release(struct tcp *t, struct tcp_conn *c)
 	if (!q)
 		return;
 	mbufs_free(q->read_first);
-	mbufs_free(q->pages);
-	q->read_first = q->read_last = q->pages = q->page_last = NULL;
+	q->read_first = q->read_last = NULL;
 	q->read_len = 0;
 	q->read_in_place = false;
-	q->n_ranges = 0;
+	receive_end(c);
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <rte_mempool.h>
 
 #include "common/eal.h"
 #include "peer.h"
@@ -84,6 +85,30 @@ static void a_fin_ahead_of_bytes_waits_for_them(void **state)
 	assert_int_equal(p.news, TCP_BYTES | TCP_PEER_DONE);
 	peer_expect(&p, TCP_ACK, 0);
 	assert_int_equal(p.got.ack, p.seq + HELLO + 1);
+	peer_release(&p);
+}
+
+static void bytes_beyond_a_fin_are_no_part_of_the_stream(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.sack = true;
+	peer_open(&p);
+	peer_send_at(&p, TCP_ACK, p.seq + HELLO, p.ack, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.n_sack, 1);
+	p.keep_unread = true;
+	peer_send_at(&p, TCP_ACK | TCP_FIN, p.seq + HELLO - 1, p.ack, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_send(&p, TCP_ACK, hello, HELLO - 1);
+	assert_true(p.news & TCP_PEER_DONE);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq + 1);
+	assert_int_equal(p.got.n_sack, 0);
+	assert_int_equal(tcp_readable(p.conn), HELLO - 1);
+	/* What is kept is what waits to be read. */
+	assert_int_equal(rte_mempool_in_use_count(p.kept), 1);
 	peer_release(&p);
 }
 
@@ -426,6 +451,7 @@ int main(void)
 		cmocka_unit_test(we_close_first_and_wait),
 		cmocka_unit_test(both_sides_may_close_at_once),
 		cmocka_unit_test(a_fin_ahead_of_bytes_waits_for_them),
+		cmocka_unit_test(bytes_beyond_a_fin_are_no_part_of_the_stream),
 		cmocka_unit_test(unread_bytes_outlive_the_close),
 		cmocka_unit_test(a_repeated_fin_is_acknowledged_again),
 		cmocka_unit_test(an_end_that_reading_brings_is_told),
