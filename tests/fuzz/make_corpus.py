@@ -5,7 +5,7 @@
 FOLDER/TARGET/NAME is one input of the target fuzz_*; without a TARGET, of every one that is known here.
 The same seeds are written every time. A seed of net is a packet as scapy makes it, so that what the
 target takes for right is not its own opinion; one of tcp is a conversation
-(tcp_seeds.py).
+(tcp_seeds.py, pair_seeds.py).
 """
 
 import pathlib
@@ -28,6 +28,7 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
+from pair_seeds import tcp_pair_seeds
 from tcp_seeds import tcp_input_seeds
 
 OUR_MAC, OTHER_MAC, PEER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:77"
@@ -125,6 +126,7 @@ def net_input_seeds():
 TARGETS = {
     "fuzz_net_input": net_input_seeds,
     "fuzz_tcp_input": tcp_input_seeds,
+    "fuzz_tcp_pair": tcp_pair_seeds,
 }
 
 
