@@ -45,8 +45,9 @@ configure() {
 	[ -f "$ROOT/$folder/build.ninja" ] || CC=$compiler meson setup "$ROOT/$folder" "$ROOT" "$@"
 }
 
-# The three builds. Every one has its own folder, so a second run compiles what changed.
+# The builds. Every one has its own folder, so a second run compiles what changed.
 build() {
+	local targets=()
 	case $1 in
 	build)
 		configure build gcc --buildtype=release ;;
@@ -56,5 +57,9 @@ build() {
 	build-fuzz)
 		configure build-fuzz clang --buildtype=debug -Doptimization=1 \
 			-Db_sanitize=address,undefined -Dfuzz=true ;;
-	esac && ninja -C "$ROOT/$1"
+	build-coverage)
+		targets=(fuzz-targets)
+		configure build-coverage clang --buildtype=debug -Doptimization=1 \
+			-Db_ndebug=true -Dfuzz=true -Dcoverage=true -Dbpf=false ;;
+	esac && ninja -C "$ROOT/$1" "${targets[@]}"
 }

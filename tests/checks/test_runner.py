@@ -65,6 +65,13 @@ def test_skipped_test_is_counted_and_named(run_checks):
     assert any("test_b: no BPF here" in line for line in lines)
 
 
+def test_note_of_a_tier_that_passed_is_shown(run_checks, tmp_path):
+    (tmp_path / "scripts/check-layers").write_text("#!/bin/bash\necho 'note: 7 of 8'\necho 'and more'\n")
+    status, lines = run_checks("def test_a(): pass\n", "--only", "layers")
+    assert (status, lines[-1]) == (0, "2 passed, 0 failed")
+    assert "note: 7 of 8" in lines and "and more" not in lines
+
+
 def test_no_test_is_a_failure(run_checks):
     status, lines = run_checks("")
     assert (status, lines[-1]) == (1, "0 passed, 1 failed")
