@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The fuzz targets find what they are there for: a bug is planted in a copy of a room's file, and must be found.
+
+A fuzzer that finds nothing anywhere is worth nothing, and would go unnoticed. Needs build-fuzz, from which all but
+the file with the bug is taken.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+
+import pytest
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+BUILD = TREE / "build-fuzz"
+SECONDS = 60  # at most; most are found within one
+
+
+@dataclasses.dataclass
+class Bug:
+    """In a file of dataplane/, what stands once becomes what shall not; and the target that must see it."""
+    file: str
+    right: str
+    wrong: str
+    target: str
+
+
+BUGS = {
+    "extension_header_is_believed_as_to_its_length": Bug(
+        "net/ip6.c", "if (!cursor_take(c, len))\n\t\treturn PARSED_MALFORMED;",
+        "cursor_take(c, len);", "fuzz_net_input"),
+    "padding_is_cut_off_one_octet_late": Bug(
+        "net/input.c", "last->data_len = (uint16_t)(len - before);",
+        "last->data_len = (uint16_t)(len - before + 1);", "fuzz_net_input"),
+    "option_may_end_one_octet_behind_the_header": Bug(
+        "tcp/header.c", "len > header_len - at)", "len > header_len - at + 1)", "fuzz_tcp_input"),
+    "octets_beyond_the_window_are_kept": Bug(
+        "tcp/receive.c", "seq_min(seq + m->pkt_len, c->rcv_adv)", "(seq + m->pkt_len)", "fuzz_tcp_input"),
+    "send_queue_remembers_a_freed_buffer": Bug(
+        "tcp/send.c", "if (q->send_at == m)\n\t\t\tq->send_at = NULL;", "", "fuzz_tcp_input"),
+    "page_is_delivered_with_a_run_still_ahead_in_it": Bug(
+        "tcp/receive.c", "seq_lt(q->ranges[1].start, page->hash.usr + TCP_PAGE)",
+        "seq_lt(q->ranges[1].start, page->hash.usr)", "fuzz_tcp_input"),
+    "owner_without_a_buffer_is_never_told_to_try_again": Bug(
+        "tcp/send.c", "if (!q->send_len)\n\t\t\tconn_starve(t, c);", "", "fuzz_tcp_pair"),
+}
+
+
+@pytest.fixture(scope="session")
+def seeds(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("seeds")
+    subprocess.run([TREE / "tests/fuzz/make_corpus.py", folder], check=True)
+    return folder
+
+
+def run(words):
+    result = subprocess.run(words, cwd=BUILD, text=True, capture_output=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def compiled(bug, folder):
+    """The object of the file with the bug in it."""
+    path = TREE / "dataplane" / bug.file
+    text = path.read_text()
+    assert text.count(bug.right) == 1, f"{bug.file} has changed: this bug can no longer be planted"
+    planted = folder / path.name
+    planted.write_text(text.replace(bug.right, bug.wrong))
+    entry, = (entry for entry in json.loads((BUILD / "compile_commands.json").read_text())
+              if (BUILD / entry["file"]).resolve() == path)
+    words = [str(planted) if word == entry["file"] else word for word in shlex.split(entry["command"])]
+    words[words.index("-o") + 1] = str(planted.with_suffix(".o"))
+    run(words)
+    return planted.with_suffix(".o")
+
+
+def linked(target, instead, folder):
+    """The target, with an object that comes before the room's own of the same name."""
+    commands = subprocess.run(["ninja", "-t", "commands", f"tests/fuzz/{target}"], cwd=BUILD, text=True,
+                              capture_output=True, check=True).stdout.splitlines()
+    words = shlex.split(commands[-1])
+    output = words.index("-o") + 1
+    words[output:output + 1] = [str(folder / target), str(instead)]
+    run(words)
+    return folder / target
+
+
+@pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS)
+def test_planted_bug_is_found(bug, seeds, tmp_path):
+    target = linked(bug.target, compiled(bug, tmp_path), tmp_path)
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    result = subprocess.run(
+        [target, f"-max_total_time={SECONDS}", "-timeout=10", "-rss_limit_mb=2048", f"-artifact_prefix={tmp_path}/",
+         corpus, seeds / bug.target], text=True, capture_output=True, errors="replace")
+    assert result.returncode != 0, f"not found in {SECONDS} s\n{result.stderr[-2000:]}"
+    # An input that shows it, not a target that does not start.
+    assert list(tmp_path.glob("crash-*")), result.stderr[-4000:]
+    assert re.search("AddressSanitizer|runtime error|Assertion", result.stderr), result.stderr[-4000:]
