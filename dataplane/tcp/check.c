@@ -125,6 +125,7 @@ static void check_timers(const struct tcp *t, const struct tcp_conn *c)
 static void check_conn(const struct tcp *t, const struct tcp_conn *c)
 {
 	assert(!(c->flags & CONN_GONE) && c->state != TCP_CLOSED && c->state != TCP_TIME_WAIT);
+	assert(seq_le(c->snd_una, c->snd_nxt));
 	check_timers(t, c);
 	if (!c->q) {
 		assert(is_handshake(c) || c->snd_una == c->snd_nxt);

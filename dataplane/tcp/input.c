@@ -235,12 +235,19 @@ static void syn_repeat(struct tcp *t, struct tcp_conn *c)
 	conn_want_output(t, c);
 }
 
+/* Our SYN must have left: its number can be guessed by who has had the flow before, and a burst may
+ * bring the answer together with what makes us send it. */
+static bool acknowledges_syn(const struct tcp_conn *c, const struct segment *s)
+{
+	return c->snd_nxt == c->snd_una + 1 && s->h.ack == c->snd_nxt;
+}
+
 /* RFC 9293 3.10.7.3. */
 static void in_syn_sent(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 {
 	bool has_ack = s->h.flags & TCP_ACK;
 
-	if (has_ack && s->h.ack != c->snd_una + 1) {
+	if (has_ack && !acknowledges_syn(c, s)) {
 		counter_add(&t->counters->tcp_bad_ack, 1);
 		refuse(t, s);
 		return;
@@ -313,7 +320,7 @@ static void take_reset(struct tcp *t, struct tcp_conn *c, const struct segment *
  * opened at once and this is its ACK to ours (RFC 9293 3.5, figure 7). */
 static bool syn_again(struct tcp *t, struct tcp_conn *c, struct segment *s)
 {
-	if ((s->h.flags & TCP_ACK) && s->h.ack == c->snd_una + 1) {
+	if ((s->h.flags & TCP_ACK) && acknowledges_syn(c, s)) {
 		s->h.seq++; /* bytes, if any, come behind the SYN */
 		ack_now(t, c);
 		return true;
@@ -524,7 +531,7 @@ static bool take_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 	uint32_t reach = c->q && c->q->window_seen > c->snd_wnd ? c->q->window_seen : c->snd_wnd;
 
 	if (c->state == TCP_SYN_RCVD) {
-		if (s->h.ack != c->snd_una + 1) {
+		if (!acknowledges_syn(c, s)) {
 			counter_add(&t->counters->tcp_bad_ack, 1);
 			refuse(t, s);
 			return false;

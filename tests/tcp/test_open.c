@@ -109,6 +109,57 @@ static void a_stale_ack_in_syn_sent_is_reset_and_the_open_goes_on(void **state)
 	peer_release(&p);
 }
 
+/* Who opened from there before can tell the next number, which only the clock moves on. */
+static void a_third_ack_before_our_syn_has_left_opens_nothing(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	p.ack = p.got.seq + 1;
+	peer_send(&p, TCP_RST, NULL, 0);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_burst_add(&p, TCP_SYN, NULL, 0);
+	peer_burst_add(&p, TCP_ACK, hello, HELLO);
+	peer_burst_end(&p);
+	assert_int_equal(p.news, 0);
+	peer_expect(&p, TCP_RST, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	assert_int_equal(p.got.seq + 1, p.ack);
+	peer_expect_silence(&p);
+	peer_release(&p);
+}
+
+static void an_answer_before_our_syn_has_left_opens_nothing(void **state)
+{
+	enum { PORTS = 8 };
+	uint32_t first = 0;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	/* Each source port once, and the first again. */
+	for (unsigned i = 0; i < PORTS; i++) {
+		p.conn = tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path);
+		p.flow.local_port = (uint16_t)(20000 + (3 + i) % PORTS);
+		peer_expect(&p, TCP_SYN, 0);
+		p.ack = p.got.seq + 1;
+		first = i ? first : p.ack;
+		peer_send(&p, TCP_RST | TCP_ACK, NULL, 0);
+	}
+	peer_news_clear(&p);
+	p.flow.local_port = 20003;
+	p.ack = first;
+	p.conn = tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path);
+	peer_send(&p, TCP_SYN | TCP_ACK, NULL, 0);
+	assert_int_equal(p.news, 0);
+	peer_expect(&p, TCP_RST, 0);
+	peer_expect(&p, TCP_SYN, 0);
+	assert_int_equal(p.got.seq + 1, p.ack);
+	peer_expect_silence(&p);
+	peer_release(&p);
+}
+
 static void both_sides_may_open_at_once(void **state)
 {
 	struct peer p;
@@ -738,6 +789,8 @@ int main(void)
 		cmocka_unit_test(a_refused_open_ends_refused),
 		cmocka_unit_test(an_open_nobody_answers_times_out),
 		cmocka_unit_test(a_stale_ack_in_syn_sent_is_reset_and_the_open_goes_on),
+		cmocka_unit_test(a_third_ack_before_our_syn_has_left_opens_nothing),
+		cmocka_unit_test(an_answer_before_our_syn_has_left_opens_nothing),
 		cmocka_unit_test(both_sides_may_open_at_once),
 		cmocka_unit_test(both_sides_may_open_at_once_and_say_something),
 		cmocka_unit_test(a_repeated_syn_gets_the_same_answer),
