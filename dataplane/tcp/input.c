@@ -609,7 +609,8 @@ static bool take_bytes(struct tcp *t, struct tcp_conn *c, struct segment *s)
 
 	if (!receives(c))
 		return true;
-	if ((c->flags & CONN_ORPHAN) && c->state == TCP_FIN_WAIT_2) {
+	if ((c->flags & CONN_ORPHAN) && c->state == TCP_FIN_WAIT_2 &&
+	    seq_lt(c->rcv_nxt, s->h.seq + s->len)) {
 		/* It has all of ours and goes on talking to nobody. */
 		conn_reset(t, c);
 		counter_add(&t->counters->tcp_aborts, 1);

@@ -195,6 +195,27 @@ static void a_closed_connection_delivers_its_last_reply_before_it_resets(void **
 	peer_release(&p);
 }
 
+static void bytes_that_come_twice_reset_no_closed_connection(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	tcp_close(p.tcp, p.conn);
+	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
+	peer_send(&p, TCP_ACK, NULL, 0);
+	/* A copy the network was slow with. */
+	peer_send_at(&p, TCP_ACK, p.seq - HELLO, p.ack, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq);
+	peer_send(&p, TCP_ACK | TCP_FIN, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.counters.tcp_aborts, 0);
+	assert_int_equal(p.counters.tcp_closed, 1);
+	peer_release(&p);
+}
+
 static void an_orphan_in_fin_wait_2_does_not_stay(void **state)
 {
 	struct peer p;
@@ -456,6 +477,7 @@ int main(void)
 		cmocka_unit_test(a_repeated_fin_is_acknowledged_again),
 		cmocka_unit_test(an_end_that_reading_brings_is_told),
 		cmocka_unit_test(a_closed_connection_delivers_its_last_reply_before_it_resets),
+		cmocka_unit_test(bytes_that_come_twice_reset_no_closed_connection),
 		cmocka_unit_test(an_orphan_in_fin_wait_2_does_not_stay),
 		cmocka_unit_test(what_lingers_without_an_owner_is_bounded),
 		cmocka_unit_test(a_peer_that_reads_for_ever_keeps_no_orphan),
