@@ -346,8 +346,18 @@ def reuse():
         yield name, talk
 
 
+def found():
+    """What once failed, in words that outlive the meaning of octets."""
+    yield "bytes-beyond-a-fin", Talk().opens().send(81, seq=90).send(72, seq=172).buffers(0).fin(octets=90)
+    yield "third-ack-before-our-syn", Talk().syn().send(flags=RST).syn(turn=BURST).send().says(640)
+    talk = Talk()
+    for flow in (ACTIVE, ACTIVE + 1):
+        talk.on(flow).connects().send(flags=RST | ACK)
+    yield "answer-before-our-syn", talk.on(ACTIVE).act(SEND, turn=SILENT).syn(flags=SYN | ACK).says(640).wait(1100000)
+
+
 def tcp_input_seeds():
-    for topic in (openings, cookies, receiving, sending, losses, closings, attacks, shortages, limits, reuse):
+    for topic in (found, openings, cookies, receiving, sending, losses, closings, attacks, shortages, limits, reuse):
         for name, talk in topic():
             yield f"{topic.__name__}-{name}", bytes(talk.octets)
     for name, talk in losses(active_flight):
