@@ -200,12 +200,27 @@ static void check_mbuf(const struct rte_mbuf *m)
 	abort();
 }
 
+/* A port chosen by the queue its answers come to leads to the queue that the whole flow's hash
+ * says; and without a word of its interface's a flow has an owner all the same. */
+static void check_steering(const struct net *n, const struct net_segment *seg)
+{
+	struct net silent = *n;
+	struct net_rss_choice choice;
+
+	net_rss_choice_init(&choice, &card, &seg->flow);
+	assert(net_rss_choice_queue(&choice, seg->flow.local_port) ==
+	       net_rss_queue(&card, net_rss_hash(&card, &seg->flow)));
+	assert(net_owner(n, &seg->flow, seg->hash) < n->n_workers);
+	silent.ports[0].rss = NULL;
+	assert(net_owner(&silent, &seg->flow, seg->hash) < n->n_workers);
+}
+
 static void check_common(const struct net *n, const struct net_segment *seg)
 {
 	assert(is_ours(n, &seg->flow.local));
 	assert(ip_addr_is_v4(&seg->flow.local) == ip_addr_is_v4(&seg->flow.remote));
 	assert(seg->hash == net_hash(n, &seg->flow));
-	assert(net_owner(n, &seg->flow, seg->hash) < n->n_workers);
+	check_steering(n, seg);
 	assert(seg->path.port == seg->m->port);
 	assert(seg->path.n_vlans <= NET_VLANS_MAX);
 	assert(seg->path.service_vlans < 1 << seg->path.n_vlans);
