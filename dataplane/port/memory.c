@@ -146,15 +146,16 @@ void port_memory_set_rss(struct port *port, const struct port_rss *rss)
 uint16_t port_memory_queue(const struct port *port, const void *octets, uint16_t len)
 {
 	const struct port_rss *rss = &port->memory_rss;
-	struct rte_mbuf m = {
-		.buf_addr = (void *)octets,
-		.data_len = len,
-		.pkt_len = len,
-		.nb_segs = 1,
-	};
+	/* An mbuf's own alignment a sanitizer's stack does not keep. */
+	uint8_t room[sizeof(struct rte_mbuf) + RTE_CACHE_LINE_SIZE] = {0};
+	struct rte_mbuf *m = RTE_PTR_ALIGN((void *)room, RTE_CACHE_LINE_SIZE);
 	uint32_t hash;
 
-	if (!offload_hash(rss, &m, &hash))
+	m->buf_addr = (void *)octets;
+	m->data_len = len;
+	m->pkt_len = len;
+	m->nb_segs = 1;
+	if (!offload_hash(rss, m, &hash))
 		return 0;
 	return rss->table[hash & (rss->table_len - 1u)];
 }
