@@ -213,6 +213,7 @@ static void give_up(struct tcp *t, struct tcp_conn *c)
 /* Nothing is in flight, and what is lost waits for the peer's window, or found no buffer. */
 static bool waits_to_go_again(const struct tcp_conn *c)
 {
+	assert(c->q); /* what is under way lies in it */
 	return c->q->sent.n_lost && !c->q->sent.pipe;
 }
 
@@ -251,7 +252,8 @@ static bool orphan_moves(const struct tcp_conn *c)
 {
 	uint32_t since_ms;
 
-	return is_stalling(c, &since_ms) && c->snd_una - c->q->orphan_una >= TCP_ORPHAN_OCTETS;
+	return c->q && is_stalling(c, &since_ms) &&
+	       c->snd_una - c->q->orphan_una >= TCP_ORPHAN_OCTETS;
 }
 
 /* False: the connection is over. */

@@ -717,11 +717,11 @@ static void expect_window(struct peer *p, uint32_t window)
 
 static void every_scale_of_the_peers_window_is_understood(void **state)
 {
-	for (uint8_t scale = 0; scale <= TCP_WSCALE_MAX; scale++) {
+	for (unsigned scale = 0; scale <= TCP_WSCALE_MAX; scale++) {
 		struct peer p;
 
 		peer_init(&p, &(struct peer_options){0});
-		p.wscale = scale;
+		p.wscale = (uint8_t)scale;
 		p.wscale_of_none = true;
 		p.window = 3 * PEER_MSS; /* a SYN's is never scaled */
 		peer_send(&p, TCP_SYN, NULL, 0);
