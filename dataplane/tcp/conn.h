@@ -133,6 +133,7 @@ struct tcp_queue {
 	struct tail_probe probe;
 	struct prr prr;
 	struct cubic cubic;
+	uint64_t again_us; /* when something was last sent again */
 	uint32_t recover;  /* snd_nxt when the last loss was found */
 	uint32_t filled;   /* what lies before was sent with cwnd in use */
 	uint32_t credited; /* octets duplicate ACKs stand for, without SACK, and no ACK covers */
@@ -395,7 +396,6 @@ struct delivery {
 	uint32_t acked;	 /* how far snd_una moves */
 	uint32_t octets; /* acknowledged or SACKed for the first time */
 	uint32_t rtt_us; /* of the youngest of those that time a round trip; 0: none */
-	bool repeated;	 /* a segment sent more than once is among those acknowledged */
 	bool sacked;	 /* a block told something new */
 	bool dsack;	 /* it reported octets that came twice (RFC 2883) */
 	bool lost;	 /* and some segment now counts as lost */
@@ -419,14 +419,17 @@ void sent_delivered(struct tcp *t, struct tcp_conn *c, const struct tcp_header *
 		    struct delivery *d);
 void sent_release(struct tcp *t, struct tcp_conn *c);
 
-/* What the ACK, which delivers it, echoes if it answers the last transmission of the segment, or a
- * later segment (RFC 7323 4.1); if nothing earlier, it cannot answer one before. */
+/* When it was sent last. */
+static inline uint64_t sent_us(const struct tcp *t, const struct tcp_sent *s)
+{
+	return t->now_us - ((uint32_t)t->now_us - s->sent_us);
+}
+
+/* The timestamp it then had: an ACK that echoes an earlier one answers another (RFC 7323 4.1). */
 static inline uint32_t sent_timestamp(const struct tcp *t, const struct tcp_conn *c,
 				      const struct tcp_sent *s)
 {
-	uint64_t sent_us = t->now_us - ((uint32_t)t->now_us - s->sent_us);
-
-	return (uint32_t)(sent_us / 1000) + c->ts_offset;
+	return (uint32_t)(sent_us(t, s) / 1000) + c->ts_offset;
 }
 
 /* --- rack.c: RFC 8985 --- */

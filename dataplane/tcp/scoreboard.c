@@ -91,6 +91,7 @@ void sent_again(struct tcp *t, struct tcp_conn *c, struct tcp_sent *s)
 	}
 	s->flags |= SENT_AGAIN;
 	s->sent_us = (uint32_t)t->now_us;
+	c->q->again_us = t->now_us;
 }
 
 void sent_mark_lost(struct tcp_conn *c, struct tcp_sent *s)
@@ -178,32 +179,29 @@ static void cut_first(struct scoreboard *b, uint32_t ack)
 	s->len = (uint16_t)(s->len - cut);
 }
 
-static void time_delivered(const struct tcp *t, const struct tcp_sent *s, struct delivery *d)
+/* Karn, of the whole connection: whatever was sent again may have brought the ACK about, also of
+ * what had long arrived; so only what was sent since then is timed, and that itself if the ACK
+ * tells that it answers its last transmission. */
+static bool is_timed(const struct tcp *t, const struct tcp_conn *c, const struct tcp_header *h,
+		     const struct tcp_sent *s)
+{
+	if (sent_us(t, s) < c->q->again_us)
+		return false;
+	if (!(s->flags & SENT_AGAIN))
+		return true;
+	return (c->flags & CONN_TS) && h->has_ts && seq_le(sent_timestamp(t, c, s), h->ts_echo);
+}
+
+static void count_delivered(struct tcp *t, struct tcp_conn *c, const struct tcp_header *h,
+			    const struct tcp_sent *s, struct delivery *d)
 {
 	uint32_t rtt_us = (uint32_t)t->now_us - s->sent_us;
 
+	d->octets += s->len;
 	/* The youngest tells the present. */
-	if (d->rtt_us == 0 || rtt_us < d->rtt_us)
+	if (is_timed(t, c, h, s) && (d->rtt_us == 0 || rtt_us < d->rtt_us))
 		d->rtt_us = rtt_us ? rtt_us : 1;
-}
-
-/* Karn: an ACK of a segment sent more than once times nothing unless it tells which it answers; nor
- * by the other segments it acknowledges, which may have waited for this one to bring it about. */
-static void time_acknowledged(const struct tcp *t, const struct tcp_conn *c,
-			      const struct tcp_header *h, const struct tcp_sent *s,
-			      struct delivery *d)
-{
-	if (s->flags & SENT_AGAIN) {
-		if (!d->repeated)
-			d->rtt_us = 0;
-		d->repeated = true;
-		if (!(c->flags & CONN_TS) || !h->has_ts ||
-		    seq_lt(h->ts_echo, sent_timestamp(t, c, s)))
-			return;
-	} else if (d->repeated) {
-		return;
-	}
-	time_delivered(t, s, d);
+	rack_delivered(t, c, h, s);
 }
 
 static void take_cumulative(struct tcp *t, struct tcp_conn *c, const struct tcp_header *h,
@@ -221,11 +219,8 @@ static void take_cumulative(struct tcp *t, struct tcp_conn *c, const struct tcp_
 			}
 			return;
 		}
-		if (!(s->flags & SENT_SACKED)) {
-			d->octets += s->len;
-			time_acknowledged(t, c, h, s, d);
-			rack_delivered(t, c, h, s);
-		}
+		if (!(s->flags & SENT_SACKED))
+			count_delivered(t, c, h, s, d);
 		forget_first(b);
 	}
 }
@@ -237,10 +232,7 @@ static void take_sacked(struct tcp *t, struct tcp_conn *c, const struct tcp_head
 
 	if (s->flags & SENT_SACKED)
 		return;
-	d->octets += s->len;
-	if (!(s->flags & SENT_AGAIN))
-		time_delivered(t, s, d);
-	rack_delivered(t, c, h, s);
+	count_delivered(t, c, h, s, d);
 	if (s->flags & SENT_LOST) {
 		s->flags &= (uint8_t)~SENT_LOST;
 		b->n_lost--;

@@ -654,6 +654,54 @@ static void what_waited_for_a_repeated_segment_is_not_timed(void **state)
 	}
 }
 
+static void what_was_selectively_acknowledged_late_is_not_timed(void **state)
+{
+	struct peer p;
+	uint32_t first = send_flight(&p, 5), srtt_us = p.conn->srtt_us;
+
+	peer_wait_ms(&p, RTT_MS + 5);
+	expect_again(&p, first, 4); /* the probe */
+	peer_wait_ms(&p, RTT_MS);
+	sack(&p, first, 0, 1, 5);
+	assert_int_equal(p.conn->q->sent.n_sacked, 4);
+	assert_int_equal(p.conn->srtt_us, srtt_us);
+	peer_release(&p);
+}
+
+/* Three are lost; the second and third go again together, and arrive, but not their ACK; the second
+ * goes once more, which brings it about, with the echo of before. */
+static void an_old_echo_of_a_repeated_segment_is_not_timed(void **state)
+{
+	uint32_t srtt_us, echo, first;
+	struct peer p;
+
+	first = open_timed(&p, true);
+	tcp_send(p.tcp, p.conn, pattern, 2500);
+	while (peer_hear(&p))
+		;
+	peer_wait_ms(&p, RTO_MS);
+	assert_true(peer_hear(&p));
+	p.ack = first + p.got_len;
+	p.ts_echo = p.got.ts_value;
+	p.ts_value++;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	for (unsigned i = 0; i < 2; i++)
+		assert_true(peer_hear(&p));
+	assert_int_equal(p.counters.tcp_retransmits, 3);
+	echo = p.got.ts_value;
+	srtt_us = p.conn->srtt_us;
+	peer_wait_ms(&p, 2 * RTO_MS);
+	assert_true(peer_hear(&p));
+	assert_int_equal(p.counters.tcp_rto, 2);
+	p.ack = first + 2500;
+	p.ts_echo = echo;
+	p.ts_value++;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	assert_int_equal(tcp_unacknowledged(p.conn), 0);
+	assert_int_equal(p.conn->srtt_us, srtt_us);
+	peer_release(&p);
+}
+
 static void a_steady_round_trip_leaves_room_for_a_delayed_ack(void **state)
 {
 	struct peer p;
@@ -762,6 +810,8 @@ int main(void)
 		cmocka_unit_test(a_round_trip_that_became_longer_is_learnt),
 		cmocka_unit_test(an_ack_that_tells_which_transmission_it_answers_is_timed),
 		cmocka_unit_test(what_waited_for_a_repeated_segment_is_not_timed),
+		cmocka_unit_test(what_was_selectively_acknowledged_late_is_not_timed),
+		cmocka_unit_test(an_old_echo_of_a_repeated_segment_is_not_timed),
 		cmocka_unit_test(a_steady_round_trip_leaves_room_for_a_delayed_ack),
 		cmocka_unit_test(without_sack_none_is_agreed_on),
 		cmocka_unit_test(without_rack_a_loss_shows_when_three_overtook),
