@@ -62,6 +62,7 @@ enum conn_flag {
 	CONN_OVER_LIMIT = 1 << 22, /* its client had too many when it opened */
 	CONN_HEARD = 1 << 23,	   /* the peer acknowledged something we sent since it opened */
 	CONN_EARLY = 1 << 24,	   /* it sent bytes before that */
+	CONN_SYN_LOST = 1 << 25,   /* a timeout sent our SYN again */
 };
 
 /* A scoreboard's ring has one of these sizes; the largest bounds the segments under way. */

@@ -103,7 +103,7 @@ uint32_t conn_rto_ms(const struct tcp_conn *c)
 	uint64_t rto = TCP_RTO_INITIAL_MS, beyond_us = 4ull * c->rttvar_us;
 	bool waits;
 
-	if (!c->srtt_us && !is_handshake(c) && !(c->flags & CONN_COOKIE))
+	if ((c->flags & CONN_SYN_LOST) && !is_handshake(c))
 		rto = TCP_RTO_UNTIMED_MS;
 	if (c->srtt_us) {
 		if (beyond_us < TCP_RTO_MIN_MS * 1000)
@@ -233,7 +233,7 @@ static bool retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 	static_assert(TCP_RETRIES < 16 && TCP_PROBES < 16 && TCP_SYN_RETRIES < 16, "four bits");
 	c->tries++;
 	if (is_handshake(c)) {
-		c->flags |= CONN_SYN_DUE;
+		c->flags |= CONN_SYN_DUE | CONN_SYN_LOST;
 		counter_add(&t->counters->tcp_rto, 1);
 	} else if (c->snd_wnd == 0) {
 		persist(t, c);

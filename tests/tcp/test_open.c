@@ -442,7 +442,7 @@ static void a_handshake_sent_twice_is_not_timed(void **state)
 	peer_send(&p, TCP_ACK, NULL, 0);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	peer_expect(&p, TCP_ACK, HELLO);
-	peer_wait_ms(&p, 2900);
+	peer_wait_ms(&p, 900);
 	peer_expect_silence(&p);
 	peer_wait_ms(&p, 200);
 	peer_expect(&p, TCP_ACK, HELLO);
