@@ -80,6 +80,10 @@ static void plan(struct conversation *c, const struct pattern *pattern, const st
 
 	closes[0] = (enum pattern_close)sim_random_below(&random, PATTERN_CLOSES);
 	closes[1] = (enum pattern_close)sim_random_below(&random, PATTERN_CLOSES);
+	/* Who opens must not keep silent for ever: when its first ACK is lost, and all answers to
+	 * the SYNs sent again, there is nobody any more whom it could wait for. */
+	if (up.total == 0 && closes[true] == CLOSE_WHEN_SATISFIED)
+		closes[true] = CLOSE_AFTER_PEER;
 	c->out = opener ? up : down;
 	c->in = opener ? down : up;
 	c->close = closes[opener];
@@ -280,8 +284,15 @@ static bool proceed(struct pattern_worker *w, struct conversation *c, uint64_t n
 static void end(struct pattern_worker *w, struct conversation *c)
 {
 	enum tcp_end how = tcp_end_of(c->conn);
+	bool all = c->out.at == c->out.total && c->in.at == c->in.total;
 
-	if (how == TCP_END_CLOSED && c->out.at == c->out.total && c->in.at == c->in.total)
+	/* The peer may have waited its ten seconds in TIME-WAIT, and answer a FIN that comes later
+	 * by a reset. Whether it has all of ours its own end must show. */
+	if (how == TCP_END_RESET && all && c->peer_done && c->shut_down) {
+		w->pattern->reset_at_last++;
+		how = TCP_END_CLOSED;
+	}
+	if (how == TCP_END_CLOSED && all)
 		finish(w, c);
 	else
 		fail(w, c, "%s", end_name(how));

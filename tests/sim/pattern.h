@@ -34,6 +34,7 @@ struct pattern {
 
 	/* What became of them. */
 	uint32_t opened, finished, failed;
+	uint32_t reset_at_last; /* of those finished: by a reset after all had come and gone */
 	uint64_t octets_sent, octets_received;
 	char failure[200]; /* the first one, in words */
 };

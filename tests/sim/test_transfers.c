@@ -21,11 +21,25 @@
 #include <cmocka.h>
 
 #include "sim_eal.h"
+#include "tcp/limits.h"
 #include "world.h"
 
 enum {
 	OCTETS_MAX = 2 << 20,
 	AGAIN = 5, /* transfers run twice */
+	/* Windows of one or two segments: from the least there may be. */
+	TINY_MIN = TCP_PAGE,
+	TINY_MAX = 3000,
+	LOSS_MAX_PPM = 300000,
+	/*
+	 * Of a frame and its answer so many come through at least: 30 % may be lost one way and 7 %
+	 * the other, or 19 % both ways. A try then fails with 35 %, and waits twice as long as the
+	 * one before it: the sum of (2 * 0.35)^n is finite, so even a stream of single segments has
+	 * its end in time; with 30 % both ways, 2 * 0.51, nothing but the longest timeout bounds
+	 * it. A peer counts as gone after 16 tries, 0.35^16 = 5e-8, and one that closed may be
+	 * after ten, 3e-5: in 2,000 transfers never.
+	 */
+	ROUND_TRIP_PPM = 650000,
 };
 
 static const uint64_t bound_us = 3600ULL * 1000000; /* virtual */
@@ -36,19 +50,29 @@ static uint32_t first, count;
 
 struct outcome {
 	uint64_t trace, took_us, octets, misplaced;
+	uint32_t lossy, tiny; /* worlds that lost a quarter one way, or had a tiny window */
+	uint32_t reset_at_last;
 	struct sim_counters wire;
 	struct postern_counters hosts;
 };
 
 /* --- a world from a seed ---------------------------------------------------------------------- */
 
+/* A quarter loses so little that windows grow until the bottleneck drops, a quarter very much. */
+static uint32_t choose_loss(struct sim_random *random)
+{
+	static const uint32_t least[] = {0, 0, 0, LOSS_MAX_PPM / 3};
+	static const uint32_t most[] = {1000, LOSS_MAX_PPM / 3, LOSS_MAX_PPM / 3, LOSS_MAX_PPM};
+	uint64_t i = sim_random_below(random, 4);
+
+	return (uint32_t)sim_random_in(random, least[i], most[i]);
+}
+
 static void choose_path(struct sim_path *path, struct sim_random *random)
 {
 	path->delay_us = sim_random_magnitude(random, 60000);
 	path->jitter_us = sim_random_below(random, 5000);
-	/* A quarter loses so little that windows grow until the bottleneck drops. */
-	path->loss_ppm = (uint32_t)sim_random_below(
-		random, sim_random_below(random, 4) == 0 ? 1001 : 100001);
+	path->loss_ppm = choose_loss(random);
 	path->duplicate_ppm = (uint32_t)sim_random_below(random, 50001);
 	path->corrupt_ppm = (uint32_t)sim_random_below(random, 20001);
 	path->reorder_ppm = (uint32_t)sim_random_below(random, 100001);
@@ -59,6 +83,19 @@ static void choose_path(struct sim_path *path, struct sim_random *random)
 	}
 }
 
+/* The better of the two ways loses no more than ROUND_TRIP_PPM leaves it. */
+static void spare_round_trips(struct sim_path *one, struct sim_path *other)
+{
+	struct sim_path *better = one->loss_ppm < other->loss_ppm ? one : other;
+	uint64_t worse_ppm = (better == one ? other : one)->loss_ppm;
+	uint64_t through_ppm = SIM_CERTAIN_PPM - worse_ppm;
+	uint64_t most_ppm =
+		SIM_CERTAIN_PPM - (uint64_t)ROUND_TRIP_PPM * SIM_CERTAIN_PPM / through_ppm;
+
+	if (better->loss_ppm > most_ppm)
+		better->loss_ppm = (uint32_t)most_ppm;
+}
+
 static void choose_host(struct sim_stack_config *config, struct sim_random *random)
 {
 	config->port_checksums = sim_random_below(random, 2) == 0;
@@ -67,6 +104,8 @@ static void choose_host(struct sim_stack_config *config, struct sim_random *rand
 			      ? 1500
 			      : (uint16_t)sim_random_in(random, 1280, 1500);
 	config->receive_window = (uint32_t)sim_random_in(random, 4, 512) * 1024;
+	if (sim_random_below(random, 8) == 0)
+		config->receive_window = (uint32_t)sim_random_in(random, TINY_MIN, TINY_MAX);
 	config->send_queue = (uint32_t)sim_random_in(random, 4, 512) * 1024;
 }
 
@@ -87,6 +126,7 @@ static void choose_world(struct world *w, uint32_t index)
 		fail_msg("transfer %u: its hosts do not start", index);
 	choose_path(world_path(w, WORLD_OPENER), &random);
 	choose_path(world_path(w, WORLD_ANSWERER), &random);
+	spare_round_trips(world_path(w, WORLD_OPENER), world_path(w, WORLD_ANSWERER));
 }
 
 /* --- what came of it -------------------------------------------------------------------------- */
@@ -112,6 +152,20 @@ static void add_host(struct postern_counters *sum, const struct postern_counters
 #undef X
 }
 
+static void add_badness(const struct world *w, struct outcome *o)
+{
+	bool lossy = false, tiny = false;
+
+	for (int i = WORLD_OPENER; i <= WORLD_ANSWERER; i++) {
+		const struct sim_counters *c = world_counters(w, i);
+
+		lossy |= c->sent >= 100 && c->lost >= c->sent / 4;
+		tiny |= w->configs[i].receive_window <= TINY_MAX;
+	}
+	o->lossy += lossy;
+	o->tiny += tiny;
+}
+
 static void transfer(uint32_t index, struct outcome *o)
 {
 	struct postern_counters counters;
@@ -127,6 +181,8 @@ static void transfer(uint32_t index, struct outcome *o)
 	o->trace = sim_wire_trace(w.wire);
 	o->took_us = sim_wire_now(w.wire) - begin_us;
 	o->octets += w.patterns[0].octets_received + w.patterns[1].octets_received;
+	o->reset_at_last += w.patterns[0].reset_at_last + w.patterns[1].reset_at_last;
+	add_badness(&w, o);
 	for (int i = WORLD_OPENER; i <= WORLD_ANSWERER; i++) {
 		add_wire(&o->wire, world_counters(&w, i));
 		sim_stack_counters(w.stacks[i], &counters);
@@ -142,6 +198,9 @@ static void print_sum(const struct outcome *sum, uint64_t slowest_us, uint32_t s
 
 	printf("%u transfers, %" PRIu64 " octets, slowest %u: %.1f virtual s\n", count, sum->octets,
 	       slowest, (double)slowest_us / 1e6);
+	printf("%u lost a quarter of the frames one way, %u had windows of one or two segments, %u "
+	       "ended by a reset for the last FIN\n",
+	       sum->lossy, sum->tiny, sum->reset_at_last);
 	printf("frames: %" PRIu64 " sent, %" PRIu64 " lost, %" PRIu64 " duplicated, %" PRIu64
 	       " corrupted, %" PRIu64 " reordered, %" PRIu64 " dropped by queues\n",
 	       c->sent, c->lost, c->duplicated, c->corrupted, c->reordered, c->queue_dropped);
@@ -157,7 +216,10 @@ static void assert_wires_were_bad(const struct outcome *sum)
 
 	if (count < 50)
 		return; /* too few to be sure of each */
-	assert_true(c->lost > c->sent / 100);
+	assert_true(sum->lossy > count / 50);
+	assert_true(sum->tiny > count / 8);
+	assert_true(sum->reset_at_last <= 1 + count / 500);
+	assert_true(c->lost > c->sent / 20);
 	assert_true(c->duplicated > c->sent / 100);
 	assert_true(c->corrupted > c->sent / 500);
 	assert_true(c->reordered > c->sent / 500);
@@ -227,7 +289,7 @@ int main(int argc, char **argv)
 
 	workers = (uint16_t)number(argc > 1 ? argv[1] : NULL, 1);
 	first = (uint32_t)number(argc > 2 ? argv[2] : NULL, 0);
-	count = (uint32_t)number(argc > 3 ? argv[3] : NULL, 100);
+	count = (uint32_t)number(argc > 3 ? argv[3] : NULL, 1000);
 	seed = number(getenv("POSTERN_SEED"), 1);
 	if (getenv("POSTERN_TRANSFER") != NULL) {
 		first = (uint32_t)number(getenv("POSTERN_TRANSFER"), 0);
