@@ -447,18 +447,34 @@ bool receive_payload_take(struct tcp *t, struct tcp_conn *c, struct rte_mbuf *m,
 	return c->rcv_nxt != before;
 }
 
+/* Its number is one like any other: the block before it ends with it, or it is one by itself. Else
+ * a peer would never learn that its last segment has come. */
+static uint8_t sack_fin(const struct tcp_queue *q, struct tcp_range *blocks, uint8_t n, uint8_t max)
+{
+	for (uint8_t i = 0; i < n; i++) {
+		if (blocks[i].end == q->fin_seq) {
+			blocks[i].end++;
+			return n;
+		}
+	}
+	if (n < max)
+		blocks[n++] = (struct tcp_range){q->fin_seq, q->fin_seq + 1};
+	return n;
+}
+
 uint8_t receive_sack(const struct tcp_conn *c, struct tcp_range *blocks, uint8_t max)
 {
 	const struct tcp_queue *q = c->q;
 	uint8_t n = 0;
 
-	if (!q || !q->n_ranges || !(c->flags & CONN_SACK))
+	if (!q || !(c->flags & CONN_SACK))
 		return 0;
-	blocks[n++] = q->ranges[q->newest_range];
+	if (q->n_ranges)
+		blocks[n++] = q->ranges[q->newest_range];
 	for (uint8_t i = 0; i < q->n_ranges && n < max; i++)
 		if (i != q->newest_range)
 			blocks[n++] = q->ranges[i];
-	return n;
+	return q->fin_known ? sack_fin(q, blocks, n, max) : n;
 }
 
 void receive_end(struct tcp_conn *c)

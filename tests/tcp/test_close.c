@@ -88,6 +88,33 @@ static void a_fin_ahead_of_bytes_waits_for_them(void **state)
 	peer_release(&p);
 }
 
+static void a_fin_ahead_of_bytes_is_told_by_sack(void **state)
+{
+	struct peer p;
+	uint32_t fin;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.sack = true;
+	peer_open(&p);
+	fin = p.seq + 2 * HELLO;
+	peer_send_at(&p, TCP_ACK | TCP_FIN, fin, p.ack, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.n_sack, 1);
+	assert_int_equal(p.got.sack[0].start, fin);
+	assert_int_equal(p.got.sack[0].end, fin + 1);
+	/* And with the bytes before it. */
+	peer_send_at(&p, TCP_ACK, p.seq + HELLO, p.ack, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.n_sack, 1);
+	assert_int_equal(p.got.sack[0].start, p.seq + HELLO);
+	assert_int_equal(p.got.sack[0].end, fin + 1);
+	peer_send_at(&p, TCP_ACK, p.seq, p.ack, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.n_sack, 0);
+	assert_int_equal(p.got.ack, fin + 1);
+	peer_release(&p);
+}
+
 static void bytes_beyond_a_fin_are_no_part_of_the_stream(void **state)
 {
 	struct peer p;
@@ -472,6 +499,7 @@ int main(void)
 		cmocka_unit_test(we_close_first_and_wait),
 		cmocka_unit_test(both_sides_may_close_at_once),
 		cmocka_unit_test(a_fin_ahead_of_bytes_waits_for_them),
+		cmocka_unit_test(a_fin_ahead_of_bytes_is_told_by_sack),
 		cmocka_unit_test(bytes_beyond_a_fin_are_no_part_of_the_stream),
 		cmocka_unit_test(unread_bytes_outlive_the_close),
 		cmocka_unit_test(a_repeated_fin_is_acknowledged_again),
