@@ -80,6 +80,10 @@ static void plan(struct conversation *c, const struct pattern *pattern, const st
 
 	closes[0] = (enum pattern_close)sim_random_below(&random, PATTERN_CLOSES);
 	closes[1] = (enum pattern_close)sim_random_below(&random, PATTERN_CLOSES);
+	if (pattern->octets_up && pattern->octets_down) {
+		up.total = pattern->octets_up;
+		down.total = pattern->octets_down;
+	}
 	/* Who opens must not keep silent for ever: when its first ACK is lost, and all answers to
 	 * the SYNs sent again, there is nobody any more whom it could wait for. */
 	if (up.total == 0 && closes[true] == CLOSE_WHEN_SATISFIED)

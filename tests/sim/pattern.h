@@ -20,6 +20,8 @@
 struct pattern {
 	uint64_t seed;	     /* the same on both sides */
 	uint32_t octets_max; /* a stream; 1.. */
+	/* Both not 0: the opener's streams and the answerer's have just so many. */
+	uint32_t octets_up, octets_down;
 	/* Another bound for the conversations with this host; its own octets_max is the same. */
 	struct ip_addr brief_remote;
 	uint32_t brief_octets_max; /* 0: there is no such host */

@@ -169,17 +169,15 @@ static void add_badness(const struct world *w, struct outcome *o)
 static void transfer(uint32_t index, struct outcome *o)
 {
 	struct postern_counters counters;
-	uint64_t begin_us;
 	const char *wrong;
 	struct world w;
 
 	choose_world(&w, index);
-	begin_us = sim_wire_now(w.wire);
 	wrong = world_run(&w, bound_us);
 	if (wrong != NULL)
 		fail_msg("POSTERN_SEED=%" PRIu64 " POSTERN_TRANSFER=%u: %s", seed, index, wrong);
 	o->trace = sim_wire_trace(w.wire);
-	o->took_us = sim_wire_now(w.wire) - begin_us;
+	o->took_us = w.took_us;
 	o->octets += w.patterns[0].octets_received + w.patterns[1].octets_received;
 	o->reset_at_last += w.patterns[0].reset_at_last + w.patterns[1].reset_at_last;
 	add_badness(&w, o);

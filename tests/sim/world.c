@@ -152,10 +152,11 @@ const char *world_run(struct world *w, uint64_t for_us)
 	const uint64_t begin_us = sim_wire_now(w->wire);
 	enum sim_end end = sim_wire_run(w->wire, begin_us + for_us, all_ended, w);
 
+	w->took_us = sim_wire_now(w->wire) - begin_us;
 	if (a->failed > 0 || o->failed > 0)
 		return words("%s", a->failed > 0 ? a->failure : o->failure);
 	if (end != SIM_DONE)
-		return not_ended(w, end, sim_wire_now(w->wire) - begin_us);
+		return not_ended(w, end, w->took_us);
 	if (o->octets_sent != a->octets_received || a->octets_sent != o->octets_received)
 		return words("sent and received octets differ");
 	end = sim_wire_run(w->wire, sim_wire_now(w->wire) + SETTLE_US, NULL, NULL);

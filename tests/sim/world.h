@@ -28,6 +28,7 @@ struct world {
 	struct pattern patterns[2];
 	struct sim_stack_config configs[2];
 	struct sim_stack *stacks[2];
+	uint64_t took_us; /* until every conversation had ended; by world_run */
 };
 
 /* Seeds the wire and fills in what a test then changes: one worker and modest bounds each, one
