@@ -139,6 +139,7 @@ static void segment_new(struct peer *p, struct net_segment *s, uint8_t flags, ui
 		.path = p->path,
 		.tcp_len = (uint16_t)(header_len + len),
 		.header_len = header_len,
+		.ecn = p->ecn,
 	};
 }
 
@@ -251,6 +252,7 @@ bool peer_hear(struct peer *p)
 	assert_true(tcp_header_read(&p->got, rte_pktmbuf_mtod_offset(m, uint8_t *, s.tcp_at),
 				    s.header_len));
 	p->got_flow = s.flow;
+	p->got_ecn = s.ecn;
 	p->got_len = s.tcp_len - s.header_len;
 	memcpy(p->got_payload, rte_pktmbuf_mtod_offset(m, uint8_t *, s.tcp_at + s.header_len),
 	       p->got_len);

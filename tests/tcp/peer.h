@@ -49,6 +49,7 @@ struct peer {
 	uint16_t mss;	     /* and this */
 	uint8_t n_sack;	     /* blocks we send with each ACK */
 	struct tcp_range sack_blocks[3];
+	uint8_t ecn; /* the IP header's two bits in what we send */
 
 	/* What tcp told its owner. */
 	struct tcp_conn *conn;
@@ -63,6 +64,7 @@ struct peer {
 	struct flow got_flow;
 	uint8_t got_payload[2048];
 	uint32_t got_len;
+	uint8_t got_ecn;
 };
 
 struct peer_options {

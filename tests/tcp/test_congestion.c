@@ -437,6 +437,58 @@ static void a_timeout_for_nothing_halves_once(void **state)
 	peer_release(&p);
 }
 
+/* --- ECN, which we do not speak (RFC 3168 6.1.1) -----------------------------------------------
+ */
+
+enum { CE = 3 };
+
+static void assert_no_ecn(const struct peer *p)
+{
+	assert_int_equal(p->got.flags & (TCP_ECE | TCP_CWR), 0);
+	assert_int_equal(p->got_ecn, 0);
+}
+
+static void ecn_is_neither_asked_for_nor_agreed_to(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_SYN | TCP_ECE | TCP_CWR, NULL, 0);
+	assert_true(peer_hear(&p));
+	assert_int_equal(p.got.flags, TCP_SYN | TCP_ACK);
+	assert_no_ecn(&p);
+	assert_non_null(tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path));
+	assert_true(peer_hear(&p));
+	assert_int_equal(p.got.flags, TCP_SYN);
+	assert_no_ecn(&p);
+	peer_release(&p);
+}
+
+static void marks_of_congestion_are_not_echoed_nor_heeded(void **state)
+{
+	uint32_t cwnd;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	open_timed(&p);
+	p.ecn = CE;
+	send_segments(&p, INITIAL);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(p.read_len, HELLO);
+	while (peer_hear(&p))
+		assert_no_ecn(&p);
+	cwnd = p.conn->cwnd;
+	peer_send_at(&p, TCP_ACK | TCP_ECE, p.seq, p.ack + 2 * SEGMENT, NULL, 0);
+	assert_true(p.conn->cwnd > cwnd);
+	peer_send_at(&p, TCP_ACK | TCP_CWR, p.seq, p.ack + 2 * SEGMENT, hello, HELLO);
+	peer_send_at(&p, TCP_ACK | TCP_ECE | TCP_CWR, p.seq + HELLO, p.ack, hello, HELLO);
+	peer_wait_ms(&p, TCP_ACK_DELAY_MS + 1);
+	assert_true(peer_hear(&p));
+	assert_no_ecn(&p);
+	assert_int_equal(p.read_len, 3 * HELLO);
+	peer_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -454,6 +506,8 @@ int main(void)
 		cmocka_unit_test(duplicates_stand_for_no_more_than_is_under_way),
 		cmocka_unit_test(the_first_two_duplicates_let_a_new_segment_out_each),
 		cmocka_unit_test(a_timeout_for_nothing_halves_once),
+		cmocka_unit_test(ecn_is_neither_asked_for_nor_agreed_to),
+		cmocka_unit_test(marks_of_congestion_are_not_echoed_nor_heeded),
 	};
 
 	test_eal_start("tcp-congestion");
