@@ -464,12 +464,24 @@ static bool is_duplicate_ack(const struct tcp_conn *c, const struct segment *s)
 	       c->snd_una != c->snd_nxt && c->snd_wnd && told_window(c, &s->h) == c->snd_wnd;
 }
 
+/* Nothing is under way: what answers a segment sent for nothing tells that a tail probe was it
+ * (RFC 8985 7.4.2), by a DSACK or, of a peer that knows none, by nothing new. */
+static void answer_at_rest(struct tcp_conn *c, const struct segment *s)
+{
+	bool nothing_new = s->len == 0 && told_window(c, &s->h) == c->snd_wnd;
+
+	if (s->h.n_sack || nothing_new)
+		c->flags &= ~(uint32_t)CONN_PROBE_OPEN;
+}
+
 /* An acceptable ACK: what it delivers, what it shows to be lost, what may be sent now. */
 static void take_delivery(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 {
 	struct delivery d = {.flight = conn_flight(c), .acked = s->h.ack - c->snd_una};
 	bool duplicate = is_duplicate_ack(c, s);
 
+	if (!c->q)
+		answer_at_rest(c, s);
 	if (!c->q || (!d.acked && !duplicate && !s->h.n_sack))
 		return;
 	d.pipe = conn_pipe(c);

@@ -349,6 +349,11 @@ struct tcp_queue *conn_queue(struct tcp *t, struct tcp_conn *c)
 	c->q->window_seen = c->snd_wnd;
 	c->q->recover = c->snd_una - 1;
 	c->q->filled = c->q->orphan_una = c->snd_una;
+	if (c->flags & CONN_PROBE_OPEN) {
+		c->flags &= ~(uint32_t)CONN_PROBE_OPEN;
+		c->q->probe =
+			(struct tail_probe){.sent = true, .again = true, .end_seq = c->snd_una};
+	}
 	return c->q;
 }
 
@@ -356,6 +361,8 @@ static void queue_give(struct tcp *t, struct tcp_conn *c)
 {
 	if (!c->q)
 		return;
+	if (c->q->probe.sent && c->q->probe.again)
+		c->flags |= CONN_PROBE_OPEN;
 	send_release(t, c);
 	receive_release(t, c);
 	sent_release(t, c);

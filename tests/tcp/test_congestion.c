@@ -97,6 +97,33 @@ static void losses_in_the_handshake_make_the_first_window_a_segment(void **state
 
 /* --- growth ---------------------------------------------------------------------------------- */
 
+static void cwnd_counts_what_is_in_flight(void **state)
+{
+	uint32_t first;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.sack = true;
+	open_timed(&p);
+	first = p.ack;
+	send_segments(&p, 20);
+	assert_int_equal(hear_segments(&p), INITIAL);
+	/* Two have come ahead of the first: they leave room, though nothing is acknowledged. */
+	p.n_sack = 1;
+	p.sack_blocks[0] = (struct tcp_range){first + SEGMENT, first + 3 * SEGMENT};
+	acknowledge(&p, first);
+	assert_int_equal(hear_segments(&p), 2);
+	assert_int_equal(conn_pipe(p.conn), INITIAL * SEGMENT);
+	/* Now the first: again as many as left, and not those two once more. */
+	p.n_sack = 0;
+	acknowledge(&p, first + 3 * SEGMENT);
+	assert_int_equal(p.conn->cwnd, (INITIAL + 2) * SEGMENT);
+	assert_int_equal(hear_segments(&p), 1 + 2);
+	assert_int_equal(conn_pipe(p.conn), p.conn->cwnd);
+	assert_int_equal(p.counters.tcp_retransmits, 0);
+	peer_release(&p);
+}
+
 static void a_burst_of_acks_grows_the_window_as_single_acks_do(void **state)
 {
 	uint32_t grown[2];
@@ -493,6 +520,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(losses_in_the_handshake_make_the_first_window_a_segment),
+		cmocka_unit_test(cwnd_counts_what_is_in_flight),
 		cmocka_unit_test(a_burst_of_acks_grows_the_window_as_single_acks_do),
 		cmocka_unit_test(what_is_not_used_does_not_grow),
 		cmocka_unit_test(a_window_that_was_not_used_for_a_while_begins_anew),

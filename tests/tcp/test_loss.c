@@ -215,6 +215,31 @@ static void a_lone_segment_is_probed_for_when_it_would_time_out(void **state)
 	peer_release(&p);
 }
 
+/* RFC 8985 7.4.2, by RFC 2883. */
+static void a_probe_for_nothing_costs_nothing(void **state)
+{
+	for (unsigned for_nothing = 0; for_nothing < 2; for_nothing++) {
+		struct peer p;
+		uint32_t first = send_flight(&p, 4), cwnd;
+
+		peer_wait_ms(&p, RTT_MS + 5);
+		expect_again(&p, first, 3);
+		sack(&p, first, 4, 0, 0);
+		if (for_nothing)
+			sack(&p, first, 4, 3, 4);
+		cwnd = p.conn->cwnd;
+		send_one(&p, first, 4);
+		peer_wait_ms(&p, RTT_MS);
+		sack(&p, first, 5, 0, 0);
+		if (for_nothing)
+			assert_true(p.conn->cwnd >= cwnd);
+		else
+			assert_true(p.conn->cwnd < cwnd);
+		assert_int_equal(p.counters.tcp_fast_retransmits, !for_nothing);
+		peer_release(&p);
+	}
+}
+
 /* RFC 8985 7.3: or a round trip that has become longer would make a probe of each segment. */
 static void no_probe_follows_another_before_a_round_trip_is_timed(void **state)
 {
@@ -793,6 +818,7 @@ int main(void)
 		cmocka_unit_test(a_lost_retransmission_is_found_without_a_timeout),
 		cmocka_unit_test(a_lost_tail_is_probed_before_the_timeout),
 		cmocka_unit_test(a_lone_segment_is_probed_for_when_it_would_time_out),
+		cmocka_unit_test(a_probe_for_nothing_costs_nothing),
 		cmocka_unit_test(no_probe_follows_another_before_a_round_trip_is_timed),
 		cmocka_unit_test(a_probe_carries_what_is_new),
 		cmocka_unit_test(after_a_timeout_all_is_sent_again_slowly),
