@@ -53,6 +53,9 @@ static uint16_t window_field(const struct tcp *t, const struct tcp_conn *c)
 {
 	uint32_t window = (receive_edge(t, c) - c->rcv_nxt) >> c->rcv_wscale;
 
+	/* What time_wait.c tells, which may leave before this. */
+	if (c->state == TCP_TIME_WAIT)
+		return conn_syn_window(t);
 	return window < UINT16_MAX ? (uint16_t)window : UINT16_MAX;
 }
 

@@ -116,6 +116,31 @@ static void bytes_repeated_before_the_fin_are_acknowledged(void **state)
 	peer_release(&p);
 }
 
+/* The first answer is the connection's last, the second the entry's; which leaves first does not
+ * matter. */
+static void answers_to_two_fins_at_once_shrink_no_window(void **state)
+{
+	uint32_t edge;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.keep_unread = true;
+	peer_open(&p);
+	tcp_shutdown(p.tcp, p.conn);
+	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
+	peer_burst_add(&p, TCP_ACK | TCP_FIN, pattern, 1000);
+	p.seq -= 1001;
+	peer_burst_add(&p, TCP_ACK | TCP_FIN, pattern, 1000);
+	peer_burst_end(&p);
+	peer_expect(&p, TCP_ACK, 0);
+	edge = p.got.ack + p.got.window;
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq);
+	assert_true(p.got.ack + p.got.window >= edge);
+	assert_int_equal(peer_time_waits(&p), 1);
+	peer_release(&p);
+}
+
 static void an_ack_there_is_no_buffer_for_comes_when_the_fin_does_again(void **state)
 {
 	struct rte_mbuf *taken[PEER_BUFFERS];
@@ -511,6 +536,7 @@ int main(void)
 		cmocka_unit_test(a_repeated_fin_is_acknowledged_and_begins_it_anew),
 		cmocka_unit_test(its_timestamps_go_on_where_the_connections_were),
 		cmocka_unit_test(bytes_repeated_before_the_fin_are_acknowledged),
+		cmocka_unit_test(answers_to_two_fins_at_once_shrink_no_window),
 		cmocka_unit_test(an_ack_there_is_no_buffer_for_comes_when_the_fin_does_again),
 		cmocka_unit_test(a_reset_does_not_end_it),
 		cmocka_unit_test(old_segments_are_challenged_but_not_for_ever),
