@@ -123,10 +123,32 @@ def net_input_seeds():
     yield "other-port", bytes([OTHER_PORT, 0, 0, 0]) + bytes(ethernet(OTHER_MAC) / IP(src=PEER4, dst=OUR4) / tcp())
 
 
+PATHS = (
+    "<>",
+    "<Postmaster>",
+    "<user@Example.NET>",
+    "<@a.example,@b.example:user@example.net>",
+    '<"quoted\\"pair\\\\ and blank"@example.net>',
+    '<"dot.string"@example.net>',
+    "<jörg@bücher.example>",
+    "<user@[192.0.2.1]>",
+    "<user@[IPv6:2001:db8::ffff:192.0.2.1]>",
+    "<user@[tag:content]>",
+)
+
+
+def smtp_address_seeds():
+    """(name, octets): kind, the path."""
+    for number, path in enumerate(PATHS):
+        for kind in 0, 1:
+            yield f"path-{number}-{kind}", bytes([kind]) + path.encode()
+
+
 TARGETS = {
     "fuzz_net_input": net_input_seeds,
     "fuzz_tcp_input": tcp_input_seeds,
     "fuzz_tcp_pair": tcp_pair_seeds,
+    "fuzz_smtp_address": smtp_address_seeds,
 }
 
 
