@@ -35,6 +35,7 @@ enum {
 		64 * 1024,	 /* RFC 5321 4.5.3.1.6 asks for 1000 and forbids none longer */
 	SMTP_RECEIVED_MAX = 100, /* RFC 5321 6.3 */
 	SMTP_BODY_SPANS = 16,	 /* of a message, in one step */
+	SMTP_BODY_COPIES = 4096, /* octets of it that are copied together */
 
 	/* Replies. */
 	SMTP_REPLY_LINE_MAX = 512, /* RFC 5321 4.5.3.1.5, CRLF counted */
