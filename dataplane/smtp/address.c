@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "smtp/address.h"
+#include "smtp/utf8.h"
 
 enum octet_class {
 	ATEXT = 1 << 0,	  /* RFC 5322 3.2.3 */
@@ -92,36 +93,6 @@ static bool put(struct reader *r, uint8_t octet)
 static uint8_t lower(uint8_t octet)
 {
 	return octet >= 'A' && octet <= 'Z' ? octet | 0x20 : octet;
-}
-
-/* --- UTF-8 ------------------------------------------------------------------------------------ */
-
-static bool is_tail(uint8_t octet)
-{
-	return (octet & 0xc0) == 0x80;
-}
-
-/* Octets of the character at p, 0 when it is none beyond ASCII (RFC 3629 4). C1 controls are none
- * either: an address is shown to people, on terminals among others. */
-static size_t utf8_len(const uint8_t *p, size_t left)
-{
-	if (left >= 2 && p[0] >= 0xc2 && p[0] <= 0xdf && is_tail(p[1]))
-		return p[0] == 0xc2 && p[1] < 0xa0 ? 0 : 2;
-	if (left < 3 || !is_tail(p[1]) || !is_tail(p[2]))
-		return 0;
-	if (p[0] == 0xe0)
-		return p[1] >= 0xa0 ? 3 : 0; /* shorter forms exist below */
-	if (p[0] == 0xed)
-		return p[1] < 0xa0 ? 3 : 0; /* surrogates above */
-	if (p[0] >= 0xe1 && p[0] <= 0xef)
-		return 3;
-	if (left < 4 || !is_tail(p[3]))
-		return 0;
-	if (p[0] == 0xf0)
-		return p[1] >= 0x90 ? 4 : 0;
-	if (p[0] == 0xf4)
-		return p[1] < 0x90 ? 4 : 0;
-	return p[0] >= 0xf1 && p[0] <= 0xf3 ? 4 : 0;
 }
 
 /* Copies a character beyond ASCII. */

@@ -41,6 +41,7 @@ enum {
 	SMTP_REPLY_LINE_MAX = 512, /* RFC 5321 4.5.3.1.5, CRLF counted */
 	SMTP_REPLY_LINES_MAX = 4,  /* of a next hop's reply; the rest is left out */
 	SMTP_REPLY_MAX = SMTP_REPLY_LINES_MAX * SMTP_REPLY_LINE_MAX,
+	SMTP_OUT_LEAST = SMTP_REPLY_MAX + SMTP_REPLY_LINE_MAX, /* of the owner's buffer */
 
 	/* Time. */
 	SMTP_IDLE_MS = 5 * 60 * 1000,	       /* RFC 5321 4.5.3.2.7 */

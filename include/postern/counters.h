@@ -72,6 +72,17 @@
 	X(tcp_reassembly_full, "segments dropped because reassembly was at its bound")          \
 	X(tcp_no_buffer, "sends or receives that found the buffer pool empty")                  \
 	X(tcp_pool_low, "segments refused because the buffer pool ran low")                     \
+	X(smtp_conversations, "conversations begun")                                            \
+	X(smtp_no_session, "clients refused because the sessions were all in use")              \
+	X(smtp_commands, "command lines read")                                                  \
+	X(smtp_recipients_asked, "recipients looked up")                                        \
+	X(smtp_recipients_taken, "and taken")                                                   \
+	X(smtp_messages, "messages whose end came")                                             \
+	X(smtp_messages_faulty, "and of these, refused for what is in them")                    \
+	X(smtp_message_octets, "octets of messages read")                                       \
+	X(smtp_no_envelope, "transactions refused for want of memory")                          \
+	X(smtp_no_page, "recipients refused for want of memory")                                \
+	X(smtp_no_piece, "lines and names not kept for want of memory")                         \
 	X(worker_turns, "turns of the loop")                                                    \
 	X(worker_turns_empty, "turns that found nothing to do")                                 \
 	X(worker_sleeps, "times the loop slept because it was idle")

@@ -172,6 +172,7 @@ enum reply {
 		REPLIES,
 	/* Not ours: a next hop's own, or one of its that is remembered. */
 	REPLY_OF_NEXT_HOP = REPLIES,
+	REPLY_NONE,
 };
 
 struct reply_row {
