@@ -208,7 +208,7 @@ bool phrases_make(struct phrases *p, const struct smtp_settings *settings)
 	return p->used <= sizeof(p->bytes);
 }
 
-static const struct span no_address = {(const uint8_t *)"", 0};
+static const struct span nothing = {(const uint8_t *)"", 0};
 
 /* --- saying ----------------------------------------------------------------------------------- */
 
@@ -261,7 +261,7 @@ void say_about(struct smtp *m, struct smtp_session *s, enum reply reply, struct 
 
 void say(struct smtp *m, struct smtp_session *s, enum reply reply, struct smtp_out *out)
 {
-	say_about(m, s, reply, no_address, out);
+	say_about(m, s, reply, nothing, out);
 }
 
 void say_ehlo(struct smtp *m, const struct smtp_session *s, struct smtp_out *out)
@@ -275,7 +275,7 @@ void say_ehlo(struct smtp *m, const struct smtp_session *s, struct smtp_out *out
 void smtp_turn_away(struct smtp *m, enum reply reply, struct smtp_out *out)
 {
 	assert(reply < REPLIES && reply_rows[reply].closes);
-	put_phrase(m, id_make(m), reply, no_address, out);
+	put_phrase(m, id_make(m), reply, nothing, out);
 }
 
 /* --- next hops' replies ----------------------------------------------------------------------- */
@@ -397,7 +397,7 @@ void say_next_hop(struct smtp *m, struct smtp_session *s, const struct smtp_answ
 		.code = answer->code == 421 ? 451 : answer->code,
 		.utf8 = utf8,
 	};
-	struct span text = answer->text;
+	struct span text = answer->text.len ? answer->text : nothing;
 
 	assert(out_room(out) >= lines_max * SMTP_REPLY_LINE_MAX);
 	choose_status(&echo, &text);
