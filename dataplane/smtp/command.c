@@ -361,27 +361,27 @@ static const struct verb verbs[] = {
 	{"MAIL", VERB_EXTENDS, NO_MAIL_YET, handle_mail},
 	/* 4.1.1.1: "These commands are used to identify the SMTP client to the SMTP server" */
 	{"EHLO", VERB_IN_CLEAR, ANYWHERE, handle_ehlo},
-	/* 4.1.1.4: "The mail data may contain any of the 128 ASCII character codes" */
+	/* 4.1.1.4: "The receiver normally sends a 354 response to DATA" */
 	{"DATA", VERB_NO_ARGUMENT | VERB_DECIDES, WITHIN_MAIL, handle_data},
-	/* 4.1.1.10: "the receiver MUST send a 221 OK reply, and then close" */
+	/* 4.1.1.10: "the receiver MUST send a "221 OK" reply, and then close" */
 	{"QUIT", VERB_IN_CLEAR | VERB_NO_ARGUMENT, ANYWHERE, handle_quit},
-	/* 4.1.1.5: "the current mail transaction will be aborted"; "at any time" */
+	/* 4.1.1.5: "the current mail transaction will be aborted" */
 	{"RSET", VERB_NO_ARGUMENT, ANYWHERE, handle_rset},
 	{"HELO", 0, ANYWHERE, handle_helo},
-	/* RFC 3207 4: "The STARTTLS command takes no parameters" */
+	/* RFC 3207 4: "with no parameters" */
 	{"STARTTLS", VERB_IN_CLEAR | VERB_NO_ARGUMENT | VERB_DECIDES, BETWEEN_MAILS,
 	 handle_starttls},
-	/* 4.1.1.9: "it specifies no action other than that the receiver send a 250 OK reply" */
+	/* 4.1.1.9: "no action other than that the receiver send a "250 OK" reply" */
 	{"NOOP", VERB_IN_CLEAR, ANYWHERE, handle_noop},
-	/* 4.1.1.6: "This command asks the receiver to confirm that the argument identifies a user"
-	 */
+	/* 4.1.1.6: "to confirm that the argument identifies a user or mailbox" */
 	{"VRFY", 0, ANYWHERE, handle_vrfy},
-	/* 4.1.1.8: "at any time" */
+	/* 4.1.1.8: "causes the server to send helpful information to the client" */
 	{"HELP", 0, ANYWHERE, handle_help},
-	/* 4.2.4: 502 "when the command is recognized but not implemented" */
+	/* 4.2.4: 502 "when the command is actually recognized by the SMTP server, but not
+	 * implemented". What would follow BDAT is no command. */
 	{"EXPN", 0, ANYWHERE, handle_not_offered},
 	{"AUTH", 0, ANYWHERE, handle_not_offered},
-	{"BDAT", VERB_EXTENDS, ANYWHERE, handle_not_offered},
+	{"BDAT", VERB_DECIDES, ANYWHERE, handle_not_offered},
 	{"ETRN", 0, ANYWHERE, handle_not_offered},
 	{"ATRN", 0, ANYWHERE, handle_not_offered},
 	{"TURN", 0, ANYWHERE, handle_not_offered},

@@ -6,20 +6,17 @@
 enum {
 	/* Command lines, CRLF counted. */
 	SMTP_LINE_MAX = 512,		/* RFC 5321 4.5.3.1.4 */
-	SMTP_LINE_EXTENDED_MAX = 2048,	/* MAIL and RCPT, to which extensions add: RFC 1870 3, 3461
-					   5,  6531 3.4; no line is kept longer */
+	SMTP_LINE_EXTENDED_MAX = 2048,	/* with what extensions add: RFC 1870, 3461, 6531 */
 	SMTP_SWALLOWED_MAX = 64 * 1024, /* of a line that is too long; then the conversation ends */
 	SMTP_LONG_LINES_MAX = 3,	/* a conversation; the last one ends it */
-	SMTP_ERRORS_MAX = 100, /* commands of a conversation that were none, or out of place;
-				  the last one ends it */
-	SMTP_HELO_MAX = 255,   /* RFC 5321 4.5.3.1.2 */
+	SMTP_ERRORS_MAX = 100,		/* commands that were none, or out of place; as above */
+	SMTP_HELO_MAX = 255,		/* RFC 5321 4.5.3.1.2 */
 
 	/* Addresses, in the canonical form. */
-	SMTP_LOCAL_MAX = 64, /* RFC 5321 4.5.3.1.1, of a recipient */
-	SMTP_SENDER_LOCAL_MAX =
-		256,	       /* senders are longer: tags for bounces, list members, rewriting */
-	SMTP_DOMAIN_MAX = 255, /* RFC 5321 4.5.3.1.2 */
-	SMTP_LABEL_MAX = 63,   /* RFC 1035 2.3.4 */
+	SMTP_LOCAL_MAX = 64,	     /* RFC 5321 4.5.3.1.1, of a recipient */
+	SMTP_SENDER_LOCAL_MAX = 256, /* senders bear tags: BATV, VERP, SRS */
+	SMTP_DOMAIN_MAX = 255,	     /* RFC 5321 4.5.3.1.2 */
+	SMTP_LABEL_MAX = 63,	     /* RFC 1035 2.3.4 */
 	SMTP_ADDRESS_MAX = SMTP_SENDER_LOCAL_MAX + 1 + SMTP_DOMAIN_MAX,
 	SMTP_ENVID_MAX = 100,  /* RFC 3461 4.4 */
 	SMTP_ORCPT_MAX = 500,  /* RFC 3461 4.2 */
@@ -31,11 +28,10 @@ enum {
 	SMTP_ASKED_MAX = 32, /* recipients in one question */
 
 	/* Messages. */
-	SMTP_TEXT_LINE_MAX =
-		64 * 1024,	 /* RFC 5321 4.5.3.1.6 asks for 1000 and forbids none longer */
-	SMTP_RECEIVED_MAX = 100, /* RFC 5321 6.3 */
-	SMTP_BODY_SPANS = 16,	 /* of a message, in one step */
-	SMTP_BODY_COPIES = 4096, /* octets of it that are copied together */
+	SMTP_TEXT_LINE_MAX = 64 * 1024, /* RFC 5321 4.5.3.1.6: at least 1000 */
+	SMTP_RECEIVED_MAX = 100,	/* RFC 5321 6.3 */
+	SMTP_BODY_SPANS = 16,		/* of a message, in one step */
+	SMTP_BODY_COPIES = 4096,	/* octets of it that are copied together */
 
 	/* Replies. */
 	SMTP_REPLY_LINE_MAX = 512, /* RFC 5321 4.5.3.1.5, CRLF counted */

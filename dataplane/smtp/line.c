@@ -176,6 +176,8 @@ enum line_found line_find(struct smtp *m, struct smtp_session *s, struct span *i
 	const uint8_t *lf;
 	size_t most, len;
 
+	if (s->flags & SESSION_STARVED)
+		return LINE_NO_ROOM;
 	if (s->flags & SESSION_LINE_HERE) {
 		*line = put_together(m, s);
 		return LINE_WHOLE;
@@ -197,8 +199,10 @@ enum line_found line_find(struct smtp *m, struct smtp_session *s, struct span *i
 		*line = (struct span){in->bytes, len};
 		return LINE_WHOLE;
 	}
-	if (!keep(m, s, in->bytes, len))
+	if (!keep(m, s, in->bytes, len)) {
+		s->flags |= SESSION_STARVED;
 		return LINE_NO_ROOM;
+	}
 	consume(in, len);
 	if (!lf)
 		return LINE_NONE;

@@ -89,11 +89,10 @@ void smtp_id(const struct smtp_session *s, char id[SMTP_ID_LEN])
 
 /* --- phrases ---------------------------------------------------------------------------------- */
 
-/* Appends while a phrase is made; what does not fit is noticed by phrases_make. */
 static void add(struct phrases *p, const char *text, size_t len)
 {
-	if (len <= sizeof(p->bytes) - p->used)
-		memcpy(p->bytes + p->used, text, len);
+	assert(len <= sizeof(p->bytes) - p->used);
+	memcpy(p->bytes + p->used, text, len);
 	p->used += len;
 }
 
@@ -114,7 +113,7 @@ static bool starts_with(const char *text, const char *word)
 	return !strncmp(text, word, strlen(word));
 }
 
-/* A row's text, its names filled in; returns where {address} stands, or the end. */
+/* A row's text, its names filled in; returns where {address} stands, or SIZE_MAX. */
 static size_t add_text(struct phrases *p, const char *text, const struct smtp_settings *settings)
 {
 	size_t address_at = SIZE_MAX;
@@ -133,14 +132,14 @@ static size_t add_text(struct phrases *p, const char *text, const struct smtp_se
 			address_at = p->used;
 		text = strchr(brace, '}') + 1;
 	}
-	return address_at == SIZE_MAX ? p->used : address_at;
+	return address_at;
 }
 
 static struct phrase make_phrase(struct phrases *p, const struct reply_row *row,
 				 const struct smtp_settings *settings)
 {
 	const size_t at = p->used;
-	size_t address_at;
+	size_t head_end;
 
 	add_number(p, row->code);
 	add_word(p, " ");
@@ -148,15 +147,14 @@ static struct phrase make_phrase(struct phrases *p, const struct reply_row *row,
 		add_word(p, row->enhanced);
 		add_word(p, " ");
 	}
-	address_at = add_text(p, row->text, settings);
-	/* Where there is no {address}, " (" belongs to the head. */
-	if (address_at == p->used)
-		address_at += 2;
+	head_end = add_text(p, row->text, settings);
 	add_word(p, " (");
+	if (head_end == SIZE_MAX)
+		head_end = p->used;
 	return (struct phrase){
 		.at = (uint16_t)at,
-		.head_len = (uint16_t)(address_at - at),
-		.tail_len = (uint16_t)(p->used - address_at),
+		.head_len = (uint16_t)(head_end - at),
+		.tail_len = (uint16_t)(p->used - head_end),
 	};
 }
 
@@ -198,19 +196,18 @@ static struct phrase make_ehlo(struct phrases *p, const struct smtp_settings *se
 	return (struct phrase){.at = (uint16_t)at, .head_len = (uint16_t)(p->used - at)};
 }
 
-bool phrases_make(struct phrases *p, const struct smtp_settings *settings)
+void phrases_make(struct phrases *p, const struct smtp_settings *settings)
 {
 	p->used = 0;
 	for (unsigned i = 0; i < REPLIES; i++)
 		p->replies[i] = make_phrase(p, &reply_rows[i], settings);
 	for (unsigned tls = 0; tls < 2; tls++)
 		p->ehlo[tls] = make_ehlo(p, settings, tls);
-	return p->used <= sizeof(p->bytes);
 }
 
-static const struct span nothing = {(const uint8_t *)"", 0};
-
 /* --- saying ----------------------------------------------------------------------------------- */
+
+static const struct span nothing = {(const uint8_t *)"", 0};
 
 static void put(struct smtp_out *out, const void *bytes, size_t len)
 {

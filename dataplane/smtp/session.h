@@ -40,6 +40,7 @@ enum session_flag {
 	SESSION_DONE_WITH = 1 << 9,   /* the envelope is given back at the next call */
 	SESSION_SPOILED = 1 << 10,    /* the message's fault was told */
 	SESSION_ENDED = 1 << 11,      /* the message's end came */
+	SESSION_STARVED = 1 << 12,    /* the line found no piece */
 };
 
 enum {
@@ -134,7 +135,7 @@ struct phrase {
 };
 
 enum {
-	PHRASES_ROOM = 12 * 1024,
+	PHRASES_ROOM = 12 * 1024, /* a test fills it with the longest host */
 	HOST_MAX = 255,
 };
 
@@ -146,7 +147,7 @@ struct phrases {
 };
 
 struct smtp {
-	struct smtp_settings settings; /* host: in hosts */
+	struct smtp_settings settings; /* its host is the next one */
 	char host[HOST_MAX + 1];
 	struct slab sessions, envelopes, pages, pieces;
 	struct siphash_key id_key;
@@ -227,7 +228,7 @@ struct smtp_recipient *envelope_next(struct place *from);
 void envelope_settle(struct smtp *m, struct envelope *e, const struct smtp_answer *answers);
 
 /* --- reply.c: what is said --- */
-bool phrases_make(struct phrases *p, const struct smtp_settings *settings);
+void phrases_make(struct phrases *p, const struct smtp_settings *settings);
 uint64_t id_make(struct smtp *m);
 /* Each writes one reply; out has the room. */
 void say(struct smtp *m, struct smtp_session *s, enum reply reply, struct smtp_out *out);

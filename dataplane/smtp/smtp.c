@@ -34,7 +34,8 @@ bool smtp_configure(struct smtp *m, const struct smtp_settings *settings)
 	m->settings = *settings;
 	memmove(m->host, settings->host, strlen(settings->host) + 1);
 	m->settings.host = m->host;
-	return phrases_make(&m->phrases, &m->settings);
+	phrases_make(&m->phrases, &m->settings);
+	return true;
 }
 
 struct smtp *smtp_new(const struct smtp_config *config, uint64_t now_us)
@@ -325,6 +326,23 @@ size_t smtp_asked(const struct smtp *m, const struct smtp_session *s,
 	return e->n_asked;
 }
 
+/* A next hop may refuse, and where a message has come to its end take it; anything else it cannot
+ * have meant. Above all no client may hear 2xx where nothing was taken. */
+static enum reply row_of(const struct smtp_answer *answer, bool may_be_good)
+{
+	const unsigned class = answer->code / 100u;
+
+	if (answer->reply == REPLY_OF_NEXT_HOP && class != 4 && class != 5 &&
+	    !(class == 2 && may_be_good))
+		return REPLY_NEXT_HOP_LOST;
+	return answer->reply;
+}
+
+static void check_refusal(enum reply reply)
+{
+	assert(reply == REPLY_OF_NEXT_HOP || reply_rows[reply].code >= 400);
+}
+
 /* What is said of a recipient; false: nothing more is. */
 static bool say_of_recipient(struct smtp *m, struct smtp_session *s, const struct envelope *e,
 			     const struct smtp_recipient *r, const struct smtp_answer *answer,
@@ -332,15 +350,19 @@ static bool say_of_recipient(struct smtp *m, struct smtp_session *s, const struc
 {
 	const struct span address = smtp_recipient_address(r);
 
-	if (answer->reply == REPLY_OF_NEXT_HOP) {
+	const enum reply reply = row_of(answer, false);
+
+	if (reply != REPLY_RECIPIENT_TAKEN)
+		check_refusal(reply);
+	if (reply == REPLY_OF_NEXT_HOP) {
 		say_next_hop(m, s, answer, 1, e->smtputf8, out);
 		return true;
 	}
 	/* The recipient that crosses the line gets its own answer: a trap must look like any other.
 	 */
-	if (answer->reply == REPLY_SHUT_OUT)
+	if (reply == REPLY_SHUT_OUT)
 		say_about(m, s, REPLY_MAILBOX_UNKNOWN, address, out);
-	say_about(m, s, answer->reply, address, out);
+	say_about(m, s, reply, address, out);
 	return s->state != SESSION_CLOSING;
 }
 
@@ -362,27 +384,20 @@ void smtp_answer_recipients(struct smtp *m, struct smtp_session *s,
 	counter_add(&m->counters->smtp_recipients_taken, e->n_taken - taken);
 }
 
-/* A reply of class 2, 4 or 5 is one; anything else a next hop may not have said there. */
-static enum reply row_of(const struct smtp_answer *answer)
-{
-	const unsigned class = answer->code / 100u;
-
-	if (answer->reply == REPLY_OF_NEXT_HOP && class != 2 && class != 4 && class != 5)
-		return REPLY_NEXT_HOP_LOST;
-	return answer->reply;
-}
-
+/* Ends the transaction with an answer. */
 static void say_answer(struct smtp *m, struct smtp_session *s, const struct smtp_answer *answer,
-		       struct smtp_out *out)
+		       bool may_be_good, struct smtp_out *out)
 {
 	const struct envelope *e = session_envelope(m, s);
-	const enum reply reply = row_of(answer);
+	const enum reply reply = row_of(answer, may_be_good);
 
+	check_refusal(reply);
 	s->state = SESSION_READY;
 	if (reply == REPLY_OF_NEXT_HOP)
 		say_next_hop(m, s, answer, SMTP_REPLY_LINES_MAX, e->smtputf8, out);
 	else
 		say(m, s, reply, out);
+	session_end_transaction(m, s);
 }
 
 static void begin_message(struct smtp *m, struct smtp_session *s, struct smtp_out *out)
@@ -404,8 +419,7 @@ void smtp_answer_data(struct smtp *m, struct smtp_session *s, const struct smtp_
 	} else if (answer->reply == REPLY_MESSAGE_WANTED) {
 		begin_message(m, s, out);
 	} else {
-		say_answer(m, s, answer, out);
-		session_end_transaction(m, s);
+		say_answer(m, s, answer, false, out);
 	}
 	session_heard(m, s);
 }
@@ -415,8 +429,7 @@ void smtp_answer_delivery(struct smtp *m, struct smtp_session *s, const struct s
 {
 	assert(s->question == SMTP_ASK_DELIVERY);
 	s->question = SMTP_WAIT;
-	say_answer(m, s, answer, out);
-	session_end_transaction(m, s);
+	say_answer(m, s, answer, true, out);
 	session_heard(m, s);
 }
 

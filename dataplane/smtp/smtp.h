@@ -111,8 +111,8 @@ enum smtp_step {
 	SMTP_CLOSE, /* send what was said, and close. A transaction still open is abandoned. */
 };
 
-/* Reads from the front of *in, which goes on behind what was read: all at SMTP_WAIT. more: further
- * octets have arrived and are fed next, before any other conversation's: the client spoke on. */
+/* Reads from the front of *in, which goes on behind what was read: all at SMTP_WAIT, but nothing
+ * before a TLS that was answered for stands. more: further octets have arrived and are fed next. */
 enum smtp_step smtp_feed(struct smtp *m, struct smtp_session *s, struct span *in, bool more,
 			 uint64_t now_us, struct smtp_out *out);
 
@@ -184,11 +184,12 @@ size_t smtp_asked(const struct smtp *m, const struct smtp_session *s,
  * keeps one. SHUT_OUT says MAILBOX_UNKNOWN for its recipient, then SHUT_OUT for all. */
 void smtp_answer_recipients(struct smtp *m, struct smtp_session *s,
 			    const struct smtp_answer *answers, size_t n, struct smtp_out *out);
-/* MESSAGE_WANTED lets the message come, all else ends the transaction. spoke_on: octets have
+/* The next two, and smtp_answer_tls, need room for SMTP_REPLY_MAX octets in out. */
+/* MESSAGE_WANTED lets the message come, a refusal ends the transaction. spoke_on: octets have
  * arrived since the question, which ends the conversation and is abuse. */
 void smtp_answer_data(struct smtp *m, struct smtp_session *s, const struct smtp_answer *answer,
 		      bool spoke_on, struct smtp_out *out);
-/* Ends the transaction. */
+/* Ends the transaction. Only a next hop can have taken the message. */
 void smtp_answer_delivery(struct smtp *m, struct smtp_session *s, const struct smtp_answer *answer,
 			  struct smtp_out *out);
 /* With ready, the owner sends what was said and puts TLS between, and once it stands calls

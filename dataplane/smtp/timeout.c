@@ -17,13 +17,19 @@ enum {
 	US_PER_MS = 1000,
 };
 
+/* Milliseconds are compared modulo 2^32. */
+static bool is_past(const struct smtp *m, uint32_t ms)
+{
+	return (int32_t)(m->now_ms - ms) > 0;
+}
+
 /* Under SMTP_RATE_MIN over a whole window? A window that was good makes way for the next. */
 static bool is_slow(const struct smtp *m, struct envelope *e)
 {
 	const uint32_t took_ms = m->now_ms - e->window_ms;
 	const uint64_t octets = e->octets - e->window_octets;
 
-	if (took_ms < SMTP_RATE_WINDOW_MS)
+	if (!is_past(m, e->window_ms + SMTP_RATE_WINDOW_MS))
 		return false;
 	if (octets * 1000 < (uint64_t)took_ms * SMTP_RATE_MIN)
 		return true;
@@ -38,11 +44,11 @@ static enum reply verdict_on(const struct smtp *m, const struct smtp_session *s)
 	if (s->state == SESSION_FREE || s->state == SESSION_CLOSING || s->question != SMTP_WAIT ||
 	    s->flags & SESSION_HELD)
 		return REPLY_NONE;
-	if (m->now_ms - s->heard_ms > m->idle_ms)
+	if (is_past(m, s->heard_ms + m->idle_ms))
 		return REPLY_IDLE_TOO_LONG;
 	if (s->state == SESSION_BODY && is_slow(m, session_envelope(m, s)))
 		return REPLY_MESSAGE_TOO_SLOW;
-	if (m->now_ms - s->opened_ms > SMTP_CONVERSATION_MS)
+	if (is_past(m, s->opened_ms + SMTP_CONVERSATION_MS))
 		return REPLY_CONVERSATION_TOO_LONG;
 	return REPLY_NONE;
 }

@@ -163,7 +163,8 @@ static struct item *add_item(const struct reader *r, enum item_kind kind)
 /* The client waits behind what decides how the next octets are read. */
 static bool decides(const char *text)
 {
-	return !strcasecmp(text, "DATA") || !strcasecmp(text, "STARTTLS");
+	return !strcasecmp(text, "DATA") || !strcasecmp(text, "STARTTLS") ||
+	       !strncasecmp(text, "BDAT ", 5);
 }
 
 /* "C:" a line, "C|" octets without CRLF; with '+' behind the C they are written on. */

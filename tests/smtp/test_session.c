@@ -217,6 +217,28 @@ static void a_line_that_finds_no_piece_ends_its_conversation(void **state)
 	owner_free(o);
 }
 
+/* What was taken of the line before its memory ran out must not be taken twice. */
+static void a_line_that_finds_no_piece_waits_for_the_recipients_before_it(void **state)
+{
+	struct owner *o = owner_new(&(struct smtp_config){.pieces = 1});
+	struct smtp_session *s = greet(o);
+	char lines[1024] = "RCPT TO:<a@example.net>\r\n";
+	struct span in;
+
+	says(o, s, "HELO a\r\nMAIL FROM:<a@b>\r\n", "250 ");
+	memset(lines + strlen(lines), 'x', PIECE_OCTETS + 1);
+	in = (struct span){(const uint8_t *)lines, strlen(lines)};
+	o->out.len = 0;
+	assert_int_equal(smtp_feed(o->m, s, &in, false, o->now_us, &o->out), SMTP_ASK_RECIPIENTS);
+	assert_int_equal(o->out.len, 0);
+	take_all_asked(o, s);
+	assert_int_equal(smtp_feed(o->m, s, &in, false, o->now_us, &o->out), SMTP_CLOSE);
+	said(o, "250 2.1.5 ");
+	assert_non_null(memmem(o->bytes, o->out.len, "\r\n421 4.3.2 ", 12));
+	smtp_close(o->m, s);
+	owner_free(o);
+}
+
 static void a_long_name_that_finds_no_piece_is_cut(void **state)
 {
 	struct owner *o = owner_new(&(struct smtp_config){.pieces = 1});
@@ -550,6 +572,7 @@ int main(void)
 		cmocka_unit_test(a_worker_without_a_session_refuses_the_next_client),
 		cmocka_unit_test(conversations_do_not_mix),
 		cmocka_unit_test(a_line_that_finds_no_piece_ends_its_conversation),
+		cmocka_unit_test(a_line_that_finds_no_piece_waits_for_the_recipients_before_it),
 		cmocka_unit_test(a_long_name_that_finds_no_piece_is_cut),
 		cmocka_unit_test(every_length_of_a_line_comes_through_pieces),
 		cmocka_unit_test(closing_gives_everything_back_at_any_moment),
