@@ -428,7 +428,7 @@ static const struct verb *find_verb(const struct span *line, size_t len)
 
 /* --- a line ----------------------------------------------------------------------------------- */
 
-/* "Name:", as a header field and an HTTP field begin. */
+/* "Name:", as a field of a header begins, a message's or HTTP's. */
 static bool is_field(const struct span *word)
 {
 	const uint8_t *colon = memchr(word->bytes, ':', word->len);
@@ -436,7 +436,7 @@ static bool is_field(const struct span *word)
 	if (!colon || colon == word->bytes)
 		return false;
 	for (const uint8_t *p = word->bytes; p < colon; p++)
-		if (*p <= ' ' || *p >= 0x7f)
+		if (*p >= 0x80)
 			return false;
 	return true;
 }

@@ -456,7 +456,6 @@ void smtp_tls_established(struct smtp *m, struct smtp_session *s)
 	session_forget_hello(m, s);
 	s->flags &= (uint16_t)~SESSION_EXTENDED;
 	s->flags |= SESSION_TLS;
-	s->offered = 0;
 	s->state = SESSION_NEW;
 	session_heard(m, s);
 }

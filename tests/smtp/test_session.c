@@ -193,6 +193,34 @@ static void conversations_do_not_mix(void **state)
 	owner_free(o);
 }
 
+static void a_greeting_is_known_until_the_next_and_until_tls(void **state)
+{
+	struct owner *o = owner_new(&(struct smtp_config){0});
+	struct smtp_settings with_tls = o->m->settings;
+	struct smtp_session *s;
+
+	with_tls.offers |= SMTP_OFFERS_STARTTLS;
+	assert_true(smtp_configure(o->m, &with_tls));
+	s = greet(o);
+	assert_int_equal(smtp_hello(o->m, s).len, 0);
+	says(o, s, "EHLO a.example\r\n", "250-");
+	assert_true(smtp_is_extended(s));
+	says(o, s, "HELO b.example\r\n", "250 ");
+	assert_false(smtp_is_extended(s));
+	assert_memory_equal(smtp_hello(o->m, s).bytes, "b.example", 9);
+	says(o, s, "EHLO a-name-that-is-longer-than-24-octets\r\n", "250-");
+	assert_int_equal(feed(o, s, "STARTTLS\r\n"), SMTP_ASK_TLS);
+	smtp_answer_tls(o->m, s, true, false, &o->out);
+	said(o, "220 2.0.0 ");
+	assert_false(smtp_is_over_tls(s));
+	smtp_tls_established(o->m, s);
+	assert_true(smtp_is_over_tls(s));
+	assert_false(smtp_is_extended(s));
+	assert_int_equal(smtp_hello(o->m, s).len, 0);
+	smtp_close(o->m, s);
+	owner_free(o);
+}
+
 /* --- memory ----------------------------------------------------------------------------------- */
 
 static void a_line_that_finds_no_piece_ends_its_conversation(void **state)
@@ -571,6 +599,7 @@ int main(void)
 		cmocka_unit_test(an_impossible_configuration_is_refused),
 		cmocka_unit_test(a_worker_without_a_session_refuses_the_next_client),
 		cmocka_unit_test(conversations_do_not_mix),
+		cmocka_unit_test(a_greeting_is_known_until_the_next_and_until_tls),
 		cmocka_unit_test(a_line_that_finds_no_piece_ends_its_conversation),
 		cmocka_unit_test(a_line_that_finds_no_piece_waits_for_the_recipients_before_it),
 		cmocka_unit_test(a_long_name_that_finds_no_piece_is_cut),
