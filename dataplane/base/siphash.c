@@ -53,17 +53,19 @@ static inline uint64_t load_last_word(const uint8_t *bytes, size_t rest, size_t 
 	return word;
 }
 
-static inline __attribute__((always_inline)) uint64_t siphash(const struct siphash_key *key,
-							      const void *bytes, size_t len,
-							      unsigned compression,
-							      unsigned finalisation)
+static inline struct sip_state sip_start(const struct siphash_key *key)
 {
-	struct sip_state s = {
+	return (struct sip_state){
 		.v0 = key->k0 ^ 0x736f6d6570736575,
 		.v1 = key->k1 ^ 0x646f72616e646f6d,
 		.v2 = key->k0 ^ 0x6c7967656e657261,
 		.v3 = key->k1 ^ 0x7465646279746573,
 	};
+}
+
+static inline __attribute__((always_inline)) void
+sip_compress(struct sip_state *s, const void *bytes, size_t len, unsigned rounds)
+{
 	const uint8_t *p = bytes;
 	const size_t rest = len % 8;
 	const uint8_t *end = p + (len - rest);
@@ -71,14 +73,24 @@ static inline __attribute__((always_inline)) uint64_t siphash(const struct sipha
 
 	for (; p != end; p += 8) {
 		word = load_word(p);
-		s.v3 ^= word;
-		sip_rounds(&s, compression);
-		s.v0 ^= word;
+		s->v3 ^= word;
+		sip_rounds(s, rounds);
+		s->v0 ^= word;
 	}
 	word = load_last_word(p, rest, len);
-	s.v3 ^= word;
-	sip_rounds(&s, compression);
-	s.v0 ^= word;
+	s->v3 ^= word;
+	sip_rounds(s, rounds);
+	s->v0 ^= word;
+}
+
+static inline __attribute__((always_inline)) uint64_t siphash(const struct siphash_key *key,
+							      const void *bytes, size_t len,
+							      unsigned compression,
+							      unsigned finalisation)
+{
+	struct sip_state s = sip_start(key);
+
+	sip_compress(&s, bytes, len, compression);
 	s.v2 ^= 0xff;
 	sip_rounds(&s, finalisation);
 	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
@@ -92,4 +104,20 @@ uint64_t siphash24(const struct siphash_key *key, const void *bytes, size_t len)
 uint64_t siphash13(const struct siphash_key *key, const void *bytes, size_t len)
 {
 	return siphash(key, bytes, len, 1, 3);
+}
+
+struct siphash_tag siphash13_128(const struct siphash_key *key, const void *bytes, size_t len)
+{
+	struct sip_state s = sip_start(key);
+	struct siphash_tag tag;
+
+	s.v1 ^= 0xee;
+	sip_compress(&s, bytes, len, 1);
+	s.v2 ^= 0xee;
+	sip_rounds(&s, 3);
+	tag.lo = s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+	s.v1 ^= 0xdd;
+	sip_rounds(&s, 3);
+	tag.hi = s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+	return tag;
 }

@@ -3,6 +3,7 @@
  * SipHash against the paper's vector, tags made by other implementations, and a second
  * implementation written from the paper's text without regard to speed.
  */
+#include <endian.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,6 +110,37 @@ static void siphash13_gives_the_known_tags(void **state)
 		assert_int_equal(siphash13(&zero, message, vectors[i].len), vectors[i].tag);
 }
 
+static void siphash13_of_128_bits_gives_the_known_tags(void **state)
+{
+	/* OpenSSL's SIPHASH with size 16, c-rounds 1, d-rounds 3. */
+	static const struct {
+		size_t len;
+		uint8_t tag[16];
+	} vectors[] = {
+		{0,
+		 {0xe7, 0x7e, 0xbc, 0xb2, 0x27, 0x88, 0xa5, 0xbe, 0xfd, 0x62, 0xdb, 0x6a, 0xdd,
+		  0x30, 0x30, 0x01}},
+		{7,
+		 {0x10, 0x84, 0xb9, 0x23, 0xf2, 0xaa, 0xe0, 0xc3, 0xa6, 0x2f, 0x2e, 0xc8, 0x08,
+		  0x48, 0xab, 0x77}},
+		{8,
+		 {0xaa, 0x12, 0xfe, 0xe1, 0xd5, 0xe3, 0xda, 0xb4, 0x72, 0x4f, 0x16, 0xab, 0x35,
+		  0xf9, 0xc7, 0x99}},
+		{33,
+		 {0xc5, 0xf5, 0x7b, 0xae, 0x13, 0x20, 0xfc, 0xf4, 0xb4, 0xe8, 0x68, 0xe7, 0x1d,
+		  0x56, 0xc6, 0x6b}},
+	};
+	uint8_t message[LONGEST];
+
+	fill_counting(message, sizeof(message));
+	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+		struct siphash_tag tag = siphash13_128(&counting_key, message, vectors[i].len);
+		uint64_t octets[2] = {htole64(tag.lo), htole64(tag.hi)};
+
+		assert_memory_equal(octets, vectors[i].tag, sizeof(octets));
+	}
+}
+
 static void both_agree_with_the_paper_s_text_at_every_length_and_alignment(void **state)
 {
 	const struct siphash_key key = {0x9ae16a3b2f90404f, 0xc949d7c7509e6557};
@@ -155,6 +187,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(siphash24_gives_the_known_tags),
 		cmocka_unit_test(siphash13_gives_the_known_tags),
+		cmocka_unit_test(siphash13_of_128_bits_gives_the_known_tags),
 		cmocka_unit_test(both_agree_with_the_paper_s_text_at_every_length_and_alignment),
 		cmocka_unit_test(every_bit_of_key_and_message_changes_the_tag),
 	};
