@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * bench_recipients COUNT SECONDS RUNS [--no-baseline]: what a recipient costs in memory and a hit
+ * in time, in bursts of 32, beside rte_hash with a key of 16 octets of SipHash; and what
+ * additions and removals beside it cost the reader. A line of JSON a figure.
+ *
+ * Thread: main reads; the changes are another's. Time: CLOCK_MONOTONIC.
+ * Memory: both tables; the EAL's is told by -m.
+ */
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <rte_eal.h>
+#include <rte_hash.h>
+#include <rte_malloc.h>
+
+#include "base/siphash.h"
+#include "postern/recipients.h"
+
+enum {
+	LOCAL = 12,
+	BURST = RECIPIENTS_ASKED_MAX,
+	CHANGES_A_SECOND = 10000,
+	RUNS_MAX = 101,
+};
+
+static const char domain_name[] = "example.net";
+static const struct siphash_key key = {0x0123456789abcdef, 0xfedcba9876543210};
+
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void write_local(char *local, char kind, uint32_t i)
+{
+	memcpy(local, "user", 4);
+	for (int k = 0; k < LOCAL - 4; k++)
+		local[4 + k] = (char)(kind + (i >> (4 * k) & 15));
+}
+
+static uint32_t next_random(uint32_t *state)
+{
+	*state = *state * 1664525 + 1013904223;
+	return *state >> 2;
+}
+
+/* --- ours ------------------------------------------------------------------------------------ */
+
+static struct recipients *ours_new(uint32_t count, double *seconds)
+{
+	struct recipients_config config = {.expected = count, .entropy = {1, 2, 3}};
+	struct recipients_domain domain = {.name = domain_name, .name_len = 11};
+	char local[LOCAL];
+	struct recipient_address a = {local, domain_name, LOCAL, 11};
+	uint64_t begin = clock_ns();
+	struct recipients *r = recipients_new(&config);
+	uint32_t number;
+
+	if (!r || recipients_add_domain(r, &domain, &number))
+		return NULL;
+	recipients_set_loaded(r, number, true);
+	for (uint32_t i = 0; i < count; i++) {
+		write_local(local, 'a', i);
+		if (recipients_put(r, &a, RECIPIENT_NORMAL, RECIPIENT_POOL_OF_DOMAIN) !=
+		    RECIPIENTS_NEW)
+			return NULL;
+	}
+	*seconds = (double)(clock_ns() - begin) / 1e9;
+	return r;
+}
+
+/* Nanoseconds a hit; a wrong answer ends it all. */
+static double ours_hit(const struct recipients *r, uint32_t count, double seconds, uint32_t seed)
+{
+	struct recipient_address asked[BURST];
+	struct recipient_answer answers[BURST];
+	char locals[BURST][LOCAL];
+	uint64_t spent = 0, n = 0, bound = (uint64_t)(seconds * 1e9);
+
+	for (unsigned k = 0; k < BURST; k++)
+		asked[k] = (struct recipient_address){locals[k], domain_name, LOCAL, 11};
+	while (spent < bound) {
+		uint64_t begin;
+
+		for (unsigned k = 0; k < BURST; k++)
+			write_local(locals[k], 'a', next_random(&seed) % count);
+		begin = clock_ns();
+		recipients_find(r, asked, BURST, answers);
+		spent += clock_ns() - begin;
+		n += BURST;
+		for (unsigned k = 0; k < BURST; k++)
+			if (answers[k].finding != RECIPIENT_KNOWN)
+				abort();
+	}
+	return (double)spent / (double)n;
+}
+
+/* --- the baseline ------------------------------------------------------------------------------
+ */
+
+struct digest_key {
+	uint64_t octets[2];
+};
+
+/* As ours: local part and domain. */
+static struct digest_key digest_of(const char *local)
+{
+	char name[LOCAL + 4] = {0};
+	struct siphash_tag tag;
+
+	memcpy(name, local, LOCAL);
+	tag = siphash13_128(&key, name, sizeof(name));
+	return (struct digest_key){{tag.lo, tag.hi}};
+}
+
+/* The key is a hash already. */
+static uint32_t first_word(const void *k, uint32_t len, uint32_t init)
+{
+	uint32_t word;
+
+	(void)len;
+	memcpy(&word, k, sizeof(word));
+	return word ^ init;
+}
+
+static uint64_t heap_octets(void)
+{
+	struct rte_malloc_socket_stats stats;
+
+	rte_malloc_get_socket_stats(0, &stats);
+	return stats.heap_allocsz_bytes;
+}
+
+static struct rte_hash *theirs_new(uint32_t count, uint64_t *octets)
+{
+	struct rte_hash_parameters parameters = {
+		.name = "baseline",
+		.entries = count + count / 8, /* so that all go in */
+		.key_len = sizeof(struct digest_key),
+		.hash_func = first_word,
+		.socket_id = 0,
+	};
+	uint64_t before = heap_octets();
+	struct rte_hash *h = rte_hash_create(&parameters);
+	char local[LOCAL];
+
+	for (uint32_t i = 0; h && i < count; i++) {
+		struct digest_key k;
+
+		write_local(local, 'a', i);
+		k = digest_of(local);
+		if (rte_hash_add_key_data(h, &k, (void *)(uintptr_t)1) < 0)
+			return NULL;
+	}
+	*octets = heap_octets() - before;
+	return h;
+}
+
+static double theirs_hit(const struct rte_hash *h, uint32_t count, double seconds, uint32_t seed)
+{
+	struct digest_key keys[BURST];
+	const void *asked[BURST];
+	void *data[BURST];
+	char locals[BURST][LOCAL];
+	uint64_t spent = 0, n = 0, bound = (uint64_t)(seconds * 1e9), hits;
+
+	while (spent < bound) {
+		uint64_t begin;
+
+		for (unsigned k = 0; k < BURST; k++)
+			write_local(locals[k], 'a', next_random(&seed) % count);
+		begin = clock_ns();
+		for (unsigned k = 0; k < BURST; k++) {
+			keys[k] = digest_of(locals[k]);
+			asked[k] = &keys[k];
+		}
+		if (rte_hash_lookup_bulk_data(h, asked, BURST, &hits, data) != BURST)
+			abort();
+		spent += clock_ns() - begin;
+		n += BURST;
+	}
+	return (double)spent / (double)n;
+}
+
+/* --- changes beside the reader -------------------------------------------------------------------
+ */
+
+struct changer {
+	struct recipients *r;
+	uint32_t count;
+	atomic_bool done;
+	uint64_t changes;
+};
+
+/* So many a second: each of them adds one and takes away the one before. */
+static void *change(void *arg)
+{
+	struct changer *c = arg;
+	char local[LOCAL];
+	struct recipient_address a = {local, domain_name, LOCAL, 11};
+	uint64_t begin = clock_ns();
+
+	while (!atomic_load(&c->done)) {
+		struct timespec pause = {.tv_nsec = 1000000};
+		uint64_t due = (clock_ns() - begin) * CHANGES_A_SECOND / 1000000000;
+
+		for (; c->changes < due; c->changes += 2) {
+			write_local(local, 'k', (uint32_t)c->changes);
+			if (recipients_put(c->r, &a, RECIPIENT_NORMAL, RECIPIENT_POOL_OF_DOMAIN) !=
+				    RECIPIENTS_NEW ||
+			    recipients_remove(c->r, &a))
+				abort();
+		}
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+static double hit_beside_changes(struct recipients *r, uint32_t count, double seconds,
+				 uint32_t seed)
+{
+	struct changer c = {.r = r, .count = count};
+	pthread_t thread;
+	double ns;
+
+	if (pthread_create(&thread, NULL, change, &c))
+		abort();
+	ns = ours_hit(r, count, seconds, seed);
+	atomic_store(&c.done, true);
+	pthread_join(thread, NULL);
+	return ns;
+}
+
+/* --- figures
+ * -------------------------------------------------------------------------------------- */
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *values, int n)
+{
+	qsort(values, (size_t)n, sizeof(*values), by_value);
+	return values[n / 2];
+}
+
+static void print_figure(const char *metric, const char *unit, double value, int runs,
+			 const char *baseline, double of_baseline)
+{
+	printf("{\"bench\": \"recipients\", \"metric\": \"%s\", \"unit\": \"%s\", \"median\": %.4g, "
+	       "\"runs\": %d",
+	       metric, unit, value, runs);
+	if (baseline)
+		printf(", \"baseline\": \"%s\", \"baseline_median\": %.4g, \"ratio\": %.3f",
+		       baseline, of_baseline, value / of_baseline);
+	printf("}\n");
+	fflush(stdout);
+}
+
+static int measure(uint32_t count, double seconds, int runs, bool with_baseline)
+{
+	double ours[RUNS_MAX], theirs[RUNS_MAX], changing[RUNS_MAX], build_seconds;
+	struct recipients *r = ours_new(count, &build_seconds);
+	struct rte_hash *h = NULL;
+	uint64_t octets = 0;
+
+	if (!r) {
+		fprintf(stderr, "bench_recipients: no memory for the table\n");
+		return 1;
+	}
+	print_figure("insert_ns", "ns", build_seconds * 1e9 / count, 1, NULL, 0);
+	if (with_baseline) {
+		h = theirs_new(count, &octets);
+		if (!h) {
+			fprintf(stderr, "bench_recipients: no memory for the baseline\n");
+			return 1;
+		}
+	}
+	for (int i = 0; i < runs; i++) {
+		uint32_t seed = (uint32_t)(977 * i + 1);
+
+		ours[i] = ours_hit(r, count, seconds, seed);
+		if (h)
+			theirs[i] = theirs_hit(h, count, seconds, seed);
+		changing[i] = hit_beside_changes(r, count, seconds, seed);
+	}
+	print_figure("bytes_per_recipient", "octets", (double)recipients_memory(r) / count, 1,
+		     h ? "rte_hash" : NULL, (double)octets / count);
+	print_figure("burst_hit_ns", "ns", median(ours, runs), runs, h ? "rte_hash" : NULL,
+		     h ? median(theirs, runs) : 0);
+	print_figure("burst_hit_beside_changes_ns", "ns", median(changing, runs), runs, "unchanged",
+		     median(ours, runs));
+	rte_hash_free(h);
+	recipients_free(r);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	uint32_t count = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 1000000;
+	double seconds = argc > 2 ? strtod(argv[2], NULL) : 1;
+	int runs = argc > 3 ? atoi(argv[3]) : 5;
+	bool with_baseline = argc <= 4 || strcmp(argv[4], "--no-baseline") != 0;
+	char text[][32] = {"bench_recipients",
+			   "--no-huge",
+			   "--no-shconf",
+			   "--no-pci",
+			   "--no-telemetry",
+			   "--log-level=lib.eal:error",
+			   "-m",
+			   ""};
+	char *eal[sizeof(text) / sizeof(text[0]) + 1] = {NULL};
+
+	if (count == 0 || runs < 1 || runs > RUNS_MAX) {
+		fprintf(stderr, "usage: bench_recipients COUNT SECONDS RUNS [--no-baseline]\n");
+		return 2;
+	}
+	for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++)
+		eal[i] = text[i];
+	snprintf(text[7], sizeof(text[7]), "%" PRIu64,
+		 with_baseline ? 64 + (uint64_t)count * 160 / (1 << 20) : 64);
+	if (rte_eal_init(8, eal) < 0)
+		return 1;
+	return measure(count, seconds, runs, with_baseline);
+}
