@@ -1,0 +1,751 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The test itself: what is asked, what it says of who asks, and when it is enough.
+ *
+ * Thread: any. A recipient's evidence is entered before its answer goes out, by compare-and-swap of
+ * the client's score word: who moves it across the line answers the last one, and who finds it
+ * beyond answers nothing. So no more are answered than the line allows, however many workers a
+ * client talks to at once.
+ * Time: given. Memory: an entry at the first evidence; none for who is only welcome.
+ * Rules: SEMANTICS, "Harvest". A loan counts for the transaction that took it alone, and reaches
+ * the client's score when it is repaid; so an open transaction lends nothing to the guesses of
+ * another. What fails at our end or a backend's makes up for evidence and builds no credit: an
+ * outage flags nobody, and mail that nobody takes buys nothing.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/harvest_private.h"
+
+enum {
+	PREFIX_LINES = 3, /* of a /24 and a /56 */
+	WIDE_LINES = 6,	  /* of a /48 */
+	PREFIXES_MAX = 2,
+
+	DAY_FREE = 4,	  /* unknown recipients of a day that count once, and one more ... */
+	DAY_SHARE = 4,	  /* ... for so many that were delivered */
+	DEAD_CLIENTS = 5, /* so many clients with credit mail it: nobody is told by it */
+	DEAD_WEIGHT = 16, /* its part of an unknown one */
+	DEAD_CREDIT = -10 * SCORE_ONE,
+
+	ESTABLISHED_DELIVERED = 100,
+	ESTABLISHED_UNKNOWN_PERCENT = 30,
+	PROVED = -10 * SCORE_ONE, /* credit that makes verdicts of old forgotten */
+};
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+void harvest_defaults(struct harvest_config *config)
+{
+	*config = (struct harvest_config){
+		.p0 = 0.03,
+		.p1 = 0.9,
+		.alpha = 1e-5,
+		.beta = 0.01,
+		.first_ttl_s = 5 * 60,
+		.longest_ttl_s = 24 * 3600,
+		.known_ttl_s = 4 * 3600,
+		.entries = 1 << 20,
+		.filter_octets = 64 << 20,
+	};
+}
+
+static bool is_power_of_two(uint64_t n)
+{
+	return n && !(n & (n - 1));
+}
+
+static bool is_test(const struct harvest_config *c)
+{
+	return c->p0 > 0 && c->p0 < c->p1 && c->p1 < 1 && c->alpha > 0 && c->alpha < 1 &&
+	       c->beta > 0 && c->beta < 1 && 1 - c->beta > c->alpha &&
+	       is_power_of_two(c->entries) && c->entries >= BUCKET_ENTRIES &&
+	       is_power_of_two(c->filter_octets) && c->filter_octets >= sizeof(uint64_t);
+}
+
+struct harvest *harvest_new(const struct harvest_config *config)
+{
+	struct harvest *h;
+
+	if (!is_test(config))
+		return NULL;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return NULL;
+	h->config = *config;
+	memcpy(&h->key, config->entropy, sizeof(h->key));
+	h->unknown = (int32_t)lround(SCORE_ONE * log(config->p1 / config->p0));
+	h->good = (int32_t)lround(SCORE_ONE * log((1 - config->p0) / (1 - config->p1)));
+	h->line = (int32_t)lround(SCORE_ONE * log((1 - config->beta) / config->alpha));
+	for (unsigned i = 0; i < FADE_STEPS; i++)
+		h->fade[i] = (uint32_t)lround(65536 * exp2(-(double)i / FADE_STEPS));
+	h->networks = calloc(NETWORKS_MAX, sizeof(*h->networks));
+	if (!h->networks || table_init(h) || filter_init(h)) {
+		harvest_free(h);
+		return NULL;
+	}
+	return h;
+}
+
+void harvest_free(struct harvest *h)
+{
+	if (!h)
+		return;
+	filter_release(h);
+	table_release(h);
+	free(h->networks);
+	free(h);
+}
+
+uint64_t harvest_digest(const struct harvest *h, const char *local, size_t local_len,
+			const char *domain, size_t domain_len)
+{
+	uint8_t name[RECIPIENT_LOCAL_MAX + 1 + RECIPIENT_DOMAIN_MAX];
+	size_t n = 0;
+
+	if (local_len > RECIPIENT_LOCAL_MAX)
+		local_len = RECIPIENT_LOCAL_MAX; /* a sender's; its beginning will do */
+	if (domain_len > RECIPIENT_DOMAIN_MAX)
+		domain_len = RECIPIENT_DOMAIN_MAX;
+	for (size_t i = 0; i < local_len; i++, n++)
+		name[n] = local[i] >= 'A' && local[i] <= 'Z' ? (uint8_t)(local[i] | 0x20)
+							     : (uint8_t)local[i];
+	name[n++] = '@';
+	memcpy(name + n, domain, domain_len);
+	return siphash13(&h->key, name, n + domain_len);
+}
+
+/* --- lines ----------------------------------------------------------------------------------- */
+
+/* The lengths of a client's prefixes, the wider last. */
+static size_t prefixes_of(const struct ip_addr *address, uint8_t lens[PREFIXES_MAX])
+{
+	if (ip_addr_is_v4(address)) {
+		lens[0] = 120;
+		return 1;
+	}
+	lens[0] = 56;
+	lens[1] = 48;
+	return 2;
+}
+
+static int32_t line_of(const struct harvest *h, uint8_t len)
+{
+	switch (len) {
+	case 120:
+	case 56:
+		return PREFIX_LINES * h->line;
+	case 48:
+		return WIDE_LINES * h->line;
+	default:
+		return h->line;
+	}
+}
+
+int32_t harvest_line(const struct harvest *h, const struct ip_addr *address, uint8_t prefix_len)
+{
+	(void)address;
+	return line_of(h, prefix_len);
+}
+
+/* --- changing words -------------------------------------------------------------------------- */
+
+static uint64_t load(const _Atomic uint64_t *at)
+{
+	return atomic_load_explicit(at, memory_order_acquire);
+}
+
+static bool swap(_Atomic uint64_t *at, uint64_t *expected, uint64_t desired)
+{
+	return atomic_compare_exchange_strong(at, expected, desired);
+}
+
+static bool is_theirs(const struct place *p, uint64_t word)
+{
+	return p->bucket && score_unpack(word).tag == p->tag;
+}
+
+static int32_t bounded(int32_t value, int32_t least, int32_t most)
+{
+	return value < least ? least : value > most ? most : value;
+}
+
+/* A verdict whose time has come leaves half a line behind. The score first: nobody may find it
+ * beyond the line without a verdict. */
+static void expire(const struct harvest *h, const struct place *p, uint8_t len, uint32_t now_s)
+{
+	uint64_t word = load(&p->bucket->untils[p->slot]),
+		 score = load(&p->bucket->scores[p->slot]);
+	struct until until = until_unpack(word);
+	struct score s;
+
+	if (until.drop_s == 0 || until.drop_s > now_s || !is_theirs(p, score))
+		return;
+	do {
+		s = score_at(h, score, now_s);
+		if (s.score > line_of(h, len) / 2)
+			s.score = (int16_t)(line_of(h, len) / 2);
+	} while (is_theirs(p, score) && load(&p->bucket->untils[p->slot]) == word &&
+		 !swap(&p->bucket->scores[p->slot], &score, score_pack(&s)));
+	until.drop_s = 0;
+	swap(&p->bucket->untils[p->slot], &word, until_pack(&until));
+}
+
+/* What adding evidence came to. */
+enum added {
+	ADDED,
+	ADDED_ACROSS, /* and it was this that crossed the line */
+	BEYOND,	      /* nothing was added: it was beyond already */
+};
+
+/* Adds to an entry's score unless it is beyond the line; `lent` is what an open transaction holds
+ * against it. Before: the score it had. */
+static enum added score_add(const struct harvest *h, const struct place *p, int32_t value,
+			    int32_t line, uint32_t now_s, int32_t *before)
+{
+	uint64_t word = load(&p->bucket->scores[p->slot]);
+	struct score s;
+
+	do {
+		if (!is_theirs(p, word))
+			return ADDED; /* it was given up this moment */
+		s = score_at(h, word, now_s);
+		*before = s.score;
+		if (s.score >= line && !h->config.observe)
+			return BEYOND;
+		s.score = (int16_t)bounded(s.score + value, FLOOR, INT16_MAX);
+	} while (!swap(&p->bucket->scores[p->slot], &word, score_pack(&s)));
+	return *before < line && s.score >= line ? ADDED_ACROSS : ADDED;
+}
+
+static enum added null_score_add(const struct harvest *h, const struct place *p, int32_t value,
+				 uint32_t now_s)
+{
+	uint64_t word = load(&p->bucket->scores[p->slot]);
+	int32_t line = h->line * NULL_ONE / SCORE_ONE, before;
+	struct score s;
+
+	do {
+		if (!is_theirs(p, word))
+			return ADDED;
+		s = score_at(h, word, now_s);
+		before = s.null_score;
+		if (before >= line && !h->config.observe)
+			return BEYOND;
+		s.null_score =
+			(int16_t)bounded(before + value, FLOOR * NULL_ONE / SCORE_ONE, 0x7ff);
+	} while (!swap(&p->bucket->scores[p->slot], &word, score_pack(&s)));
+	return before < line && s.null_score >= line ? ADDED_ACROSS : ADDED;
+}
+
+static struct counts count(const struct place *p, uint32_t unknown, uint32_t delivered,
+			   uint32_t now_s)
+{
+	enum { TODAY_MAX = 0x1fff, HALF_MAX = UINT8_MAX };
+	uint64_t word = load(&p->bucket->counts[p->slot]);
+	struct counts c;
+
+	do {
+		uint32_t u, d;
+
+		c = counts_at(word, now_s);
+		u = c.unknown[0] + unknown;
+		d = c.delivered[0] + delivered;
+		while (u > HALF_MAX || d > HALF_MAX) {
+			/* What matters is their share. */
+			u /= 2;
+			d /= 2;
+		}
+		c.unknown[0] = (uint8_t)u;
+		c.delivered[0] = (uint8_t)d;
+		c.unknown_today =
+			(uint16_t)bounded((int32_t)(c.unknown_today + unknown), 0, TODAY_MAX);
+		c.delivered_today =
+			(uint16_t)bounded((int32_t)(c.delivered_today + delivered), 0, TODAY_MAX);
+	} while (!swap(&p->bucket->counts[p->slot], &word, counts_pack(&c)));
+	return c;
+}
+
+/* --- verdicts -------------------------------------------------------------------------------- */
+
+bool network_is_allowed(const struct harvest *h, const struct ip_addr *address)
+{
+	uint32_t sequence;
+	bool found;
+
+	do {
+		uint32_t n;
+
+		sequence = atomic_load_explicit(&h->networks_sequence, memory_order_acquire);
+		n = atomic_load_explicit(&h->n_networks, memory_order_acquire);
+		found = false;
+		for (uint32_t i = 0; i < n && !found; i++) {
+			uint64_t halves[2] = {load(&h->networks[i][0]), load(&h->networks[i][1])};
+			struct ip_addr network;
+
+			memcpy(&network, halves, sizeof(network));
+			found = ip_addr_match(address, &network,
+					      (unsigned)load(&h->networks[i][2]));
+		}
+	} while (sequence & 1 ||
+		 atomic_load_explicit(&h->networks_sequence, memory_order_acquire) != sequence);
+	return found;
+}
+
+bool counts_are_established(const struct counts *c)
+{
+	uint32_t delivered = (uint32_t)c->delivered[0] + c->delivered[1];
+	uint32_t unknown = (uint32_t)c->unknown[0] + c->unknown[1];
+
+	return delivered >= ESTABLISHED_DELIVERED &&
+	       unknown * 100 < ESTABLISHED_UNKNOWN_PERCENT * (unknown + delivered);
+}
+
+static uint32_t ttl_of(const struct harvest *h, const struct score *s)
+{
+	uint64_t longest = s->delivered ? h->config.known_ttl_s : h->config.longest_ttl_s;
+	uint64_t ttl = (uint64_t)h->config.first_ttl_s << s->level;
+
+	return (uint32_t)(ttl < longest ? ttl : longest);
+}
+
+/* One verdict more before. */
+static struct score level_up(const struct harvest *h, const struct place *p, uint32_t now_s)
+{
+	uint64_t word = load(&p->bucket->scores[p->slot]);
+	struct score before, s;
+
+	do {
+		before = s = score_at(h, word, now_s);
+		if (s.level < LEVEL_MAX)
+			s.level++;
+	} while (!swap(&p->bucket->scores[p->slot], &word, score_pack(&s)));
+	return before;
+}
+
+static void tell(const struct harvest *h, struct harvest_verdicts *verdicts,
+		 const struct harvest_verdict *v)
+{
+	if (verdicts->n < HARVEST_VERDICTS_MAX) {
+		verdicts->at[verdicts->n] = *v;
+		verdicts->at[verdicts->n++].observed = h->config.observe;
+	}
+}
+
+/* Whoever sets the time tells of it; the others find it set. */
+static void drop(const struct harvest *h, const struct place *p, uint8_t len, uint64_t key,
+		 uint32_t now_s, struct harvest_verdicts *verdicts)
+{
+	uint64_t word = load(&p->bucket->untils[p->slot]);
+	struct counts c = counts_at(load(&p->bucket->counts[p->slot]), now_s);
+	struct score s = score_at(h, load(&p->bucket->scores[p->slot]), now_s);
+	struct harvest_verdict v = {
+		.kind = HARVEST_VERDICT_DROP,
+		.level = s.level,
+		.ttl_s = ttl_of(h, &s),
+		.score = s.score,
+		.unknown_today = c.unknown_today,
+		.delivered_today = c.delivered_today,
+	};
+	struct until until = until_unpack(word);
+
+	if (until.drop_s > now_s)
+		return;
+	until.drop_s = v.until_s = now_s + v.ttl_s;
+	if (!swap(&p->bucket->untils[p->slot], &word, until_pack(&until)))
+		return;
+	level_up(h, p, now_s);
+	table_key_address(key, &v.address);
+	v.prefix_len = len;
+	tell(h, verdicts, &v);
+}
+
+static void limit_null(const struct harvest *h, const struct place *p, uint8_t len, uint64_t key,
+		       uint32_t now_s, struct harvest_verdicts *verdicts)
+{
+	uint64_t word = load(&p->bucket->untils[p->slot]), score;
+	struct score s = score_at(h, load(&p->bucket->scores[p->slot]), now_s);
+	struct harvest_verdict v = {
+		.kind = HARVEST_VERDICT_NULL,
+		.ttl_s = h->config.first_ttl_s,
+		.score =
+			(int16_t)bounded(s.null_score * SCORE_ONE / NULL_ONE, INT16_MIN, INT16_MAX),
+		.prefix_len = len,
+	};
+	struct until until = until_unpack(word);
+
+	if (until.null_s > now_s)
+		return;
+	until.null_s = v.until_s = now_s + v.ttl_s;
+	if (!swap(&p->bucket->untils[p->slot], &word, until_pack(&until)))
+		return;
+	/* What the time leaves behind. */
+	score = load(&p->bucket->scores[p->slot]);
+	do {
+		s = score_at(h, score, now_s);
+		s.null_score = (int16_t)(h->line / 2 * NULL_ONE / SCORE_ONE);
+	} while (is_theirs(p, score) && !swap(&p->bucket->scores[p->slot], &score, score_pack(&s)));
+	table_key_address(key, &v.address);
+	tell(h, verdicts, &v);
+}
+
+/* A key for one sender of one client. */
+static uint64_t sender_key(const struct harvest *h, uint64_t client, uint64_t sender)
+{
+	const uint64_t both[2] = {client, sender};
+
+	return table_key_of_digest(siphash13(&h->key, both, sizeof(both)));
+}
+
+/* An established client loses one sender for a while, and what it has against it. */
+static void limit_sender(struct harvest *h, const struct place *p, uint8_t len, uint64_t key,
+			 uint64_t sender, uint32_t now_s, struct harvest_verdicts *verdicts)
+{
+	struct place at = table_get(h, sender_key(h, key, sender), now_s);
+	uint64_t word = load(&p->bucket->scores[p->slot]);
+	struct score s;
+	struct harvest_verdict v = {
+		.kind = HARVEST_VERDICT_SENDER,
+		.ttl_s = h->config.first_ttl_s,
+		.until_s = now_s + h->config.first_ttl_s,
+		.prefix_len = len,
+	};
+	const struct until until = {.null_s = v.until_s};
+
+	do {
+		s = score_at(h, word, now_s);
+		v.score = s.score;
+		s.score = 0;
+	} while (is_theirs(p, word) && !swap(&p->bucket->scores[p->slot], &word, score_pack(&s)));
+	atomic_store(&at.bucket->untils[at.slot], until_pack(&until));
+	table_key_address(key, &v.address);
+	tell(h, verdicts, &v);
+}
+
+/* --- standing -------------------------------------------------------------------------------- */
+
+static bool has_credit(const struct harvest *h, uint64_t key, uint32_t now_s)
+{
+	struct place p = table_find(h, key);
+
+	return p.bucket && score_at(h, load(&p.bucket->scores[p.slot]), now_s).score < 0;
+}
+
+/* Whether a verdict holds at this entry now. */
+static bool is_dropped(const struct harvest *h, uint64_t key, uint8_t len, uint32_t now_s)
+{
+	struct place p = table_find(h, key);
+
+	if (!p.bucket)
+		return false;
+	expire(h, &p, len, now_s);
+	return until_unpack(load(&p.bucket->untils[p.slot])).drop_s > now_s;
+}
+
+enum harvest_standing harvest_standing(struct harvest *h, const struct harvest_client *client,
+				       uint32_t now_s)
+{
+	uint8_t len = client_len(&client->address), lens[PREFIXES_MAX];
+	uint64_t key = table_key(&client->address, len);
+	size_t n = prefixes_of(&client->address, lens);
+	struct place p;
+
+	if (h->config.observe)
+		return HARVEST_WELCOME;
+	if (is_dropped(h, key, len, now_s))
+		return HARVEST_GONE;
+	for (size_t i = 0; i < n; i++)
+		if (is_dropped(h, table_key(&client->address, lens[i]), lens[i], now_s) &&
+		    !has_credit(h, key, now_s))
+			return HARVEST_GONE;
+	p = client->null_sender ? table_find(h, key)
+				: table_find(h, sender_key(h, key, client->sender));
+	if (p.bucket && until_unpack(load(&p.bucket->untils[p.slot])).null_s > now_s)
+		return HARVEST_LIMITED;
+	return HARVEST_WELCOME;
+}
+
+/* --- recipients ------------------------------------------------------------------------------ */
+
+/* One question on its way. */
+struct asking {
+	struct harvest *h;
+	const struct harvest_client *client;
+	uint8_t len;
+	uint64_t key;
+	struct place place; /* the client's entry */
+	uint32_t now_s;
+	bool is_allowed;
+	struct harvest_verdicts *verdicts;
+};
+
+static void asking_init(struct asking *a, struct harvest *h, const struct harvest_client *client,
+			uint32_t now_s, struct harvest_verdicts *verdicts)
+{
+	*a = (struct asking){
+		.h = h,
+		.client = client,
+		.len = client_len(&client->address),
+		.now_s = now_s,
+		.verdicts = verdicts,
+	};
+	a->key = table_key(&client->address, a->len);
+	verdicts->n = 0;
+}
+
+/* Its entry, made at its first evidence. */
+static void asking_place(struct asking *a)
+{
+	if (a->place.bucket)
+		return;
+	a->place = table_get(a->h, a->key, a->now_s);
+	expire(a->h, &a->place, a->len, a->now_s);
+	a->is_allowed = network_is_allowed(a->h, &a->client->address);
+}
+
+/* What is beyond a client's line leads to. */
+static enum harvest_answer verdict(struct asking *a)
+{
+	struct counts c = counts_at(load(&a->place.bucket->counts[a->place.slot]), a->now_s);
+
+	if (a->is_allowed)
+		return HARVEST_ANSWER;
+	if (counts_are_established(&c)) {
+		limit_sender(a->h, &a->place, a->len, a->key, a->client->sender, a->now_s,
+			     a->verdicts);
+		return a->h->config.observe ? HARVEST_ANSWER : HARVEST_SHUT_DOOR;
+	}
+	drop(a->h, &a->place, a->len, a->key, a->now_s, a->verdicts);
+	return a->h->config.observe ? HARVEST_ANSWER : HARVEST_SHUT_OUT;
+}
+
+/* The prefixes share its evidence. */
+static enum harvest_answer prefixes_add(struct asking *a, int32_t value, int32_t lent)
+{
+	uint8_t lens[PREFIXES_MAX];
+	size_t n = prefixes_of(&a->client->address, lens);
+	enum harvest_answer answer = HARVEST_ANSWER;
+
+	for (size_t i = n; i-- > 0;) {
+		uint64_t key = table_key(&a->client->address, lens[i]);
+		struct place p = table_get(a->h, key, a->now_s);
+		int32_t before;
+		enum added added;
+
+		expire(a->h, &p, lens[i], a->now_s);
+		added = score_add(a->h, &p, value, line_of(a->h, lens[i]) + lent, a->now_s,
+				  &before);
+		if (added == ADDED || a->is_allowed)
+			continue;
+		drop(a->h, &p, lens[i], key, a->now_s, a->verdicts);
+		if (a->h->config.observe || has_credit(a->h, a->key, a->now_s))
+			continue;
+		if (added == BEYOND)
+			return HARVEST_TOO_LATE;
+		answer = HARVEST_SHUT_OUT;
+	}
+	return answer;
+}
+
+static int32_t weight(struct asking *a, uint64_t recipient, enum harvest_evidence evidence)
+{
+	struct score s = score_at(a->h, load(&a->place.bucket->scores[a->place.slot]), a->now_s);
+	struct counts c;
+
+	if (evidence == HARVEST_TRAP)
+		return a->h->line;
+	if (s.score <= DEAD_CREDIT)
+		dead_add(a->h, recipient, a->now_s);
+	if (dead_count(a->h, recipient, a->now_s) >= DEAD_CLIENTS)
+		return a->h->unknown / DEAD_WEIGHT;
+	c = counts_at(load(&a->place.bucket->counts[a->place.slot]), a->now_s);
+	if (c.unknown_today >= DAY_FREE + c.delivered_today / DAY_SHARE)
+		return 2 * a->h->unknown;
+	return a->h->unknown;
+}
+
+static enum harvest_answer null_sender_unknown(struct asking *a, uint64_t recipient,
+					       enum harvest_evidence evidence)
+{
+	int32_t value = weight(a, recipient, evidence) * NULL_ONE / SCORE_ONE;
+	enum added added = null_score_add(a->h, &a->place, value, a->now_s);
+
+	if (added == ADDED || a->is_allowed)
+		return HARVEST_ANSWER;
+	limit_null(a->h, &a->place, a->len, a->key, a->now_s, a->verdicts);
+	if (a->h->config.observe || added == ADDED_ACROSS)
+		return HARVEST_ANSWER;
+	return HARVEST_LIMIT;
+}
+
+static enum harvest_answer unknown(struct asking *a, const struct recipient_address *asked,
+				   enum harvest_evidence evidence, const struct harvest_loan *loan)
+{
+	struct harvest *h = a->h;
+	uint64_t recipient =
+		harvest_digest(h, asked->local, asked->local_len, asked->domain, asked->domain_len);
+	int32_t lent = loan->good * h->good, value, before;
+	enum harvest_answer answer;
+	enum added added;
+
+	asking_place(a);
+	if (filter_was_there(h, a->key, recipient, PAIR_UNKNOWN, a->now_s))
+		return HARVEST_ANSWER;
+	if (a->client->null_sender)
+		return null_sender_unknown(a, recipient, evidence);
+	value = weight(a, recipient, evidence);
+	answer = prefixes_add(
+		a, value > h->unknown && evidence != HARVEST_TRAP ? h->unknown : value, lent);
+	if (answer == HARVEST_TOO_LATE)
+		return answer;
+	added = score_add(h, &a->place, value, h->line + lent, a->now_s, &before);
+	if (added == BEYOND && !a->is_allowed) {
+		verdict(a);
+		return HARVEST_TOO_LATE;
+	}
+	count(&a->place, 1, 0, a->now_s);
+	if (added == ADDED_ACROSS) {
+		enum harvest_answer own = verdict(a);
+
+		return own == HARVEST_ANSWER ? answer : own;
+	}
+	return answer;
+}
+
+static void good(struct asking *a, const struct recipient_address *asked, struct harvest_loan *loan)
+{
+	uint64_t recipient = harvest_digest(a->h, asked->local, asked->local_len, asked->domain,
+					    asked->domain_len);
+
+	if (loan->good < UINT16_MAX &&
+	    !filter_was_there(a->h, a->key, recipient, PAIR_LENT, a->now_s))
+		loan->good++;
+}
+
+void harvest_recipients(struct harvest *h, const struct harvest_client *client,
+			const struct recipient_address *asked,
+			const enum harvest_evidence *evidence, size_t n, struct harvest_loan *loan,
+			uint32_t now_s, enum harvest_answer *answers,
+			struct harvest_verdicts *verdicts)
+{
+	struct asking a;
+	bool over = false;
+
+	asking_init(&a, h, client, now_s, verdicts);
+	for (size_t i = 0; i < n; i++) {
+		answers[i] = over ? HARVEST_TOO_LATE : HARVEST_ANSWER;
+		if (over || client->no_evidence || evidence[i] == HARVEST_NEUTRAL)
+			continue;
+		if (evidence[i] == HARVEST_GOOD) {
+			good(&a, &asked[i], loan);
+			continue;
+		}
+		answers[i] = unknown(&a, &asked[i], evidence[i], loan);
+		over = answers[i] != HARVEST_ANSWER && answers[i] != HARVEST_LIMIT;
+	}
+}
+
+/* --- what else there is to say ------------------------------------------------------------------
+ */
+
+bool harvest_note(struct harvest *h, const struct harvest_client *client, enum harvest_note note,
+		  uint32_t now_s, struct harvest_verdicts *verdicts)
+{
+	int32_t value = note == HARVEST_VRFY ? h->unknown / 3 : h->line / 2, before;
+	struct asking a;
+	enum added added;
+
+	asking_init(&a, h, client, now_s, verdicts);
+	if (client->no_evidence)
+		return false;
+	asking_place(&a);
+	added = score_add(h, &a.place, value, h->line, now_s, &before);
+	if (added == ADDED)
+		return false;
+	return verdict(&a) != HARVEST_ANSWER;
+}
+
+/* Credit, or what makes up for evidence: no further than to zero. */
+static void repay(const struct harvest *h, const struct place *p, int32_t value, bool delivered,
+		  uint32_t now_s)
+{
+	uint64_t word = load(&p->bucket->scores[p->slot]);
+	struct score s;
+
+	do {
+		int32_t least;
+
+		if (!is_theirs(p, word))
+			return;
+		s = score_at(h, word, now_s);
+		least = delivered ? FLOOR : s.score < 0 ? s.score : 0;
+		s.score = (int16_t)bounded(s.score - value, least, INT16_MAX);
+		s.delivered |= delivered;
+		if (s.score <= PROVED)
+			s.level = 0;
+	} while (!swap(&p->bucket->scores[p->slot], &word, score_pack(&s)));
+}
+
+static void repay_null(const struct harvest *h, const struct place *p, int32_t value,
+		       uint32_t now_s)
+{
+	uint64_t word = load(&p->bucket->scores[p->slot]);
+	struct score s;
+
+	do {
+		if (!is_theirs(p, word))
+			return;
+		s = score_at(h, word, now_s);
+		s.null_score = (int16_t)bounded(s.null_score - value * NULL_ONE / SCORE_ONE,
+						FLOOR * NULL_ONE / SCORE_ONE, 0x7ff);
+	} while (!swap(&p->bucket->scores[p->slot], &word, score_pack(&s)));
+}
+
+static void settle_good(struct asking *a, const struct harvest_loan *loan, bool delivered)
+{
+	int32_t value = loan->good * a->h->good;
+	uint8_t lens[PREFIXES_MAX];
+	size_t n = prefixes_of(&a->client->address, lens);
+
+	if (a->client->null_sender) {
+		if (delivered)
+			repay_null(a->h, &a->place, value, a->now_s);
+		return;
+	}
+	repay(a->h, &a->place, value, delivered, a->now_s);
+	if (delivered)
+		count(&a->place, 0, loan->good, a->now_s);
+	for (size_t i = 0; i < n; i++) {
+		struct place p = table_get(a->h, table_key(&a->client->address, lens[i]), a->now_s);
+
+		repay(a->h, &p, value, delivered, a->now_s);
+	}
+}
+
+bool harvest_settle(struct harvest *h, const struct harvest_client *client,
+		    struct harvest_loan *loan, enum harvest_end end, uint32_t now_s,
+		    struct harvest_verdicts *verdicts)
+{
+	struct harvest_loan settled = *loan;
+	struct asking a;
+
+	asking_init(&a, h, client, now_s, verdicts);
+	*loan = (struct harvest_loan){0};
+	if (settled.good == 0 || client->no_evidence)
+		return false;
+	if (end != HARVEST_ABANDONED) {
+		asking_place(&a);
+		settle_good(&a, &settled, end == HARVEST_DELIVERED);
+		return false;
+	}
+	/* Called back: what it had against it stands alone. */
+	a.place = table_find(h, a.key);
+	if (!a.place.bucket || client->null_sender)
+		return false;
+	asking_place(&a);
+	a.is_allowed = network_is_allowed(h, &client->address);
+	if (score_at(h, load(&a.place.bucket->scores[a.place.slot]), now_s).score < h->line)
+		return false;
+	return verdict(&a) != HARVEST_ANSWER;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What control does with the harvest's table: allow, explain, unban, keep over a restart.
+ *
+ * Thread: control, beside workers. Time: given. Memory: the caller's.
+ * Rules: a checkpoint is a run of records of 32 octets in the host's order: key, score, until,
+ * counts; each by itself, so that it may be cut between any two.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "policy/harvest_private.h"
+
+struct record {
+	uint64_t key, score, until, counts;
+};
+
+static_assert(sizeof(struct record) == 32, "written as octets");
+
+static uint64_t load(const _Atomic uint64_t *at)
+{
+	return atomic_load_explicit(at, memory_order_acquire);
+}
+
+int harvest_allow(struct harvest *h, const struct harvest_network *networks, size_t n)
+{
+	if (n > NETWORKS_MAX)
+		return -ENOMEM;
+	atomic_fetch_add(&h->networks_sequence, 1);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t halves[2];
+
+		memcpy(halves, &networks[i].address, sizeof(halves));
+		atomic_store(&h->networks[i][0], halves[0]);
+		atomic_store(&h->networks[i][1], halves[1]);
+		atomic_store(&h->networks[i][2], networks[i].prefix_len);
+	}
+	atomic_store(&h->n_networks, (uint32_t)n);
+	atomic_fetch_add(&h->networks_sequence, 1);
+	return 0;
+}
+
+static void mask(struct ip_addr *address, uint8_t len)
+{
+	for (unsigned i = 0; i < sizeof(address->octets); i++) {
+		unsigned bits = len > 8 * i ? len - 8 * i : 0;
+
+		if (bits < 8)
+			address->octets[i] &= (uint8_t)(0xff00 >> bits);
+	}
+}
+
+static void story_of(struct harvest *h, uint32_t now_s, struct harvest_story *story)
+{
+	struct place p = table_find(h, table_key(&story->address, story->prefix_len));
+	struct counts c;
+	struct until until;
+	struct score s;
+
+	if (!p.bucket)
+		return;
+	s = score_at(h, load(&p.bucket->scores[p.slot]), now_s);
+	until = until_unpack(load(&p.bucket->untils[p.slot]));
+	c = counts_at(load(&p.bucket->counts[p.slot]), now_s);
+	story->is_known = true;
+	story->score = s.score;
+	story->null_score = (int16_t)(s.null_score * (SCORE_ONE / NULL_ONE));
+	story->level = s.level;
+	story->until_s = until.drop_s > now_s ? until.drop_s : 0;
+	story->null_until_s = until.null_s > now_s ? until.null_s : 0;
+	story->seen_s = now_s - minutes_since_score(load(&p.bucket->scores[p.slot]), now_s) * 60;
+	story->unknown_today = c.unknown_today;
+	story->delivered_today = c.delivered_today;
+	story->unknown_week = (uint16_t)(c.unknown[0] + c.unknown[1]);
+	story->delivered_week = (uint16_t)(c.delivered[0] + c.delivered[1]);
+	story->is_established = counts_are_established(&c);
+}
+
+size_t harvest_explain(struct harvest *h, const struct ip_addr *address, uint32_t now_s,
+		       struct harvest_story stories[HARVEST_LEVELS])
+{
+	static const uint8_t v4[] = {128, 120}, v6[] = {64, 56, 48};
+	bool is_v4 = ip_addr_is_v4(address);
+	size_t n = is_v4 ? sizeof(v4) : sizeof(v6);
+
+	for (size_t i = 0; i < n; i++) {
+		stories[i] = (struct harvest_story){
+			.address = *address,
+			.prefix_len = is_v4 ? v4[i] : v6[i],
+			.is_allowed = network_is_allowed(h, address),
+		};
+		mask(&stories[i].address, stories[i].prefix_len);
+		story_of(h, now_s, &stories[i]);
+	}
+	return n;
+}
+
+bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t prefix_len)
+{
+	struct place p = table_find(h, table_key(address, prefix_len));
+	uint64_t word;
+	struct score s;
+
+	if (!p.bucket)
+		return false;
+	/* Credit stays. The score first: nobody may be found beyond the line without a verdict. */
+	word = load(&p.bucket->scores[p.slot]);
+	do {
+		s = score_unpack(word);
+		if (s.score > 0)
+			s.score = 0;
+		if (s.null_score > 0)
+			s.null_score = 0;
+		s.level = 0;
+	} while (!atomic_compare_exchange_strong(&p.bucket->scores[p.slot], &word, score_pack(&s)));
+	atomic_store(&p.bucket->untils[p.slot], 0);
+	return true;
+}
+
+void harvest_spared(struct harvest *h, const struct ip_addr *address, uint8_t prefix_len,
+		    uint32_t now_s, void (*each)(void *arg, const struct ip_addr *client),
+		    void *arg)
+{
+	uint8_t len = client_len(address);
+	struct ip_addr client = *address;
+	uint32_t n = 1U << (len - prefix_len);
+	unsigned last = len / 8 - 1;
+
+	mask(&client, prefix_len);
+	for (uint32_t i = 0; i < n; i++) {
+		struct place p;
+
+		client.octets[last] = (uint8_t)i;
+		if (n > 256)
+			client.octets[last - 1] = (uint8_t)(i >> 8);
+		p = table_find(h, table_key(&client, len));
+		if (p.bucket && score_at(h, load(&p.bucket->scores[p.slot]), now_s).score < 0)
+			each(arg, &client);
+	}
+}
+
+size_t harvest_checkpoint(const struct harvest *h, uint32_t *at, void *octets, size_t len)
+{
+	uint32_t entries = h->n_buckets * BUCKET_ENTRIES;
+	size_t written = 0;
+
+	for (; *at < entries && written + sizeof(struct record) <= len; (*at)++) {
+		const struct harvest_bucket *b = &h->buckets[*at / BUCKET_ENTRIES];
+		unsigned slot = *at % BUCKET_ENTRIES;
+		const struct record r = {load(&b->keys[slot]), load(&b->scores[slot]),
+					 load(&b->untils[slot]), load(&b->counts[slot])};
+
+		/* Not while it changes hands. */
+		if (r.key == 0 || load(&b->keys[slot]) != r.key)
+			continue;
+		memcpy((uint8_t *)octets + written, &r, sizeof(r));
+		written += sizeof(r);
+	}
+	return written;
+}
+
+int harvest_restore(struct harvest *h, const void *octets, size_t len)
+{
+	if (len % sizeof(struct record))
+		return -EINVAL;
+	for (size_t at = 0; at < len; at += sizeof(struct record)) {
+		struct record r;
+		struct place p;
+		struct score s;
+
+		memcpy(&r, (const uint8_t *)octets + at, sizeof(r));
+		if (r.key == 0)
+			return -EINVAL;
+		s = score_unpack(r.score);
+		p = table_get(h, r.key, s.minute * 60);
+		s.tag = p.tag;
+		atomic_store(&p.bucket->scores[p.slot], score_pack(&s));
+		atomic_store(&p.bucket->untils[p.slot], r.until);
+		atomic_store(&p.bucket->counts[p.slot], r.counts);
+	}
+	return 0;
+}
+
+void harvest_count(const struct harvest *h, uint32_t now_s, struct harvest_counts *counts)
+{
+	*counts = (struct harvest_counts){
+		.entries = h->config.entries,
+		.used = load(&h->used),
+		.evicted = load(&h->evicted),
+		.evicted_with_credit = load(&h->evicted_with_credit),
+		.filter_share = filter_share(h, now_s),
+	};
+}

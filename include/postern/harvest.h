@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Harvest: who is guessing recipients. A sequential test (threshold random walk; Jung, Paxson,
+ * Berger, Balakrishnan, "Fast Portscan Detection Using Sequential Hypothesis Testing", IEEE S&P
+ * 2004) for each client and for the prefixes it comes from, in one table that all workers share.
+ *
+ * The derivation. With p0 the share of unknown recipients among an honest sender's, p1 among a
+ * guesser's, an unknown recipient multiplies the likelihood ratio of guesser to honest by p1 / p0,
+ * a good one by (1 - p1) / (1 - p0). Scores are its logarithm. Wald's bound for flagging an honest
+ * client with probability alpha at most and a guesser with 1 - beta at least is the line
+ *
+ *     ln((1 - beta) / alpha).
+ *
+ * With p0 = 0.03, p1 = 0.9, alpha = 1e-5, beta = 0.01: an unknown one adds ln(0.9 / 0.03) = 3.40, a
+ * good one takes ln(0.97 / 0.1) = 2.27, and the line is ln(0.99 / 1e-5) = 11.5, so the fourth
+ * unknown in a row crosses it. Below zero the walk does not begin anew but goes on down to a floor
+ * of -35: history is credit.
+ *
+ * Thread: a worker's functions by any, at once; the rest by control, beside workers.
+ * Time: given, seconds since the epoch; a time before the last one counts as no time passed.
+ * Memory: harvest_new's, all of it at once: 32 octets an entry, two generations of the filter. A
+ * full bucket of eight gives up the oldest of those whose score says least; one that is shut out
+ * goes last. Rules: scores in fixed point, 1/256.
+ */
+#ifndef POSTERN_HARVEST_H
+#define POSTERN_HARVEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "postern/address.h"
+#include "postern/recipients.h"
+
+struct harvest;
+
+/* What to change of the test; harvest_defaults fills in SEMANTICS' figures. */
+struct harvest_config {
+	double p0, p1, alpha, beta;
+	uint32_t first_ttl_s, longest_ttl_s; /* 5 minutes, doubling to 24 hours */
+	uint32_t known_ttl_s;	/* the longest of a client that was delivered for: 4 hours */
+	uint32_t entries;	/* clients and prefixes told apart; a power of two */
+	uint64_t filter_octets; /* of one generation of the pairs' filter; a power of two */
+	bool observe;		/* score and tell, and change no answer */
+	uint8_t entropy[32];
+};
+
+void harvest_defaults(struct harvest_config *config);
+
+/* NULL: no memory, or figures that make no test (0 < p0 < p1 < 1, 0 < alpha, beta < 1). */
+struct harvest *harvest_new(const struct harvest_config *config);
+void harvest_free(struct harvest *h);
+
+/* --- what a worker asks ---------------------------------------------------------------------- */
+
+/* Whom a question is about. */
+struct harvest_client {
+	struct ip_addr address;
+	bool null_sender; /* MAIL FROM:<>: a score of its own, never the drop */
+	bool no_evidence; /* nothing it does is scored: opened by a cookie while those are guessed
+			     at */
+	uint64_t sender;  /* digest of the envelope sender (harvest_digest) */
+};
+
+enum harvest_standing {
+	HARVEST_WELCOME,
+	HARVEST_LIMITED, /* 450 4.7.1 before any lookup; postmaster exempt */
+	HARVEST_GONE,	 /* 421 4.7.1 and close: it crossed the line elsewhere */
+};
+
+/* Before the recipients are looked up, and at a SYN where the kernel has no shield. */
+enum harvest_standing harvest_standing(struct harvest *h, const struct harvest_client *client,
+				       uint32_t now_s);
+
+/* What a recipient says of who asks for it. */
+enum harvest_evidence {
+	HARVEST_NEUTRAL, /* nothing: postmaster, a catch-all's, disabled, our own 4xx, not our
+			    domain */
+	HARVEST_GOOD,
+	HARVEST_UNKNOWN,
+	HARVEST_TRAP,
+};
+
+enum harvest_answer {
+	HARVEST_ANSWER,	   /* as the directory says */
+	HARVEST_SHUT_OUT,  /* as the directory says, and then 421 4.7.1, close, the drop */
+	HARVEST_SHUT_DOOR, /* as the directory says, and then 421 4.7.1 and close; no drop */
+	HARVEST_TOO_LATE,  /* not at all: 421 4.7.1, close */
+	HARVEST_LIMIT,	   /* not at all: 450 4.7.1 */
+};
+
+/* What a transaction borrowed: kept by its owner, zero at MAIL. */
+struct harvest_loan {
+	uint16_t good; /* recipients that were lent for */
+};
+
+/* A verdict, with its evidence. */
+struct harvest_verdict {
+	struct ip_addr address; /* bits behind the prefix are zero */
+	uint8_t prefix_len;	/* in the mapped form: 128, 120, 64, 56, 48 */
+	uint8_t kind;		/* enum harvest_verdict_kind */
+	uint8_t level;		/* how often before, as the doubling of the TTL */
+	bool observed;		/* nothing came of it */
+	uint32_t until_s, ttl_s;
+	int16_t score;				 /* 1/256 */
+	uint16_t unknown_today, delivered_today; /* of the client that crossed */
+};
+
+enum harvest_verdict_kind {
+	HARVEST_VERDICT_DROP,	/* the kernel's drop */
+	HARVEST_VERDICT_NULL,	/* its null senders are limited */
+	HARVEST_VERDICT_SENDER, /* established: one envelope sender is limited */
+};
+
+enum { HARVEST_VERDICTS_MAX = 4 }; /* of one question: the client, two prefixes, its null sender */
+
+struct harvest_verdicts {
+	uint32_t n;
+	struct harvest_verdict at[HARVEST_VERDICTS_MAX];
+};
+
+/* Answers n recipients (to RECIPIENTS_ASKED_MAX) in order; behind one that shuts out all are
+ * TOO_LATE. verdicts: what was decided now, for the kernel and for control. */
+void harvest_recipients(struct harvest *h, const struct harvest_client *client,
+			const struct recipient_address *asked,
+			const enum harvest_evidence *evidence, size_t n, struct harvest_loan *loan,
+			uint32_t now_s, enum harvest_answer *answers,
+			struct harvest_verdicts *verdicts);
+
+enum harvest_end {
+	HARVEST_DELIVERED, /* the backend took the message: credit */
+	HARVEST_FAILED, /* we or a backend refused it at DATA or later: evidence is made up for, no
+			   credit */
+	HARVEST_ABANDONED, /* the client gave up: RSET, QUIT, EHLO, close */
+};
+
+/* Ends a transaction's loan. True: what was lent had kept the client below the line, and it is
+ * shut out now. */
+bool harvest_settle(struct harvest *h, const struct harvest_client *client,
+		    struct harvest_loan *loan, enum harvest_end end, uint32_t now_s,
+		    struct harvest_verdicts *verdicts);
+
+enum harvest_note {
+	HARVEST_EARLY_TALK, /* half a line */
+	HARVEST_ABUSE,	    /* half a line */
+	HARVEST_VRFY,	    /* a third of a guess */
+};
+
+/* True: shut out now. */
+bool harvest_note(struct harvest *h, const struct harvest_client *client, enum harvest_note note,
+		  uint32_t now_s, struct harvest_verdicts *verdicts);
+
+/* Of an address as an envelope holds it; ASCII letters folded. */
+uint64_t harvest_digest(const struct harvest *h, const char *local, size_t local_len,
+			const char *domain, size_t domain_len);
+
+/* Once a second or so: makes room for tomorrow's pairs. */
+void harvest_tick(struct harvest *h, uint32_t now_s);
+
+/* --- what control does ----------------------------------------------------------------------- */
+
+/* Never flagged: networks in mapped form. Replaces what was there. -ENOMEM. */
+struct harvest_network {
+	struct ip_addr address;
+	uint8_t prefix_len;
+};
+int harvest_allow(struct harvest *h, const struct harvest_network *networks, size_t n);
+
+/* All that is known of an address at one level. */
+struct harvest_story {
+	struct ip_addr address;
+	uint8_t prefix_len;
+	bool is_known; /* there is an entry */
+	bool is_allowed;
+	bool is_established;
+	int16_t score, null_score; /* 1/256, now */
+	uint8_t level;
+	uint32_t until_s, null_until_s; /* 0: not */
+	uint32_t seen_s;		/* about */
+	uint16_t unknown_today, delivered_today, unknown_week, delivered_week;
+};
+
+enum { HARVEST_LEVELS = 3 };
+
+/* The client itself, then its prefixes; returns how many. */
+size_t harvest_explain(struct harvest *h, const struct ip_addr *address, uint32_t now_s,
+		       struct harvest_story stories[HARVEST_LEVELS]);
+
+/* The line in 1/256, and a prefix's. */
+int32_t harvest_line(const struct harvest *h, const struct ip_addr *address, uint8_t prefix_len);
+
+/* Ends a verdict and forgets the score at this level. False: nothing was known. */
+bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t prefix_len);
+
+/* Clients below a prefix that have credit, which its verdict spares; calls back for each. */
+void harvest_spared(struct harvest *h, const struct ip_addr *address, uint8_t prefix_len,
+		    uint32_t now_s, void (*each)(void *arg, const struct ip_addr *client),
+		    void *arg);
+
+/* Serialises entries from *at on into at most len octets; returns how many were written, *at is
+ * moved on; 0: that was all. The worker's changes in between are in it or not. */
+size_t harvest_checkpoint(const struct harvest *h, uint32_t *at, void *octets, size_t len);
+/* Takes in what harvest_checkpoint wrote, in any pieces of whole records. -EINVAL: it is not that.
+ */
+int harvest_restore(struct harvest *h, const void *octets, size_t len);
+
+struct harvest_counts {
+	uint64_t entries, used; /* in the table */
+	uint64_t evicted, evicted_with_credit;
+	double filter_share; /* of bits set in this generation */
+};
+void harvest_count(const struct harvest *h, uint32_t now_s, struct harvest_counts *counts);
+
+#endif
