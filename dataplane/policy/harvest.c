@@ -585,8 +585,8 @@ static enum harvest_answer unknown(struct asking *a, const struct recipient_addr
 	struct harvest *h = a->h;
 	uint64_t recipient =
 		harvest_digest(h, asked->local, asked->local_len, asked->domain, asked->domain_len);
-	int32_t lent = loan->good * h->good, value, before;
-	enum harvest_answer answer;
+	int32_t lent = loan->good * h->good, value, shared, before;
+	enum harvest_answer answer, of_prefixes;
 	enum added added;
 
 	asking_place(a);
@@ -595,22 +595,18 @@ static enum harvest_answer unknown(struct asking *a, const struct recipient_addr
 	if (a->client->null_sender)
 		return null_sender_unknown(a, recipient, evidence);
 	value = weight(a, recipient, evidence);
-	answer = prefixes_add(
-		a, value > h->unknown && evidence != HARVEST_TRAP ? h->unknown : value, lent);
-	if (answer == HARVEST_TOO_LATE)
-		return answer;
 	added = score_add(h, &a->place, value, h->line + lent, a->now_s, &before);
 	if (added == BEYOND && !a->is_allowed) {
 		verdict(a);
 		return HARVEST_TOO_LATE;
 	}
 	count(&a->place, 1, 0, a->now_s);
-	if (added == ADDED_ACROSS) {
-		enum harvest_answer own = verdict(a);
-
-		return own == HARVEST_ANSWER ? answer : own;
-	}
-	return answer;
+	/* What is not answered is no evidence against its neighbours, so they come second; a
+	 * client's doubled weight is its own. */
+	shared = value > h->unknown && evidence != HARVEST_TRAP ? h->unknown : value;
+	of_prefixes = prefixes_add(a, shared, lent);
+	answer = added == ADDED_ACROSS ? verdict(a) : HARVEST_ANSWER;
+	return of_prefixes == HARVEST_ANSWER ? answer : of_prefixes;
 }
 
 static void good(struct asking *a, const struct recipient_address *asked, struct harvest_loan *loan)
