@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * postern.yaml: its keys, and what must hold between them.
+ *
+ * Thread: control. Time: none. Memory: config_schema.h.
+ * Rules: a key that is not known is an error; so is a name that leads nowhere. What is not built
+ * yet has no key: a configuration that asks for it is refused rather than half obeyed.
+ */
+#include "control/config.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/config_types.h"
+#include "postern/dataplane.h"
+
+#define ONE(struct_, field, type_, fallback_, says_)                                            \
+	{                                                                                       \
+		.name = #field, .shape = SCHEMA_ONE, .type = &(type_),                          \
+		.at = offsetof(struct struct_, field), .fallback = (fallback_), .says = (says_) \
+	}
+#define ONE_AS(name_, struct_, field, type_, names_, fallback_, says_)                          \
+	{                                                                                       \
+		.name = (name_), .shape = SCHEMA_ONE, .type = &(type_), .names = (names_),      \
+		.at = offsetof(struct struct_, field), .fallback = (fallback_), .says = (says_) \
+	}
+#define MANY_AS(name_, struct_, field, count_, type_, least_, most_, says_)                       \
+	{                                                                                         \
+		.name = (name_), .shape = SCHEMA_MANY, .type = &(type_),                          \
+		.at = offsetof(struct struct_, field),                                            \
+		.count_at = offsetof(struct struct_, count_), .least = (least_), .most = (most_), \
+		.says = (says_)                                                                   \
+	}
+#define MAPS(struct_, field, count_, element, keys_, least_, most_, says_)                        \
+	{                                                                                         \
+		.name = #field, .shape = SCHEMA_MAPS, .keys = (keys_),                            \
+		.size = sizeof(struct element), .at = offsetof(struct struct_, field),            \
+		.count_at = offsetof(struct struct_, count_), .least = (least_), .most = (most_), \
+		.says = (says_)                                                                   \
+	}
+#define MAP(name_, keys_, says_)                                                                \
+	{                                                                                       \
+		.name = (name_), .shape = SCHEMA_MAP, .keys = (keys_), .at = 0, .says = (says_) \
+	}
+#define END                  \
+	{                    \
+		.name = NULL \
+	}
+
+static const char *const protocols[] = {"smtp", "lmtp", NULL};
+static const char *const identities[] = {"none", "xclient", "proxy-v2", NULL};
+static const char *const modes[] = {"enforce", "observe", NULL};
+static const char *const bare_lfs[] = {"normalize", "reject", NULL};
+static const char *const cases[] = {"fold", "exact", NULL};
+
+/* clang-format off */
+static const struct schema_key interface_keys[] = {
+	ONE(config_interface, device, type_string, "",
+	    "the kernel's name of the interface, taken by AF_XDP"),
+	ONE(config_interface, pci, type_string, "",
+	    "or the PCI address of a card bound to a DPDK driver"),
+	ONE(config_interface, vdev, type_string, "", "or a virtual device of DPDK's"),
+	MANY_AS("addresses", config_interface, addresses, n_addresses, type_address, 0,
+		DATAPLANE_ADDRESSES_MAX, "our addresses there; without: the kernel's own"),
+	ONE(config_interface, backend_ports, type_ports, "20000-28191",
+	    "source ports toward backends"),
+	ONE(config_interface, mtu, type_small, "0", "of IP, octets; 0: the device's own"),
+	MANY_AS("neighbours", config_interface, neighbours, n_neighbours, type_neighbour, 0, 256,
+		"link addresses, on a link the kernel does not know"),
+	END,
+};
+
+static const struct schema_key domain_keys[] = {
+	ONE(config_domain, name, type_host, NULL, "the domain's name"),
+	ONE(config_domain, recipients, type_path, NULL,
+	    "the directory: one address a line, then optional class= and pool="),
+	ONE(config_domain, pool, type_name, NULL, "where its mail goes, by the pool's name"),
+	ONE(config_domain, subaddress, type_separators, "",
+	    "characters that separate a subaddress, like +"),
+	ONE_AS("case", config_domain, letter_case, type_choice, cases, "fold",
+	       "whether local parts differ by case"),
+	ONE(config_domain, catch_all, type_bool, "false", "whether every address is known"),
+	ONE(config_domain, bad_lines, type_share, "0",
+	    "share of the directory's lines that may be bad; beyond, the old one stays"),
+	END,
+};
+
+static const struct schema_key pool_keys[] = {
+	ONE(config_pool, name, type_name, NULL, "the pool's name"),
+	ONE_AS("protocol", config_pool, protocol, type_choice, protocols, "smtp",
+	       "smtp or lmtp"),
+	MANY_AS("servers", config_pool, servers, n_servers, type_endpoint, 1, CONFIG_SERVERS_MAX,
+		"the servers, address and port"),
+	ONE_AS("identity", config_pool, identity, type_choice, identities, "none",
+	       "how the client is told: none, xclient, proxy-v2"),
+	END,
+};
+
+static const struct schema_key harvest_keys[] = {
+	ONE_AS("mode", config, harvest.mode, type_choice, modes, "enforce",
+	       "enforce, or observe: score and tell, and change nothing a client sees"),
+	ONE_AS("first_ttl", config, harvest.first_ttl_s, type_duration, NULL, "5m",
+	       "how long a guesser is shut out the first time; it doubles"),
+	ONE_AS("longest_ttl", config, harvest.longest_ttl_s, type_duration, NULL, "24h",
+	       "and at most"),
+	ONE_AS("known_ttl", config, harvest.known_ttl_s, type_duration, NULL, "4h",
+	       "and at most a client that mail was delivered for"),
+	ONE_AS("honest_unknown", config, harvest.honest_unknown, type_share, NULL, "0.03",
+	       "share of unknown recipients of an honest sender"),
+	ONE_AS("guesser_unknown", config, harvest.guesser_unknown, type_share, NULL, "0.9",
+	       "and of a guesser"),
+	ONE_AS("false_positive", config, harvest.false_positive, type_share, NULL, "0.00001",
+	       "how often an honest sender may be taken for a guesser"),
+	ONE_AS("false_negative", config, harvest.false_negative, type_share, NULL, "0.01",
+	       "and a guesser for an honest sender"),
+	ONE_AS("clients", config, harvest.clients, type_size, NULL, "1M",
+	       "clients and prefixes told apart, a power of two"),
+	ONE_AS("filter", config, harvest.filter_octets, type_size, NULL, "64M",
+	       "memory for a day's pairs of client and recipient, a power of two"),
+	ONE_AS("state", config, harvest.state, type_string, NULL, "",
+	       "where scores are kept over a restart; without: nowhere"),
+	MANY_AS("allow", config, harvest.allow, harvest.n_allow, type_network, 0,
+		CONFIG_NETWORKS_MAX, "networks that are never shut out"),
+	END,
+};
+
+static const struct schema_key limits_keys[] = {
+	ONE_AS("message_size", config, limits.message_size, type_size, NULL, "50M",
+	       "the largest message, octets"),
+	ONE_AS("recipients", config, limits.recipients, type_number, NULL, "1000",
+	       "of a transaction; not under 100 (RFC 5321 4.5.3.1.8)"),
+	ONE_AS("connections_per_client", config, limits.connections_per_client, type_number, NULL,
+	       "50", "open at once; 0: no limit"),
+	ONE_AS("half_open_per_client", config, limits.half_open_per_client, type_number, NULL,
+	       "50", "handshakes under way at once; beyond, SYN cookies; 0: no limit"),
+	ONE_AS("connections", config, limits.connections, type_size, NULL, "128K",
+	       "open at once, a worker"),
+	ONE_AS("buffers", config, limits.buffers, type_size, NULL, "32K",
+	       "of 2 KiB for bytes under way, a worker"),
+	END,
+};
+
+static const struct schema_key control_keys[] = {
+	ONE_AS("socket", config, control.socket, type_path, NULL, "/run/postern/control.sock",
+	       "where posternctl finds us"),
+	END,
+};
+
+static const struct schema_key shield_keys[] = {
+	ONE_AS("bpffs", config, shield.bpffs, type_path, NULL, "/run/postern/bpf",
+	       "where the XDP program and its maps are pinned"),
+	END,
+};
+
+static const struct schema_key config_keys[] = {
+	ONE(config, hostname, type_host, NULL, "our name in greetings and Received fields"),
+	MANY_AS("cores", config, cores, n_cores, type_small, 2, CONFIG_CORES_MAX,
+		"CPUs: the first is the control plane's, the rest are workers"),
+	MAPS(config, interfaces, n_interfaces, config_interface, interface_keys, 1,
+	     DATAPLANE_INTERFACES_MAX, "where mail comes in and goes out"),
+	MANY_AS("listen", config, listen, n_listen, type_port, 1, DATAPLANE_LISTEN_MAX,
+		"ports mail comes to"),
+	MAPS(config, domains, n_domains, config_domain, domain_keys, 1, CONFIG_DOMAINS_MAX,
+	     "the domains we take mail for"),
+	MAPS(config, pools, n_pools, config_pool, pool_keys, 1, CONFIG_POOLS_MAX,
+	     "the mail servers behind us"),
+	MAP("harvest", harvest_keys, "who guesses recipients"),
+	MAP("limits", limits_keys, "bounds"),
+	MAP("control", control_keys, "the control socket"),
+	MAP("shield", shield_keys, "the XDP program"),
+	ONE_AS("bare_lf", config, bare_lf, type_choice, bare_lfs, "normalize",
+	       "what becomes of a line of a message that ends in LF alone: normalize or reject"),
+	ONE(config, huge_pages, type_bool, "false", "take memory from the kernel's huge pages"),
+	END,
+};
+/* clang-format on */
+
+/* --- what must hold between keys ---------------------------------------------------------------
+ */
+
+/* Where a field stands is looked up only when it is wrong. */
+__attribute__((format(printf, 4, 5))) static bool wrong(const struct config *c,
+							struct schema_error *error,
+							const char *field, const char *format, ...)
+{
+	char why[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, sizeof(why), format, args);
+	va_end(args);
+	snprintf(error->text, sizeof(error->text), "%s:%d: %s: %s", c->path,
+		 schema_line(c->path, field), field, why);
+	return false;
+}
+
+int config_pool(const struct config *config, const char *name)
+{
+	for (uint32_t i = 0; i < config->n_pools; i++)
+		if (strcmp(config->pools[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}
+
+static bool check_interfaces(const struct config *c, struct schema_error *error)
+{
+	for (uint32_t i = 0; i < c->n_interfaces; i++) {
+		const struct config_interface *in = &c->interfaces[i];
+		int kinds = !!*in->device + !!*in->pci + !!*in->vdev;
+		char field[64];
+
+		snprintf(field, sizeof(field), "interfaces[%u]", i);
+		if (kinds != 1)
+			return wrong(c, error, field, "one of device, pci and vdev must be said");
+		if (!*in->device && in->n_addresses == 0)
+			return wrong(c, error, field,
+				     "addresses must be said: no kernel knows any there");
+		if (i > 0 && (in->backend_ports.first != c->interfaces[0].backend_ports.first ||
+			      in->backend_ports.last != c->interfaces[0].backend_ports.last))
+			return wrong(c, error, field,
+				     "backend_ports must be the same on all interfaces");
+	}
+	return true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp((*(const struct config_domain *const *)a)->name,
+		      (*(const struct config_domain *const *)b)->name);
+}
+
+static bool domains_are_distinct(const struct config *c, struct schema_error *error)
+{
+	const struct config_domain **sorted = calloc(c->n_domains, sizeof(*sorted));
+	bool well = true;
+
+	if (!sorted)
+		return wrong(c, error, "domains", "no memory");
+	for (uint32_t i = 0; i < c->n_domains; i++)
+		sorted[i] = &c->domains[i];
+	qsort(sorted, c->n_domains, sizeof(*sorted), by_name);
+	for (uint32_t i = 1; i < c->n_domains && well; i++) {
+		const struct config_domain *one = sorted[i - 1], *two = sorted[i];
+
+		if (strcmp(one->name, two->name) == 0) {
+			char field[64];
+
+			snprintf(field, sizeof(field), "domains[%td].name",
+				 (one > two ? one : two) - c->domains);
+			well = wrong(c, error, field, "%s is said twice", one->name);
+		}
+	}
+	free(sorted);
+	return well;
+}
+
+static bool check_domains(const struct config *c, struct schema_error *error)
+{
+	char field[64];
+
+	for (uint32_t i = 0; i < c->n_domains; i++) {
+		snprintf(field, sizeof(field), "domains[%u].pool", i);
+		if (config_pool(c, c->domains[i].pool) < 0)
+			return wrong(c, error, field, "there is no pool %s", c->domains[i].pool);
+	}
+	for (uint32_t i = 0; i < c->n_pools; i++) {
+		snprintf(field, sizeof(field), "pools[%u].name", i);
+		if (config_pool(c, c->pools[i].name) != (int)i)
+			return wrong(c, error, field, "%s is said twice", c->pools[i].name);
+	}
+	return domains_are_distinct(c, error);
+}
+
+static bool is_power_of_two(uint64_t n)
+{
+	return n && !(n & (n - 1));
+}
+
+static bool check_harvest(const struct config *c, struct schema_error *error)
+{
+	if (!(c->harvest.honest_unknown > 0 &&
+	      c->harvest.honest_unknown < c->harvest.guesser_unknown &&
+	      c->harvest.guesser_unknown < 1))
+		return wrong(c, error, "harvest.honest_unknown",
+			     "must lie between 0 and guesser_unknown, and that below 1");
+	if (!(c->harvest.false_positive > 0 && c->harvest.false_positive <= 0.01))
+		return wrong(c, error, "harvest.false_positive", "must lie between 0 and 0.01");
+	if (!(c->harvest.false_negative > 0 && c->harvest.false_negative <= 0.5))
+		return wrong(c, error, "harvest.false_negative", "must lie between 0 and 0.5");
+	if (!is_power_of_two(c->harvest.clients) || c->harvest.clients < 1024 ||
+	    c->harvest.clients > 1U << 30)
+		return wrong(c, error, "harvest.clients", "must be a power of two from 1K to 1G");
+	if (!is_power_of_two(c->harvest.filter_octets) || c->harvest.filter_octets < 4096)
+		return wrong(c, error, "harvest.filter", "must be a power of two from 4K on");
+	if (c->harvest.first_ttl_s == 0 || c->harvest.first_ttl_s > c->harvest.longest_ttl_s ||
+	    c->harvest.longest_ttl_s > 365 * 24 * 3600)
+		return wrong(c, error, "harvest.first_ttl",
+			     "must not be more than longest_ttl, nor that than a year");
+	return true;
+}
+
+static bool check_limits(const struct config *c, struct schema_error *error)
+{
+	if (c->limits.recipients < 100 || c->limits.recipients > 100000)
+		return wrong(c, error, "limits.recipients", "must lie between 100 and 100000");
+	if (c->limits.message_size < 64 << 10 || c->limits.message_size > 4ULL << 30)
+		return wrong(c, error, "limits.message_size", "must lie between 64K and 4G");
+	if (c->limits.connections < 16 || c->limits.connections > 16 << 20)
+		return wrong(c, error, "limits.connections", "must lie between 16 and 16M");
+	if (c->limits.buffers < 1024 || c->limits.buffers > 64 << 20)
+		return wrong(c, error, "limits.buffers", "must lie between 1K and 64M");
+	return true;
+}
+
+static bool check(const struct config *c, struct schema_error *error)
+{
+	if (strlen(c->hostname) > 200)
+		return wrong(c, error, "hostname", "is longer than a greeting has room for");
+	return check_interfaces(c, error) && check_domains(c, error) && check_harvest(c, error) &&
+	       check_limits(c, error);
+}
+
+/* --- the whole ------------------------------------------------------------------------------- */
+
+static bool listen_on_25(struct config *c)
+{
+	c->listen = malloc(sizeof(*c->listen));
+	if (!c->listen)
+		return false;
+	c->listen[0] = 25;
+	c->n_listen = 1;
+	return true;
+}
+
+bool config_read(const char *path, struct config *config, struct schema_error *error)
+{
+	memset(config, 0, sizeof(*config));
+	config->path = strdup(path);
+	if (config->path && schema_read(config_keys, path, config, error) &&
+	    (config->n_listen || listen_on_25(config)) && check(config, error))
+		return true;
+	config_free(config);
+	return false;
+}
+
+void config_free(struct config *config)
+{
+	schema_free(config_keys, config);
+	free(config->path);
+	memset(config, 0, sizeof(*config));
+}
+
+void config_show(const struct config *config, FILE *to)
+{
+	schema_show(config_keys, config, to);
+}
