@@ -70,11 +70,6 @@ struct recipients {
 	uint32_t n_pools;
 };
 
-/* A recipient's name in the table. */
-struct digest {
-	uint32_t a, b, c, bucket;
-};
-
 static const char *const class_names[RECIPIENT_CLASSES] = {
 	[RECIPIENT_NORMAL] = "normal",	       [RECIPIENT_TRAP] = "trap",
 	[RECIPIENT_DISABLED] = "disabled",     [RECIPIENT_MOVED] = "moved",
@@ -520,15 +515,14 @@ static int insert(struct recipients *r, const struct digest *d, uint32_t code)
 
 /* --- changes ----------------------------------------------------------------------------- */
 
-/* The code of a class and a pool; 0: too many pools. */
-static uint32_t code_for(struct recipients *r, const struct domain *d, enum recipient_class class,
+uint32_t recipients_code(struct recipients *r, uint32_t domain, enum recipient_class class,
 			 uint16_t pool)
 {
 	uint32_t i;
 
 	if (class != RECIPIENT_NORMAL)
 		return class;
-	if (pool == RECIPIENT_POOL_OF_DOMAIN || pool == d->rules.pool)
+	if (pool == RECIPIENT_POOL_OF_DOMAIN || pool == r->domains[domain].rules.pool)
 		return CODE_POOLS;
 	for (i = 0; i < r->n_pools; i++)
 		if (r->pools[i] == pool)
@@ -540,45 +534,35 @@ static uint32_t code_for(struct recipients *r, const struct domain *d, enum reci
 	return CODE_POOLS + 1 + i;
 }
 
-/* -ENOENT, -EINVAL, or the domain's number with the digest. */
-static int64_t digest_of(const struct recipients *r, const struct recipient_address *address,
-			 struct digest *digest)
+bool recipients_digest(const struct recipients *r, uint32_t domain, const char *local, size_t len,
+		       struct digest *digest)
 {
-	const struct domain *d = domain_find(r, address->domain, address->domain_len);
 	struct name name;
 
-	if (!d)
-		return -ENOENT;
-	if (address->local_len == 0 || address->local_len > RECIPIENT_LOCAL_MAX)
-		return -EINVAL;
-	name_write(&name, d, address->local, address->local_len);
-	*digest = name_digest(r, d, &name, name.len);
-	return d - r->domains;
+	if (len == 0 || len > RECIPIENT_LOCAL_MAX)
+		return false;
+	name_write(&name, &r->domains[domain], local, len);
+	*digest = name_digest(r, &r->domains[domain], &name, len);
+	__builtin_prefetch(&r->buckets[digest->bucket], 1);
+	return true;
 }
 
-int recipients_put(struct recipients *r, const struct recipient_address *address,
-		   enum recipient_class class, uint16_t pool)
+int recipients_enter(struct recipients *r, uint32_t domain, const struct digest *digest,
+		     uint32_t code, bool may_change)
 {
 	struct bucket *at;
-	struct digest digest;
-	uint32_t code, old;
-	int64_t domain = digest_of(r, address, &digest);
 	unsigned slot;
+	uint32_t old = find(r, digest, &at, &slot);
 	int rc;
 
-	if (domain < 0)
-		return (int)domain;
-	code = code_for(r, &r->domains[domain], class, pool);
-	if (!code)
-		return -EMFILE;
-	old = find(r, &digest, &at, &slot);
 	if (old == code)
 		return RECIPIENTS_SAME;
 	if (old) {
-		set_code(at, slot, code);
+		if (may_change)
+			set_code(at, slot, code);
 		return RECIPIENTS_CHANGED;
 	}
-	rc = insert(r, &digest, code);
+	rc = insert(r, digest, code);
 	if (rc)
 		return rc;
 	r->count++;
@@ -586,14 +570,33 @@ int recipients_put(struct recipients *r, const struct recipient_address *address
 	return RECIPIENTS_NEW;
 }
 
+int recipients_put(struct recipients *r, const struct recipient_address *address,
+		   enum recipient_class class, uint16_t pool)
+{
+	int64_t domain = recipients_domain_find(r, address->domain, address->domain_len);
+	struct digest digest;
+	uint32_t code;
+
+	if (domain < 0)
+		return (int)domain;
+	if (!recipients_digest(r, (uint32_t)domain, address->local, address->local_len, &digest))
+		return -EINVAL;
+	code = recipients_code(r, (uint32_t)domain, class, pool);
+	if (!code)
+		return -EMFILE;
+	return recipients_enter(r, (uint32_t)domain, &digest, code, true);
+}
+
 int recipients_remove(struct recipients *r, const struct recipient_address *address)
 {
-	struct bucket *at;
+	int64_t domain = recipients_domain_find(r, address->domain, address->domain_len);
 	struct digest digest;
-	int64_t domain = digest_of(r, address, &digest);
+	struct bucket *at;
 	unsigned slot;
 
-	if (domain < 0 || !find(r, &digest, &at, &slot))
+	if (domain < 0 ||
+	    !recipients_digest(r, (uint32_t)domain, address->local, address->local_len, &digest) ||
+	    !find(r, &digest, &at, &slot))
 		return -ENOENT;
 	set_code(at, slot, 0);
 	r->count--;

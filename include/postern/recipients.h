@@ -127,6 +127,38 @@ int recipients_put(struct recipients *r, const struct recipient_address *address
 /* 0, or -ENOENT. */
 int recipients_remove(struct recipients *r, const struct recipient_address *address);
 
+/* --- a directory's lines --- */
+
+/*
+ * An address a line, "address [class=NAME] [pool=NAME]", of one domain. Blank lines and lines that
+ * begin with # say nothing; so does what follows a # behind a blank. The address is written as in
+ * mail, quoted where it must be (RFC 5321 4.1.2). An address that is there twice is there once,
+ * but with another class or pool it is a bad line.
+ */
+struct recipients_directory {
+	struct recipients *recipients;
+	uint32_t domain;
+	/* The pool of a name; -1: there is none. */
+	int (*pool)(void *arg, const char *name, size_t len);
+	/* Line by line (1..), why it is bad. */
+	void (*bad)(void *arg, uint64_t line, const char *why);
+	void *arg;
+	/* What came of it so far. */
+	uint64_t lines, added, repeated, bad_lines;
+	bool is_full; /* the table had no room for one: build a larger one */
+	/* Lines whose place in the table is being fetched. */
+	unsigned n_pending;
+	struct recipients_pending {
+		uint32_t digest[4], code;
+		uint64_t line;
+	} pending[16];
+};
+
+/* Takes a line, its end (LF or CRLF) cut off or not. */
+void recipients_directory_line(struct recipients_directory *d, const char *text, size_t len);
+/* After the last line. */
+void recipients_directory_end(struct recipients_directory *d);
+
 /* Answers n (to RECIPIENTS_ASKED_MAX) at once, their cache misses beside each other. */
 void recipients_find(const struct recipients *r, const struct recipient_address *asked, size_t n,
 		     struct recipient_answer *answers);
