@@ -59,8 +59,8 @@ static struct recipients *ours_new(uint32_t count, double *seconds)
 {
 	struct recipients_config config = {.expected = count, .entropy = {1, 2, 3}};
 	struct recipients_domain domain = {.name = domain_name, .name_len = 11};
-	char local[LOCAL];
-	struct recipient_address a = {local, domain_name, LOCAL, 11};
+	struct recipients_directory directory = {0};
+	char line[LOCAL + 1 + sizeof(domain_name)];
 	uint64_t begin = clock_ns();
 	struct recipients *r = recipients_new(&config);
 	uint32_t number;
@@ -68,14 +68,16 @@ static struct recipients *ours_new(uint32_t count, double *seconds)
 	if (!r || recipients_add_domain(r, &domain, &number))
 		return NULL;
 	recipients_set_loaded(r, number, true);
+	directory.recipients = r;
+	line[LOCAL] = '@';
+	memcpy(line + LOCAL + 1, domain_name, sizeof(domain_name));
 	for (uint32_t i = 0; i < count; i++) {
-		write_local(local, 'a', i);
-		if (recipients_put(r, &a, RECIPIENT_NORMAL, RECIPIENT_POOL_OF_DOMAIN) !=
-		    RECIPIENTS_NEW)
-			return NULL;
+		write_local(line, 'a', i);
+		recipients_directory_line(&directory, line, sizeof(line) - 1);
 	}
+	recipients_directory_end(&directory);
 	*seconds = (double)(clock_ns() - begin) / 1e9;
-	return r;
+	return directory.added == count ? r : NULL;
 }
 
 /* Nanoseconds a hit; a wrong answer ends it all. */
@@ -280,7 +282,7 @@ static int measure(uint32_t count, double seconds, int runs, bool with_baseline)
 		fprintf(stderr, "bench_recipients: no memory for the table\n");
 		return 1;
 	}
-	print_figure("insert_ns", "ns", build_seconds * 1e9 / count, 1, NULL, 0);
+	print_figure("build_seconds", "s", build_seconds, 1, NULL, 0);
 	if (with_baseline) {
 		h = theirs_new(count, &octets);
 		if (!h) {
