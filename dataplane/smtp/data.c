@@ -171,6 +171,15 @@ static void let_go(struct walk *w)
 		give(w, w->d->state == AFTER_CR ? "\r" : ".", 1);
 }
 
+/* All of the message that is certain by now. */
+static void give_certain(struct walk *w)
+{
+	if (!is_holding(w->d))
+		give_run(w, w->at);
+	else if (w->held)
+		give_run(w, w->held);
+}
+
 /* --- lines and fields ------------------------------------------------------------------------- */
 
 static void begin_line(struct data *d)
@@ -181,27 +190,32 @@ static void begin_line(struct data *d)
 	d->field_len = 0;
 }
 
-static void match_field(struct data *d, uint8_t octet)
+/* Whether this octet ends the name of one Received field too many. */
+static bool match_field(struct data *d, uint8_t octet)
 {
 	if (d->field_len == FIELD_OTHER)
-		return;
+		return false;
 	if (octet >= 'A' && octet <= 'Z')
 		octet |= 0x20;
-	if (octet != field_name[d->field_len]) {
-		d->field_len = FIELD_OTHER;
-	} else if (++d->field_len == FIELD_NAME_LEN) {
-		d->field_len = FIELD_OTHER;
-		if (++d->n_received > SMTP_RECEIVED_MAX)
-			fail(d, DATA_LOOP);
-	}
+	if (octet == field_name[d->field_len] && ++d->field_len < FIELD_NAME_LEN)
+		return false;
+	if (d->field_len == FIELD_NAME_LEN)
+		d->n_received++;
+	d->field_len = FIELD_OTHER;
+	return d->n_received > SMTP_RECEIVED_MAX;
 }
 
-static void add_text(struct data *d, uint8_t octet)
+/* What came before it counts first, so that a message that is too big besides is that however it is
+ * cut. */
+static void add_text(struct walk *w, uint8_t octet)
 {
-	if (++d->line_len > SMTP_TEXT_LINE_MAX)
-		fail(d, DATA_LINE_TOO_LONG);
-	if (d->in_header)
-		match_field(d, octet);
+	struct data *d = w->d;
+	const bool loops = d->in_header && match_field(d, octet);
+
+	if (++d->line_len <= SMTP_TEXT_LINE_MAX && !loops)
+		return;
+	give_run(w, w->at);
+	fail(d, loops ? DATA_LOOP : DATA_LINE_TOO_LONG);
 }
 
 /* --- octet by octet --------------------------------------------------------------------------- */
@@ -220,7 +234,7 @@ static void act(struct walk *w, enum action action)
 	switch (action) {
 	case KEEP:
 		let_go(w);
-		add_text(d, *w->at);
+		add_text(w, *w->at);
 		break;
 	case HOLD:
 		if (!is_holding(d))
@@ -237,7 +251,7 @@ static void act(struct walk *w, enum action action)
 	case STUFF:
 		give_run(w, w->at);
 		give(w, ".", 1);
-		add_text(d, '.');
+		add_text(w, '.');
 		break;
 	case UNSTUFF_END:
 		if (w->held)
@@ -249,10 +263,9 @@ static void act(struct walk *w, enum action action)
 			give_run(w, w->held);
 		break;
 	case FAIL_CR:
-		fail(d, DATA_BARE_CR);
-		break;
 	case FAIL_NUL:
-		fail(d, DATA_NUL);
+		give_certain(w);
+		fail(d, action == FAIL_CR ? DATA_BARE_CR : DATA_NUL);
 		break;
 	}
 	if (!d->normalize && (action == MAKE_END || action == UNSTUFF_END))
@@ -356,12 +369,8 @@ static void walk_sound(struct walk *w)
 		step(w);
 		steps_left -= steps_left > 0;
 	}
-	if (d->state == ENDED)
-		return;
-	if (!is_holding(d))
-		give_run(w, w->at);
-	else if (w->held)
-		give_run(w, w->held);
+	if (d->state != ENDED)
+		give_certain(w);
 }
 
 static void walk_astray(struct walk *w)

@@ -363,6 +363,42 @@ static void short_strings_at_every_place_of_a_block(void **state)
 	}
 }
 
+/* A message may be too big and have another fault: it is the first of them, wherever it is cut. */
+static void the_first_fault_does_not_depend_on_the_cuts(void **state)
+{
+	unsigned too_big = 0, others = 0;
+
+	for (unsigned i = 0; i < 10 * RANDOM_MESSAGES; i++) {
+		uint8_t text[40];
+		size_t len = random_u64() % (sizeof(text) - 6);
+		const uint64_t size_max = 1 + random_u64() % (len + 1);
+		const bool normalize = i % 2;
+		enum data_fault whole;
+		struct data d;
+
+		for (size_t at = 0; at < len; at++)
+			text[at] = "aaaa\r\n.\r\n"[random_u64() % 9];
+		for (unsigned at = 0; at < 2 && len; at++)
+			text[random_u64() % len] = "\r\n\0"[random_u64() % 3];
+		len += write_end(text + len);
+		scan_begin(&d, &got, normalize);
+		d.size_max = size_max;
+		scan_part(&d, &got, text, len);
+		whole = d.fault;
+		too_big += whole == DATA_TOO_BIG;
+		others += whole && whole != DATA_TOO_BIG;
+		for (size_t cut = 1; cut < len; cut++) {
+			scan_begin(&d, &got, normalize);
+			d.size_max = size_max;
+			scan_part(&d, &got, text, cut);
+			scan_part(&d, &got, text + cut, len - cut);
+			assert_int_equal(d.fault, whole);
+			assert_true(got.ended);
+		}
+	}
+	assert_true(too_big > RANDOM_MESSAGES && others > RANDOM_MESSAGES);
+}
+
 /* Lines of text with now and then something else in them, and blanks before the end. */
 static size_t random_text(uint8_t *text, size_t max)
 {
@@ -578,6 +614,7 @@ int main(void)
 		cmocka_unit_test(short_strings_whole_cut_everywhere_and_octet_by_octet),
 		cmocka_unit_test(shorter_strings_cut_in_every_way),
 		cmocka_unit_test(short_strings_at_every_place_of_a_block),
+		cmocka_unit_test(the_first_fault_does_not_depend_on_the_cuts),
 		cmocka_unit_test(long_random_messages),
 		cmocka_unit_test(what_follows_the_end_is_left_alone),
 		cmocka_unit_test(a_long_piece_is_given_by_reference_and_short_ones_together),
