@@ -20,11 +20,12 @@ TREE = pathlib.Path(__file__).resolve().parents[2]
 ROOMS = TREE / "dataplane"
 
 # Percent of lines and of branches: a little less than ten seconds from the seeds alone reach on two busy cores (98.8
-# and 96.5, 98.1 and 93.3). What no input can reach is memory that is not there when tcp starts, a call against tcp's
-# contract, and route.c, which looks at no frame and is in no target.
+# and 96.5, 98.1 and 93.3, 96.3 and 92.2). What no input can reach is memory that is not there when tcp or smtp starts, a
+# call against their contract, and route.c, which looks at no frame and is in no target.
 FLOORS = {
     "net": (97, 94),
     "tcp": (97, 91),
+    "smtp": (94, 88),
 }
 
 

@@ -4,10 +4,10 @@
  * answer by what they are asked.
  *
  * The input is a head of four octets (settings, sizes of parts) and what the client writes: 0xFE
- * ends a write, 0xFD and an octet lets so many seconds pass. It is fed twice, a write at once and
- * in parts, and what happens must be the same. Every reply must be well-formed, what the next hop
- * is given safe to send, and all memory back at the end. With one setting there is hardly any
- * memory; then parts may make a difference.
+ * ends a write, 0xFD and an octet lets so many seconds pass; behind the last 0xFC is what next hops
+ * say. It is fed twice, a write at once and in parts, and what happens must be the same. Every
+ * reply must be well-formed, what the next hop is given safe to send, and all memory back at the
+ * end. With one setting there is hardly any memory; then parts may make a difference.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -20,6 +20,7 @@ enum {
 	HEAD = 4,
 	END_OF_WRITE = 0xfe,
 	PAUSE = 0xfd,
+	NEXT_HOPS = 0xfc,
 	HAPPENED_MAX = 1 << 20,
 };
 
@@ -32,10 +33,14 @@ enum setting {
 	TLS_READY = 0x02,
 	LITTLE_ROOM = 0x04,
 	SMALL_MESSAGES = 0x08,
+	STRESS = 0x10,
+	SPEAKS_EARLY = 0x20,
+	IS_HELD = 0x40, /* while time passes */
 };
 
 struct run {
 	const uint8_t *head;
+	struct span text; /* what next hops say */
 	bool in_parts;
 	uint32_t parts; /* random */
 	struct postern_counters counters;
@@ -117,24 +122,30 @@ static void send(struct run *r)
 
 /* --- the owner -------------------------------------------------------------------------------- */
 
-static struct smtp_answer answer_by(uint32_t h, enum reply good, struct span text)
+static struct smtp_answer of_next_hop(const struct run *r, uint32_t h)
 {
-	static const enum reply refusals[] = {REPLY_MAILBOX_UNKNOWN, REPLY_RELAYING_DENIED,
-					      REPLY_DIRECTORY_UNSURE, REPLY_MAILBOX_FULL};
-	static const uint16_t codes[] = {250, 421, 451, 550, 554};
+	static const uint16_t codes[] = {250, 251, 421, 451, 550, 554, 354, 0};
+
+	return (struct smtp_answer){
+		.reply = REPLY_OF_NEXT_HOP,
+		.code = codes[h % 8],
+		.text = r->text,
+	};
+}
+
+static struct smtp_answer about(const struct run *r, const struct smtp_recipient *recipient)
+{
+	static const enum reply rows[] = {REPLY_MAILBOX_UNKNOWN, REPLY_RELAYING_DENIED,
+					  REPLY_DIRECTORY_UNSURE, REPLY_SHUT_OUT};
+	const uint32_t h = hash(smtp_recipient_address(recipient));
 
 	switch (h % 8) {
 	case 0:
-		return (struct smtp_answer){.reply = refusals[h / 8 % 4]};
+		return (struct smtp_answer){.reply = rows[h / 8 % 4]};
 	case 1:
-		/* A next hop that says what the client said. */
-		return (struct smtp_answer){
-			.reply = REPLY_OF_NEXT_HOP,
-			.code = codes[h / 8 % 5],
-			.text = text,
-		};
+		return of_next_hop(r, h / 8);
 	default:
-		return (struct smtp_answer){.reply = good, .tag = h};
+		return (struct smtp_answer){.reply = REPLY_RECIPIENT_TAKEN, .tag = h};
 	}
 }
 
@@ -145,14 +156,8 @@ static void answer_recipients(struct run *r)
 	const size_t n = smtp_asked(r->m, r->s, asked);
 
 	assert(n > 0 && n <= SMTP_ASKED_MAX);
-	for (size_t i = 0; i < n; i++) {
-		const struct span address = smtp_recipient_address(asked[i]);
-		const uint32_t h = hash(address);
-
-		answers[i] = answer_by(h, REPLY_RECIPIENT_TAKEN, smtp_recipient_orcpt(asked[i]));
-		if (h % 64 == 63)
-			answers[i] = (struct smtp_answer){.reply = REPLY_SHUT_OUT};
-	}
+	for (size_t i = 0; i < n; i++)
+		answers[i] = about(r, asked[i]);
 	smtp_answer_recipients(r->m, r->s, answers, n, &r->out);
 }
 
@@ -165,6 +170,8 @@ static struct smtp_transaction tell_transaction(struct run *r)
 	uint32_t n = 0;
 
 	assert(smtp_transaction(r->m, r->s, &t));
+	happen(r, smtp_hello(r->m, r->s).bytes, smtp_hello(r->m, r->s).len);
+	happen(r, smtp_is_extended(r->s) ? "E" : "", smtp_is_extended(r->s));
 	happen(r, t.sender.bytes, t.sender.len);
 	happen(r, t.envid.bytes, t.envid.len);
 	for (; (recipient = smtp_next_recipient(r->m, r->s, &walk)); n++) {
@@ -182,8 +189,9 @@ static struct smtp_transaction tell_transaction(struct run *r)
 static void answer_data(struct run *r, bool spoke_on)
 {
 	const struct smtp_transaction t = tell_transaction(r);
-	const struct smtp_answer answer = {.reply = hash(t.sender) % 8 ? REPLY_MESSAGE_WANTED
-								       : REPLY_POOL_DOWN};
+	const uint32_t h = hash(t.sender);
+	const struct smtp_answer wanted = {.reply = REPLY_MESSAGE_WANTED};
+	const struct smtp_answer answer = h % 8 ? wanted : of_next_hop(r, h / 8);
 
 	assert(t.recipients > 0);
 	r->message_len = 0;
@@ -195,14 +203,12 @@ static void answer_data(struct run *r, bool spoke_on)
 static void answer_delivery(struct run *r)
 {
 	const struct smtp_transaction t = tell_transaction(r);
-	struct smtp_answer answer = answer_by(hash(t.sender), REPLY_OF_NEXT_HOP, t.envid);
+	const uint32_t h = hash(t.sender);
+	const struct smtp_answer silent = {.reply = REPLY_NEXT_HOP_SILENT};
+	const struct smtp_answer answer = h / 8 % 8 ? of_next_hop(r, h / 64) : silent;
 
 	assert(t.size == r->message_len);
 	assert(r->last[0] == '\r' && r->last[1] == '\n');
-	if (answer.reply != REPLY_OF_NEXT_HOP)
-		answer.reply = REPLY_NEXT_HOP_SILENT;
-	else if (!answer.code)
-		answer.code = 250;
 	smtp_answer_delivery(r->m, r->s, &answer, &r->out);
 }
 
@@ -329,6 +335,8 @@ static void pause_for(struct run *r, unsigned seconds)
 	struct smtp_session *s;
 	enum reply why;
 
+	if (r->s && r->head[1] & IS_HELD)
+		smtp_hold(r->m, r->s, true);
 	while (r->s && smtp_next_due(r->m) <= until_us) {
 		if (smtp_next_due(r->m) > r->now_us)
 			r->now_us = smtp_next_due(r->m);
@@ -339,6 +347,8 @@ static void pause_for(struct run *r, unsigned seconds)
 		}
 	}
 	r->now_us = until_us;
+	if (r->s)
+		smtp_hold(r->m, r->s, false);
 }
 
 static void speak(struct run *r, const uint8_t *bytes, size_t len)
@@ -385,15 +395,23 @@ static void begin(struct run *r, const uint8_t *head)
 	r->out.bytes = malloc(r->out.size);
 	r->m = smtp_new(&config, 0);
 	assert(r->m && r->out.bytes);
-	r->s = smtp_open(r->m, head[1] & NEEDS_TLS ? SMTP_NEEDS_TLS : 0, NULL, 0, &r->out);
+	smtp_stress(r->m, head[1] & STRESS);
+	r->s = smtp_open(r->m,
+			 (head[1] & NEEDS_TLS ? SMTP_NEEDS_TLS : 0) |
+				 (head[1] & SPEAKS_EARLY ? SMTP_SPOKE_EARLY : 0),
+			 NULL, 0, &r->out);
 	smtp_id(r->s, r->id);
 }
 
 static void run(struct run *r, const uint8_t *data, size_t size)
 {
+	const uint8_t *text = memrchr(data + HEAD, NEXT_HOPS, size - HEAD);
+	const uint8_t *after = data + size;
+
 	begin(r, data);
+	r->text = text ? (struct span){text + 1, (size_t)(after - text - 1)} : (struct span){0};
 	send(r);
-	speak(r, data + HEAD, size - HEAD);
+	speak(r, data + HEAD, (size_t)((text ? text : after) - data) - HEAD);
 	if (r->s)
 		end(r);
 	assert(smtp_sessions(r->m) == 0 && r->m->envelopes.in_use == 0);

@@ -5,11 +5,10 @@
 FOLDER/TARGET/NAME is one input of the target fuzz_*; without a TARGET, of every one that is known here.
 The same seeds are written every time. A seed of net is a packet as scapy makes it, so that what the
 target takes for right is not its own opinion; one of tcp is a conversation
-(tcp_seeds.py, pair_seeds.py).
+(tcp_seeds.py, pair_seeds.py), one of smtp is what a client says (smtp_seeds.py).
 """
 
 import pathlib
-import re
 import sys
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -30,6 +29,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
 from pair_seeds import tcp_pair_seeds
+from smtp_seeds import smtp_address_seeds, smtp_feed_seeds
 from tcp_seeds import tcp_input_seeds
 
 OUR_MAC, OTHER_MAC, PEER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:77"
@@ -124,75 +124,12 @@ def net_input_seeds():
     yield "other-port", bytes([OTHER_PORT, 0, 0, 0]) + bytes(ethernet(OTHER_MAC) / IP(src=PEER4, dst=OUR4) / tcp())
 
 
-PATHS = (
-    "<>",
-    "<Postmaster>",
-    "<user@Example.NET>",
-    "<@a.example,@b.example:user@example.net>",
-    '<"quoted\\"pair\\\\ and blank"@example.net>',
-    '<"dot.string"@example.net>',
-    "<jörg@bücher.example>",
-    "<user@[192.0.2.1]>",
-    "<user@[IPv6:2001:db8::ffff:192.0.2.1]>",
-    "<user@[tag:content]>",
-)
-
-
-def smtp_address_seeds():
-    """(name, octets): kind, the path."""
-    for number, path in enumerate(PATHS):
-        for kind in 0, 1:
-            yield f"path-{number}-{kind}", bytes([kind]) + path.encode()
-
-
-DIALOGUES = pathlib.Path(__file__).resolve().parents[1] / "dialogues"
-ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})|\\(.)")
-REPETITION = re.compile(r"\{(\d+):([^}]*)\}")
-LETTERS = {"r": "\r", "n": "\n", "t": "\t", "0": "\0"}
-OFFERS = ("starttls", "size", "8bitmime", "smtputf8", "dsn", "one-domain")
-NORMALIZE, NEEDS_TLS, TLS_READY, LITTLE_ROOM = 0x80, 0x01, 0x02, 0x04
-END_OF_WRITE = b"\xfe"
-
-
-def octets(text):
-    """A text of a dialogue; repetitions are kept short, the fuzzer is to find the rest."""
-    text = REPETITION.sub(lambda found: found[2] * min(int(found[1]), 600), text)
-    text = ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else LETTERS.get(found[2], found[2]), text)
-    return text.encode("latin-1", "replace")
-
-
-def dialogues():
-    """(name, lines) of every dialogue of tests/dialogues."""
-    for path in sorted(DIALOGUES.glob("*.txt")):
-        for dialogue in path.read_text().split("\n== ")[1:]:
-            name, *lines = dialogue.splitlines()
-            yield name, lines
-
-
-def smtp_feed_seeds():
-    """(name, octets): the head, and what the client of a dialogue writes."""
-    for name, lines in dialogues():
-        offers, flags, written = 0b11110, TLS_READY, b""
-        for line in lines:
-            if line.startswith("offer: "):
-                offers = sum(1 << OFFERS.index(word) for word in line.split()[1:] if word in OFFERS)
-            elif line == "client: needs TLS":
-                flags |= NEEDS_TLS
-            elif line.startswith("T: "):
-                written += b"\xfd" + bytes([min(int(line[3:]), 255)])
-            elif found := re.match(r"C(\+?)([:|]) ?(.*)", line):
-                written += b"" if found[1] or not written else END_OF_WRITE
-                written += octets(found[3]) + (b"\r\n" if found[2] == ":" else b"")
-        yield name, bytes([offers | NORMALIZE, flags, 1, 7]) + written
-        yield name + "-reject", bytes([offers, flags | LITTLE_ROOM, 1, 0]) + written
-
-
 TARGETS = {
     "fuzz_net_input": net_input_seeds,
-    "fuzz_tcp_input": tcp_input_seeds,
-    "fuzz_tcp_pair": tcp_pair_seeds,
     "fuzz_smtp_address": smtp_address_seeds,
     "fuzz_smtp_feed": smtp_feed_seeds,
+    "fuzz_tcp_input": tcp_input_seeds,
+    "fuzz_tcp_pair": tcp_pair_seeds,
 }
 
 

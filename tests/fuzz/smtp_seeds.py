@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Seeds of the targets of SMTP: addresses, and what the clients of tests/dialogues say."""
+
+import pathlib
+import re
+
+PATHS = (
+    "<>",
+    "<Postmaster>",
+    "<user@Example.NET>",
+    "<@a.example,@b.example:user@example.net>",
+    '<"quoted\\"pair\\\\ and blank"@example.net>',
+    '<"dot.string"@example.net>',
+    "<jörg@bücher.example>",
+    "<user@[192.0.2.1]>",
+    "<user@[IPv6:2001:db8::ffff:192.0.2.1]>",
+    "<user@[tag:content]>",
+)
+
+
+def smtp_address_seeds():
+    """(name, octets): kind, the path."""
+    for number, path in enumerate(PATHS):
+        for kind in 0, 1:
+            yield f"path-{number}-{kind}", bytes([kind]) + path.encode()
+
+
+DIALOGUES = pathlib.Path(__file__).resolve().parents[1] / "dialogues"
+ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})|\\(.)")
+REPETITION = re.compile(r"\{(\d+):([^}]*)\}")
+LETTERS = {"r": "\r", "n": "\n", "t": "\t", "0": "\0"}
+OFFERS = ("starttls", "size", "8bitmime", "smtputf8", "dsn", "one-domain")
+LITTLE_MEMORY, NORMALIZE = 0x40, 0x80
+NEEDS_TLS, TLS_READY, LITTLE_ROOM, SMALL_MESSAGES, STRESS, SPEAKS_EARLY, IS_HELD = (1 << bit for bit in range(7))
+END_OF_WRITE, PAUSE, NEXT_HOPS = b"\xfe", b"\xfd", b"\xfc"
+CLIENTS = {"client: needs TLS": NEEDS_TLS, "client: speaks early": SPEAKS_EARLY, "O: stress": STRESS, "O: hold": IS_HELD}
+
+
+def octets(text):
+    """A text of a dialogue; repetitions are kept short, the fuzzer is to find the rest."""
+    text = REPETITION.sub(lambda found: found[2] * min(int(found[1]), 600), text)
+    text = ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else LETTERS.get(found[2], found[2]), text)
+    return text.encode("latin-1", "replace")
+
+
+def dialogues():
+    """(name, lines) of every dialogue of tests/dialogues."""
+    for path in sorted(DIALOGUES.glob("*.txt")):
+        for dialogue in path.read_text().split("\n== ")[1:]:
+            name, *lines = dialogue.splitlines()
+            yield name, lines
+
+
+def smtp_feed_seeds():
+    """(name, octets): the head, what the client of a dialogue writes, what its next hop says."""
+    for name, lines in dialogues():
+        offers, flags, written, said = 0b11110, TLS_READY, b"", b""
+        for line in lines:
+            flags |= CLIENTS.get(line, 0)
+            if line.startswith("offer: "):
+                offers = sum(1 << OFFERS.index(word) for word in line.split()[1:] if word in OFFERS)
+            elif line.startswith("T: "):
+                written += PAUSE + bytes([min(int(line[3:]), 255)])
+            elif found := re.match(r"(?:delivery|data|recipient): .*?\b([245]\d\d) (.*)", line):
+                said = NEXT_HOPS + octets(found[2])
+            elif found := re.match(r"C(\+?)([:|]) ?(.*)", line):
+                written += b"" if found[1] or not written else END_OF_WRITE
+                written += octets(found[3]) + (b"\r\n" if found[2] == ":" else b"")
+        yield name, bytes([offers | NORMALIZE, flags, 1, 7]) + written + said
+        yield name + "-reject", bytes([offers, flags | LITTLE_ROOM | SMALL_MESSAGES, 1, 0]) + written + said
+        yield name + "-little", bytes([offers | NORMALIZE | LITTLE_MEMORY, flags, 1, 90]) + written + said
