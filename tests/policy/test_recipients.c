@@ -301,7 +301,7 @@ static void thousands_of_domains_are_told_apart(void **state)
 {
 	enum { DOMAINS = 5000 };
 	struct recipients *r = new_table(DOMAINS);
-	char name[64], text[64];
+	char name[32], text[64];
 	size_t len;
 
 	for (uint32_t i = 0; i < DOMAINS; i++) {
