@@ -232,7 +232,7 @@ static int by_name(const void *a, const void *b)
 
 static bool domains_are_distinct(const struct config *c, struct schema_error *error)
 {
-	const struct config_domain **sorted = calloc(c->n_domains, sizeof(*sorted));
+	const struct config_domain **sorted = calloc((size_t)c->n_domains + 1, sizeof(*sorted));
 	bool well = true;
 
 	if (!sorted)

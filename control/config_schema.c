@@ -164,13 +164,11 @@ static bool fill_in_key(struct reader *r, const struct schema_key *key, const ya
 
 	if (key->shape == SCHEMA_MAP)
 		well = fill_in(r, key->keys, node, at(to, key->at));
-	else if (key->shape == SCHEMA_ONE && !key->fallback)
+	else if (key->shape == SCHEMA_ONE ? !key->fallback : key->least > 0)
 		well = wrong(r, node, "is missing: %s", key->says);
 	else if (key->shape == SCHEMA_ONE &&
 		 !key->type->read(key->fallback, key->names, at(to, key->at)))
 		well = wrong(r, node, "no memory");
-	else if (key->shape != SCHEMA_ONE && key->least > 0)
-		well = wrong(r, node, "is missing: %s", key->says);
 	field_leave(r, before);
 	return well;
 }

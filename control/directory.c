@@ -29,6 +29,7 @@ struct load {
 	const struct config *config;
 	const char *path;
 	struct directory_report *report;
+	struct directory_report unwanted; /* of a caller that wants none */
 	struct recipients_directory directory;
 	char *buffer;
 	size_t held; /* of a line whose end has not come */
@@ -208,12 +209,10 @@ int directory_empty(struct recipients **out, const struct config *config, const 
 static int load_all(struct load *l, struct recipients *r, struct directory_report *reports,
 		    char *error, size_t len)
 {
-	struct directory_report unwanted;
-
 	for (uint32_t i = 0; i < l->config->n_domains; i++) {
 		int rc;
 
-		l->report = reports ? &reports[i] : &unwanted;
+		l->report = reports ? &reports[i] : &l->unwanted;
 		rc = load_domain(l, r, i, error, len);
 		if (rc)
 			return rc;
@@ -254,7 +253,7 @@ int directory_load(struct recipients **out, const struct config *config, const u
 	}
 	expected = (uint64_t)lines + (uint64_t)lines * SPARE_PERCENT / 100;
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-		struct recipients *r;
+		struct recipients *r = NULL;
 
 		rc = make(&r, config, expected, entropy, error, len);
 		if (rc)

@@ -108,6 +108,18 @@ static json_t *carry_out(const struct rpc_method *methods, void *arg, const json
 	return result;
 }
 
+static bool can_be_an_id(const json_t *value)
+{
+	switch (value ? json_typeof(value) : JSON_NULL) {
+	case JSON_STRING:
+	case JSON_INTEGER:
+	case JSON_REAL:
+		return true;
+	default:
+		return false;
+	}
+}
+
 char *rpc_answer(const struct rpc_method *methods, void *arg, const char *text, size_t len)
 {
 	struct rpc_error error = {.code = RPC_INTERNAL_ERROR, .message = "no memory"};
@@ -120,12 +132,12 @@ char *rpc_answer(const struct rpc_method *methods, void *arg, const char *text, 
 		result = carry_out(methods, arg, request, &error);
 	id = json_object_get(request, "id");
 	/* Only what has the form of a request can be one without a wish for an answer. */
-	if (!id && request && error.code != RPC_INVALID_REQUEST && json_is_object(request)) {
+	if (!id && error.code != RPC_INVALID_REQUEST && json_is_object(request)) {
 		json_decref(result);
 		json_decref(request);
 		return NULL;
 	}
-	if (!json_is_string(id) && !json_is_number(id))
+	if (!can_be_an_id(id))
 		id = json_null();
 	answer = write_answer(id, result, &error);
 	json_decref(request);

@@ -55,7 +55,7 @@ void rpc_stop(struct rpc *r);
 void rpc_free(struct rpc *r);
 
 /* One request's answer, a line; NULL: none is due. For tests; to be freed. */
-char *rpc_answer(const struct rpc_method *methods, void *arg, const char *request, size_t len);
+char *rpc_answer(const struct rpc_method *methods, void *arg, const char *text, size_t len);
 
 /* Fills in error; returns NULL. */
 json_t *rpc_fail(struct rpc_error *error, int code, const char *format, ...)

@@ -243,7 +243,7 @@ static int names_grow(struct recipients *r)
 
 static int domains_grow(struct recipients *r, size_t name_len)
 {
-	if (r->n_domains == r->domains_room) {
+	if (!r->domains || r->n_domains == r->domains_room) {
 		uint32_t room = r->domains_room ? 2 * r->domains_room : 8;
 		struct domain *domains = realloc(r->domains, room * sizeof(*domains));
 
@@ -670,7 +670,7 @@ static void add_try(const struct recipients *r, struct search *s, const struct n
 static void begin(const struct recipients *r, const struct recipient_address *a, struct search *s,
 		  struct recipient_answer *answer)
 {
-	struct name name;
+	struct name name = {.len = 0};
 	size_t cut;
 
 	*answer = (struct recipient_answer){.finding = RECIPIENT_NOT_OURS};

@@ -110,10 +110,9 @@ uint32_t cubic_grow(struct cubic *k, uint32_t cwnd, uint32_t mss, uint32_t acked
 	estimate(k, cwnd, mss, acked);
 	if (cubic_curve(k, mss, t_us / 1000) < k->w_est)
 		return k->w_est > cwnd ? k->w_est : cwnd;
-	target = cubic_curve(k, mss, (t_us + srtt_us) / 1000);
-	if (target < cwnd)
+	target = at_most(cubic_curve(k, mss, (t_us + srtt_us) / 1000), cwnd + cwnd / 2);
+	if (target <= cwnd)
 		return cwnd;
-	target = at_most(target, cwnd + cwnd / 2);
 	return cwnd + (uint32_t)((uint64_t)(target - cwnd) * acked / cwnd);
 }
 

@@ -360,10 +360,12 @@ static bool figure(const char *metric, const char *unit, double value, double mo
 static bool tell(struct sim *s)
 {
 	struct harvest_counts counts;
+	uint32_t median;
 	bool well = true;
 
 	harvest_count(s->h, START, &counts);
 	qsort(s->long_transactions, PROBERS, sizeof(*s->long_transactions), by_value);
+	median = s->long_transactions[PROBERS / 2];
 	figure("recipients_simulated", "recipients", (double)atomic_load(&s->events), 1e18);
 	figure("filter_share_of_a_day", "share", counts.filter_share, 1);
 	figure("entries_used", "entries", (double)counts.used, 1e18);
@@ -379,8 +381,7 @@ static bool tell(struct sim *s)
 		       1 - (double)atomic_load(&s->within_14) / GUESSERS, 0.001);
 	well &= figure("prober_unknown_answered_max", "recipients",
 		       (double)atomic_load(&s->prober_most), 6);
-	well &= figure("prober_long_transaction_median", "recipients",
-		       s->long_transactions[PROBERS / 2], 24);
+	well &= figure("prober_long_transaction_median", "recipients", (double)median, 24);
 	well &= figure("innocent_bouncers_dropped", "senders",
 		       (double)atomic_load(&s->bouncers_dropped), 0);
 	well &= figure("providers_dropped_for_two_traps", "senders",
@@ -409,6 +410,7 @@ int main(int argc, char **argv)
 	s.long_transactions = calloc(PROBERS, sizeof(*s.long_transactions));
 	if (!s.h || !s.long_transactions) {
 		fprintf(stderr, "bench_harvest: no memory\n");
+		free(s.long_transactions);
 		return 1;
 	}
 	fprintf(stderr, "POSTERN_SEED=%" PRIu64 "\n", s.seed);

@@ -42,7 +42,9 @@ static uint64_t clock_ns(void)
 
 static void write_local(char *local, char kind, uint32_t i)
 {
-	memcpy(local, "user", 4);
+	static const char stem[4] = {'u', 's', 'e', 'r'};
+
+	memcpy(local, stem, sizeof(stem));
 	for (int k = 0; k < LOCAL - 4; k++)
 		local[4 + k] = (char)(kind + (i >> (4 * k) & 15));
 }

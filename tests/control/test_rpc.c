@@ -135,7 +135,7 @@ static int connect_to(const struct served *s)
 	struct timeval patience = {.tv_sec = 20};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	strcpy(address.sun_path, s->path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", s->path);
 	assert_true(fd >= 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -242,7 +242,7 @@ static void a_socket_in_use_is_left_alone_and_a_dead_one_replaced(void **state)
 	assert_non_null(strstr(error, s->path));
 	snprintf(path, sizeof(path), "%s/dead", s->folder);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	strcpy(address.sun_path, path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	close(fd);
 	if (rpc_new(&other, path, methods, NULL, error, sizeof(error)))

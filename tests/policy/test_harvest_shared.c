@@ -85,7 +85,7 @@ static void *work(void *arg)
 	for (uint32_t round = 0; round < s->rounds; round++) {
 		pthread_barrier_wait(&s->barrier);
 		guess(s, round, w->number);
-		if (pthread_barrier_wait(&s->barrier) == PTHREAD_BARRIER_SERIAL_THREAD) {
+		if (pthread_barrier_wait(&s->barrier) != 0) { /* one of them */
 			uint32_t answered = atomic_exchange(&s->answered, 0);
 
 			s->most = answered > s->most ? answered : s->most;
