@@ -23,8 +23,8 @@ ROOMS = TREE / "dataplane"
 # and 96.5, 98.1 and 93.3, 96.3 and 92.2). What no input can reach is memory that is not there when tcp or smtp starts, a
 # call against their contract, and route.c, which looks at no frame and is in no target.
 FLOORS = {
-    "net": (96, 91),
-    "tcp": (96, 91),
+    "net": (97, 94),
+    "tcp": (97, 91),
     "smtp": (94, 88),
 }
 
