@@ -46,7 +46,7 @@ enum session_flag {
 enum {
 	HELLO_HERE_MAX = 24,
 	PIECE_OCTETS = 308,
-	ENVELOPE_ROOM = 848,
+	ENVELOPE_ROOM = 832,
 	PAGE_ROOM = 2048 - 24,
 };
 
@@ -118,6 +118,7 @@ struct envelope {
 	uint16_t sender_local_len, sender_len, envid_len;
 	uint8_t ret;
 	bool eight_bit_mime, smtputf8;
+	struct smtp_transaction_user user;
 	struct page first;
 	uint8_t room[ENVELOPE_ROOM]; /* the sender, ENVID, recipients */
 };

@@ -483,6 +483,14 @@ bool smtp_transaction(const struct smtp *m, const struct smtp_session *s,
 	return true;
 }
 
+struct smtp_transaction_user *smtp_transaction_user(const struct smtp *m,
+						    const struct smtp_session *s)
+{
+	struct envelope *e = session_envelope(m, s);
+
+	return e ? &e->user : NULL;
+}
+
 const struct smtp_recipient *smtp_next_recipient(const struct smtp *m, const struct smtp_session *s,
 						 struct smtp_walk *walk)
 {

@@ -217,6 +217,15 @@ struct smtp_transaction {
 bool smtp_transaction(const struct smtp *m, const struct smtp_session *s,
 		      struct smtp_transaction *t);
 
+/* What the owner keeps of a transaction; zero at MAIL. */
+struct smtp_transaction_user {
+	_Alignas(8) uint8_t octets[16];
+};
+
+/* NULL: none is open. */
+struct smtp_transaction_user *smtp_transaction_user(const struct smtp *m,
+						    const struct smtp_session *s);
+
 /* Where a walk over the recipients taken stands; zeroes to begin. */
 struct smtp_walk {
 	const void *page;
@@ -234,7 +243,8 @@ size_t smtp_body(const struct smtp *m, const struct span **spans);
 /* --- time ------------------------------------------------------------------------------------- */
 
 /* The next conversation that took too long, and the row to refuse it with; NULL: none. It comes
- * again until it is refused or closed. Called until NULL. */
+ * again until it is refused or closed. Called until NULL, which it is after a bounded number of
+ * conversations was looked at: smtp_next_due tells when to go on. */
 struct smtp_session *smtp_next_overdue(struct smtp *m, uint64_t now_us, enum reply *why);
 /* When smtp_next_overdue has something to do; UINT64_MAX: never. A conversation is found up to
  * SMTP_SWEEP_MS after its time. */

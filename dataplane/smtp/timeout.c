@@ -13,7 +13,8 @@
 #include "smtp/session.h"
 
 enum {
-	SWEEP_STEP = 256, /* sessions, 16 KiB: a few microseconds */
+	SWEEP_STEP = 256,  /* sessions, 16 KiB: a few microseconds */
+	SWEEP_MOST = 1024, /* in a call, when it is late */
 	US_PER_MS = 1000,
 };
 
@@ -77,19 +78,22 @@ static uint64_t next_step_us(const struct smtp *m, uint64_t now_us)
 
 struct smtp_session *smtp_next_overdue(struct smtp *m, uint64_t now_us, enum reply *why)
 {
-	uint32_t target;
+	uint32_t target, end;
 
 	if (now_us < m->sweep_due_us)
 		return NULL;
 	m->now_ms = (uint32_t)(now_us / US_PER_MS);
 	target = sweep_target(m);
-	for (; m->sweep_at < target; m->sweep_at++) {
+	end = target - m->sweep_at > SWEEP_MOST ? m->sweep_at + SWEEP_MOST : target;
+	for (; m->sweep_at < end; m->sweep_at++) {
 		struct smtp_session *s = slab_at(&m->sessions, m->sweep_at);
 
 		*why = verdict_on(m, s);
 		if (*why != REPLY_NONE)
 			return s;
 	}
+	if (end < target)
+		return NULL; /* and due at once */
 	if (m->now_ms - m->swept_from_ms >= SMTP_SWEEP_MS) {
 		m->sweep_at = 0;
 		m->swept_from_ms = m->now_ms;

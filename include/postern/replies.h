@@ -71,6 +71,8 @@
 	  "the null sender guessed recipients; asked before the look-up, postmaster excepted")     \
 	X(SENDER_HELD, 450, "4.7.1", STAYS, "too many unknown recipients of late; try later",      \
 	  "a sender of an established client guessed recipients; asked before the look-up")        \
+	X(SHUT_OUT_BEFORE, 421, "4.7.1", CLOSES, "too many unknown recipients; try later",         \
+	  "the client was found guessing on another of its connections, or before")                \
 	X(SHUT_OUT, 421, "4.7.1", CLOSES, "too many unknown recipients; try later",                \
 	  "the client guesses recipients: the one that crossed the line got its answer, this "     \
 	  "follows, and the kernel drops what comes next")                                         \

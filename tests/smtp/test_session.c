@@ -557,6 +557,33 @@ static void every_conversation_is_found_at_its_time(void **state)
 	owner_free(o);
 }
 
+/* The worker slept: nobody looked for a while. */
+static void a_sweep_that_is_late_is_cut_into_short_ones(void **state)
+{
+	struct owner *o = owner_new(&(struct smtp_config){.sessions = MANY});
+	unsigned found = 0, most = 0, calls = 0;
+
+	for (size_t i = 0; i < MANY; i++) {
+		assert_non_null(smtp_open(o->m, 0, NULL, o->now_us, &o->out));
+		o->out.len = 0;
+	}
+	o->now_us += 400ULL * SECOND;
+	for (; found < MANY; calls++) {
+		unsigned now = 0;
+		struct smtp_session *s;
+		enum reply why;
+
+		assert_true(smtp_next_due(o->m) <= o->now_us);
+		for (; (s = smtp_next_overdue(o->m, o->now_us, &why)); now++)
+			smtp_close(o->m, s);
+		most = now > most ? now : most;
+		found += now;
+	}
+	assert_int_equal(most, 1024);
+	assert_int_equal(calls, (MANY + 1023) / 1024);
+	owner_free(o);
+}
+
 static void an_overdue_conversation_comes_again_until_it_is_dealt_with(void **state)
 {
 	struct owner *o = owner_new(&(struct smtp_config){0});
@@ -611,6 +638,7 @@ int main(void)
 		cmocka_unit_test(a_message_under_way_keeps_its_limit),
 		cmocka_unit_test(a_worker_without_conversations_is_never_due),
 		cmocka_unit_test(every_conversation_is_found_at_its_time),
+		cmocka_unit_test(a_sweep_that_is_late_is_cut_into_short_ones),
 		cmocka_unit_test(an_overdue_conversation_comes_again_until_it_is_dealt_with),
 		cmocka_unit_test(a_client_that_waits_for_an_answer_is_not_idle),
 	};
