@@ -161,6 +161,19 @@ uint32_t tcp_conns(const struct tcp *t)
 	return t->conns.in_use;
 }
 
+uint32_t tcp_conns_bound(const struct tcp *t)
+{
+	return t->conns.touched;
+}
+
+struct tcp_conn *tcp_conn_at(const struct tcp *t, uint32_t number)
+{
+	struct tcp_conn *c = slab_at(&t->conns, number);
+
+	/* One that was given back is an orphan, or was never told of. */
+	return c->user && !(c->flags & (CONN_ORPHAN | CONN_GONE)) ? c : NULL;
+}
+
 uint32_t tcp_time_waits(const struct tcp *t)
 {
 	return t->time_waits.entries.in_use;

@@ -181,6 +181,11 @@ void tcp_abort(struct tcp *t, struct tcp_conn *c);
 
 /* --- for tests and status ----------------------------------------------------------------- */
 
+/* All connections, some at a time: numbers below tcp_conns_bound, which only grows, and the
+ * connection of a number whose owner knows of it and has not been told of its end; NULL: none. */
+uint32_t tcp_conns_bound(const struct tcp *t);
+struct tcp_conn *tcp_conn_at(const struct tcp *t, uint32_t number);
+
 /* Connections, in any state but TIME-WAIT. */
 uint32_t tcp_conns(const struct tcp *t);
 /* Connections in TIME-WAIT. */

@@ -72,6 +72,7 @@ struct dataplane {
 	struct clients *clients; /* NULL: without limits */
 	struct rte_rcu_qsbr *rcu;
 	const struct routes *routes;
+	const struct recipients *recipients;
 	bool stop;
 	uint16_t next_asked; /* worker whose unresolved next hops are looked at first */
 	uint16_t n_workers;
@@ -374,6 +375,7 @@ static int start_worker(struct dataplane *dp, uint16_t index, char *error, size_
 		.net = dp->net,
 		.n_listen = config->n_listen,
 		.routes = &dp->routes,
+		.recipients = &dp->recipients,
 		.counters = &w->counters,
 		.wake_fd = w->wake_fd,
 		.service = config->service,
@@ -513,6 +515,7 @@ void dataplane_stop(struct dataplane *dp)
 			close(dp->workers[i].wake_fd);
 	}
 	routes_free((struct routes *)dp->routes);
+	recipients_free((struct recipients *)dp->recipients);
 	free(dp->rcu);
 	free(dp);
 }
@@ -526,6 +529,15 @@ void dataplane_publish_routes_take(struct dataplane *dp, struct routes *routes)
 	__atomic_store_n(&dp->routes, routes, __ATOMIC_RELEASE);
 	rte_rcu_qsbr_synchronize(dp->rcu, RTE_QSBR_THRID_INVALID);
 	routes_free((struct routes *)old);
+}
+
+void dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients)
+{
+	const struct recipients *old = dp->recipients;
+
+	__atomic_store_n(&dp->recipients, recipients, __ATOMIC_RELEASE);
+	rte_rcu_qsbr_synchronize(dp->rcu, RTE_QSBR_THRID_INVALID);
+	recipients_free((struct recipients *)old);
 }
 
 void dataplane_counters(const struct dataplane *dp, struct postern_counters *sum)

@@ -42,6 +42,7 @@ struct misdirected {
 struct worker {
 	struct worker_config config;
 	struct net net;
+	const struct recipients *recipients; /* the turn's */
 	struct tcp *tcp;
 	void *service;
 	uint64_t service_due_us;
@@ -120,6 +121,16 @@ struct tcp *worker_tcp(struct worker *w)
 uint16_t worker_index(const struct worker *w)
 {
 	return w->config.index;
+}
+
+struct postern_counters *worker_counters(const struct worker *w)
+{
+	return w->config.counters;
+}
+
+const struct recipients *worker_recipients(const struct worker *w)
+{
+	return w->recipients;
 }
 
 uint32_t worker_buffers_out(const struct worker *w)
@@ -303,11 +314,15 @@ uint32_t worker_turn(struct worker *w, uint64_t now_us)
 	w->now_us = now_us;
 	if (w->config.routes)
 		w->net.routes = __atomic_load_n(w->config.routes, __ATOMIC_ACQUIRE);
+	if (w->config.recipients)
+		w->recipients = __atomic_load_n(w->config.recipients, __ATOMIC_ACQUIRE);
 	moved = receive(w, now_us);
 	tcp_tick(w->tcp, now_us);
 	serve(w, now_us);
 	moved += transmit(w, now_us);
-	w->net.routes = NULL; /* not to be held across turns */
+	/* Not to be held across turns. */
+	w->net.routes = NULL;
+	w->recipients = NULL;
 
 	counter_add(&counters->worker_turns, 1);
 	if (!moved)

@@ -17,6 +17,7 @@
 #include "port/handover.h"
 #include "port/port.h"
 #include "postern/counters.h"
+#include "postern/recipients.h"
 #include "tcp/tcp.h"
 
 struct worker;
@@ -45,7 +46,9 @@ struct worker_config {
 	struct tcp_config tcp; /* net, frame_pools, counters, queue are filled in by worker_new */
 	uint16_t listen[TCP_LISTEN_MAX];
 	uint32_t n_listen;
-	const struct routes *const *routes; /* where control publishes; may be NULL */
+	/* Where control publishes; may be NULL. */
+	const struct routes *const *routes;
+	const struct recipients *const *recipients;
 	struct postern_counters *counters;
 	int wake_fd; /* eventfd others wake us by; -1: none */
 	const struct worker_service *service;
@@ -65,6 +68,9 @@ uint64_t worker_next_due(const struct worker *w);
 
 struct tcp *worker_tcp(struct worker *w);
 uint16_t worker_index(const struct worker *w);
+struct postern_counters *worker_counters(const struct worker *w);
+/* Those of this turn, not to be held beyond it; NULL: none are published. */
+const struct recipients *worker_recipients(const struct worker *w);
 
 enum worker_connect {
 	WORKER_CONNECTING, /* news will tell how it ends */

@@ -83,6 +83,9 @@
 	X(smtp_no_envelope, "transactions refused for want of memory")                          \
 	X(smtp_no_page, "recipients refused for want of memory")                                \
 	X(smtp_no_piece, "lines and names not kept for want of memory")                         \
+	X(mail_replies_lost, "replies there was no buffer for")                                 \
+	X(mail_verdicts, "clients and prefixes found guessing")                                 \
+	X(mail_sweeps_full, "verdicts whose other conversations were not looked for")           \
 	X(worker_turns, "turns of the loop")                                                    \
 	X(worker_turns_empty, "turns that found nothing to do")                                 \
 	X(worker_sleeps, "times the loop slept because it was idle")

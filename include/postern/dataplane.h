@@ -14,6 +14,7 @@
 
 #include "postern/address.h"
 #include "postern/counters.h"
+#include "postern/recipients.h"
 #include "postern/routes.h"
 
 struct worker_service;
@@ -63,6 +64,22 @@ struct dataplane_config {
 	void *service_config;
 };
 
+/* What the EAL is started with beside. */
+struct dataplane_eal {
+	const char *name;	 /* of the program */
+	const char *file_prefix; /* NULL: by name and process */
+	const uint16_t *cores;	 /* CPUs: control's, then one a worker, twice the same if need be */
+	uint32_t n_cores;	 /* n_workers + 1; 0: control on the first CPU this process may use,
+				    the workers in turn on the others */
+	bool huge_pages;
+	bool verbose; /* what libraries say goes to stderr; else only the last line is kept */
+};
+
+/* Starts the EAL, once a process, and makes the caller control. 0, or -errno with a sentence. */
+int dataplane_eal_start(const struct dataplane_config *config, const struct dataplane_eal *eal,
+			char *error, size_t len);
+void dataplane_eal_stop(void);
+
 struct dataplane;
 
 /* Opens the interfaces, starts the workers. 0, or -errno with a sentence in error. */
@@ -75,8 +92,10 @@ void dataplane_halt(struct dataplane *dp);
 /* Halts, closes the interfaces, frees everything. */
 void dataplane_stop(struct dataplane *dp);
 
-/* Publishes a snapshot, takes it over; the one before is freed once no worker can hold it. */
+/* Publish a snapshot, take it over; the one before is freed once no worker can hold it. NULL: there
+ * is none. */
 void dataplane_publish_routes_take(struct dataplane *dp, struct routes *routes);
+void dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients);
 
 /* How things stand, over all workers: exact once nothing moves. */
 struct dataplane_status {

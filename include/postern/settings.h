@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the workers' mail service needs of control.
+ *
+ * Thread: filled in by control before the data plane starts; the service reads it.
+ * Time: none. Memory: the caller's, until the data plane is stopped.
+ */
+#ifndef POSTERN_SETTINGS_H
+#define POSTERN_SETTINGS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "postern/harvest.h"
+#include "postern/notice.h"
+
+struct worker_service;
+
+/* The kernel's map of flagged sources, for the workers to write. */
+struct mail_shield {
+	int flagged_fd;		  /* -1: no kernel drops for us */
+	_Atomic uint32_t *levels; /* struct shield_config's (postern/shield_map.h) */
+	int wake_fd;		  /* eventfd: a notice waits for control; -1: it looks by itself */
+};
+
+struct mail_config {
+	const char *host;
+	uint64_t size_max;	 /* octets of a message */
+	uint32_t recipients_max; /* of a transaction */
+	bool normalize_bare_lf;
+	uint32_t sessions; /* a worker */
+	struct harvest *harvest;
+	struct mail_shield shield;
+	uint64_t epoch_us;	 /* CLOCK_REALTIME less CLOCK_MONOTONIC, at start */
+	uint8_t id_key[16];	 /* of conversations' ids, from the kernel's generator */
+	struct notices *notices; /* one a worker */
+};
+
+/* For struct dataplane_config: its service_config is a struct mail_config. Who exists is told by
+ * dataplane_publish_recipients_take; until then nobody can tell, which is 451 4.4.3. */
+extern const struct worker_service mail_service;
+
+#endif
