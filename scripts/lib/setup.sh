@@ -34,6 +34,10 @@ install_packages() {
 	[ "$(id -u)" = 0 ] || die "not root, and these packages are missing: ${missing[*]}"
 	echo "installing ${missing[*]}"
 	export DEBIAN_FRONTEND=noninteractive
+	# A mail server that is installed for its tools must not begin to serve.
+	if printf '%s\n' "${missing[@]}" | grep -qx postfix; then
+		echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
+	fi
 	apt-get -q update && apt-get -q -y --no-install-recommends \
 		-o DPkg::Lock::Timeout=300 install "${missing[@]}"
 }
