@@ -9,9 +9,7 @@
  * a command line that makes no sense. At its end, and at SIGUSR1, a line of JSON on stdout.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,9 +24,6 @@
 #include <unistd.h>
 
 #include <bpf/libbpf.h>
-#include <rte_eal.h>
-#include <rte_errno.h>
-#include <rte_log.h>
 
 #include "control/netlink.h"
 #include "control/nic.h"
@@ -43,12 +38,6 @@ enum {
 	SETTLE_MS = 500,   /* for connections under way, before they are reset */
 	RESET_MS = 2000,   /* for the workers to reset them */
 	RESOLVED_MAX = 64, /* next hops asked for in one tick */
-	EAL_ARGS_MAX = 32,
-	EAL_ARG_LEN = 64,
-	LCORES_LEN = 12 * (1 + DATAPLANE_WORKERS_MAX),
-	MEMORY_MIN_MB = 256,
-	FRAMES_A_QUEUE = 20480, /* generous: memory that is not touched costs nothing */
-	BUFFER_LEN = 2816,	/* an mbuf of 2 KiB with headroom, header and the pool's own */
 };
 
 struct program {
@@ -59,8 +48,6 @@ struct program {
 	int epoll, signals, timer;
 	bool routes_changed;
 	bool eal;
-	FILE *log;	    /* where libraries write; the last line is kept */
-	char last_log[256]; /* NUL-terminated, without its end of line */
 	char error[512];
 };
 
@@ -80,172 +67,30 @@ __attribute__((format(printf, 2, 3))) static int wrong(struct program *p, const 
 	return -1;
 }
 
-/* --- what libraries say --------------------------------------------------------------------- */
+/* --- the EAL -------------------------------------------------------------------------------- */
 
-/* One line on stderr says why: the libraries' own are kept back, and the last one is quoted where
- * it is all that is known. */
-static ssize_t log_write(void *cookie, const char *text, size_t len)
+static int eal_start(struct program *p)
 {
-	struct program *p = cookie;
-	size_t kept = len;
+	const struct options *o = &p->options;
+	const struct dataplane_eal eal = {
+		.name = "tcp_service",
+		.file_prefix = o->file_prefix,
+		.cores = o->cores,
+		.n_cores = o->n_cores,
+		.huge_pages = o->huge,
+		.verbose = o->verbose,
+	};
 
-	if (p->options.verbose)
-		fwrite(text, 1, len, stderr);
-	while (kept && text[kept - 1] == '\n')
-		kept--;
-	if (kept >= sizeof(p->last_log))
-		kept = sizeof(p->last_log) - 1;
-	if (kept) {
-		memcpy(p->last_log, text, kept);
-		p->last_log[kept] = '\0';
-	}
-	return (ssize_t)len;
+	if (dataplane_eal_start(&o->dataplane, &eal, p->error, sizeof(p->error)) != 0)
+		return -1;
+	p->eal = true;
+	return 0;
 }
 
 static int bpf_log(enum libbpf_print_level level, const char *format, va_list args)
 {
 	(void)level;
 	return program.options.verbose ? vfprintf(stderr, format, args) : 0;
-}
-
-static int logs_tame(struct program *p)
-{
-	p->log = fopencookie(p, "w", (cookie_io_functions_t){.write = log_write});
-	if (!p->log || rte_openlog_stream(p->log) != 0)
-		return wrong(p, "no log stream: %s", strerror(errno));
-	setvbuf(p->log, NULL, _IOLBF, 0);
-	libbpf_set_print(bpf_log);
-	return 0;
-}
-
-/* --- the EAL -------------------------------------------------------------------------------- */
-
-/* CPU of main (0) or of a worker (1..): as told, or main on the first and workers round robin. */
-static uint16_t cpu_of(const struct options *o, const cpu_set_t *allowed, uint16_t lcore)
-{
-	uint16_t skip = 0, cpu = 0;
-	int n = CPU_COUNT(allowed);
-
-	if (o->n_cores)
-		return o->cores[lcore];
-	if (lcore > 0 && n > 1)
-		skip = (uint16_t)(1 + (lcore - 1) % (n - 1));
-	while (!CPU_ISSET(cpu, allowed) || skip-- > 0)
-		cpu++;
-	return cpu;
-}
-
-/* "0@0,1@1,2@1": main, then a worker each. */
-static int lcores_write(struct program *p, char *text, size_t len)
-{
-	const struct options *o = &p->options;
-	cpu_set_t allowed;
-	int at = 0;
-
-	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
-		return wrong(p, "which CPUs may be used: %s", strerror(errno));
-	for (uint16_t i = 0; i <= o->dataplane.n_workers; i++) {
-		uint16_t cpu = cpu_of(o, &allowed, i);
-
-		if (!CPU_ISSET(cpu, &allowed))
-			return wrong(p, "CPU %u: there is none, or it may not be used", cpu);
-		at += snprintf(text + at, len - (size_t)at, "%s%u@%u", i ? "," : "", i, cpu);
-	}
-	return 0;
-}
-
-/* Without huge pages the EAL takes its memory once. */
-static uint64_t memory_mb(const struct dataplane_config *d)
-{
-	uint64_t buffers = d->buffers + (uint64_t)d->n_interfaces * FRAMES_A_QUEUE;
-
-	return MEMORY_MIN_MB + d->n_workers * buffers * BUFFER_LEN / (1 << 20);
-}
-
-static bool uses_pci(const struct dataplane_config *d)
-{
-	for (uint32_t i = 0; i < d->n_interfaces; i++) {
-		if (d->interfaces[i].kind == DATAPLANE_PCI)
-			return true;
-	}
-	return false;
-}
-
-struct eal_args {
-	int n;
-	char text[EAL_ARGS_MAX][EAL_ARG_LEN];
-	char lcores[LCORES_LEN];
-	char *argv[EAL_ARGS_MAX + 1];
-};
-
-__attribute__((format(printf, 2, 3))) static void eal_arg(struct eal_args *args, const char *format,
-							  ...)
-{
-	va_list list;
-
-	va_start(list, format);
-	vsnprintf(args->text[args->n], EAL_ARG_LEN, format, list);
-	va_end(list);
-	args->argv[args->n] = args->text[args->n];
-	args->n++;
-}
-
-/* The EAL writes to stderr beside its log. */
-static int eal_init_quietly(struct program *p, struct eal_args *args)
-{
-	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	int own = dup(STDERR_FILENO), failed;
-
-	if (!p->options.verbose && nowhere >= 0 && own >= 0)
-		dup2(nowhere, STDERR_FILENO);
-	failed = rte_eal_init(args->n, args->argv);
-	if (own >= 0) {
-		dup2(own, STDERR_FILENO);
-		close(own);
-	}
-	if (nowhere >= 0)
-		close(nowhere);
-	return failed;
-}
-
-static int eal_start(struct program *p)
-{
-	const struct options *o = &p->options;
-	static struct eal_args args; /* the EAL keeps pointers into it */
-	int failed;
-
-	if (lcores_write(p, args.lcores, sizeof(args.lcores)) != 0)
-		return -1;
-	eal_arg(&args, "tcp_service");
-	eal_arg(&args, "--no-telemetry");
-	eal_arg(&args, "--no-shconf");
-	eal_arg(&args, "--log-level=lib.eal:%s", o->verbose ? "info" : "error");
-	if (o->verbose)
-		eal_arg(&args, "--log-level=pmd:debug");
-	if (o->file_prefix)
-		eal_arg(&args, "--file-prefix=%s", o->file_prefix);
-	else
-		eal_arg(&args, "--file-prefix=tcp_service-%d", getpid());
-	if (!o->huge) {
-		eal_arg(&args, "--no-huge");
-		eal_arg(&args, "-m");
-		eal_arg(&args, "%" PRIu64, memory_mb(&o->dataplane));
-	}
-	if (!uses_pci(&o->dataplane))
-		eal_arg(&args, "--no-pci");
-	for (uint32_t i = 0; i < o->dataplane.n_interfaces; i++) {
-		if (o->dataplane.interfaces[i].kind == DATAPLANE_PCI)
-			eal_arg(&args, "--allow=%s", o->dataplane.interfaces[i].device);
-	}
-	eal_arg(&args, "--lcores");
-	args.argv[args.n++] = args.lcores;
-	failed = eal_init_quietly(p, &args);
-	/* Made without need, and empty: one that is killed shall not leave it behind either. */
-	rmdir(rte_eal_get_runtime_dir());
-	if (failed < 0)
-		return wrong(p, "%s", p->last_log[0] ? p->last_log : rte_strerror(rte_errno));
-	p->eal = true;
-	return 0;
 }
 
 /* --- interfaces and the shield --------------------------------------------------------------- */
@@ -542,8 +387,9 @@ static int start(struct program *p, const sigset_t *signals)
 	setrlimit(RLIMIT_MEMLOCK, &no_limit);
 	if (getrandom(d->entropy, sizeof(d->entropy), 0) != (ssize_t)sizeof(d->entropy))
 		return wrong(p, "no entropy: %s", strerror(errno));
-	if (logs_tame(p) != 0 || addresses_complete(p) != 0 || eal_start(p) != 0 ||
-	    shield_start(p) != 0 || watch_start(p) != 0)
+	libbpf_set_print(bpf_log);
+	if (addresses_complete(p) != 0 || eal_start(p) != 0 || shield_start(p) != 0 ||
+	    watch_start(p) != 0)
 		return -1;
 	if (dataplane_start(&p->dataplane, d, p->error, sizeof(p->error)) != 0)
 		return -1;
@@ -598,7 +444,7 @@ static void stop(struct program *p)
 	netlink_watch_close(p->watch);
 	shield_close(p->shield);
 	if (p->eal)
-		rte_eal_cleanup();
+		dataplane_eal_stop();
 }
 
 int main(int argc, char **argv)
