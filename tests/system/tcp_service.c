@@ -23,11 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <bpf/libbpf.h>
-
-#include "control/netlink.h"
-#include "control/nic.h"
-#include "control/shield.h"
+#include "control/plane.h"
 #include "options.h"
 #include "postern/dataplane.h"
 #include "services.h"
@@ -35,18 +31,15 @@
 enum {
 	EXIT_USAGE = 2,
 	TICK_MS = 5,
-	SETTLE_MS = 500,   /* for connections under way, before they are reset */
-	RESET_MS = 2000,   /* for the workers to reset them */
-	RESOLVED_MAX = 64, /* next hops asked for in one tick */
+	SETTLE_MS = 500, /* for connections under way, before they are reset */
+	RESET_MS = 2000, /* for the workers to reset them */
 };
 
 struct program {
 	struct options options;
-	struct shield *shield;
-	struct netlink_watch *watch;
+	struct plane *plane;
 	struct dataplane *dataplane;
 	int epoll, signals, timer;
-	bool routes_changed;
 	bool eal;
 	char error[512];
 };
@@ -87,175 +80,22 @@ static int eal_start(struct program *p)
 	return 0;
 }
 
-static int bpf_log(enum libbpf_print_level level, const char *format, va_list args)
-{
-	(void)level;
-	return program.options.verbose ? vfprintf(stderr, format, args) : 0;
-}
+/* --- control ---------------------------------------------------------------------------------- */
 
-/* --- interfaces and the shield --------------------------------------------------------------- */
-
-static int addresses_complete(struct program *p)
-{
-	struct dataplane_config *d = &p->options.dataplane;
-
-	for (uint32_t i = 0; i < d->n_interfaces; i++) {
-		struct dataplane_interface *interface = &d->interfaces[i];
-		int failed;
-
-		if (interface->n_addresses || interface->kind != DATAPLANE_AF_XDP)
-			continue;
-		failed = netlink_addresses(interface->device, interface->addresses,
-					   DATAPLANE_ADDRESSES_MAX, &interface->n_addresses);
-		if (failed)
-			return wrong(p, "%s: %s", interface->device, strerror(-failed));
-		if (interface->n_addresses == 0)
-			return wrong(p, "%s: the kernel has no address of global scope there",
-				     interface->device);
-	}
-	return 0;
-}
-
-static bool uses_kernel(const struct dataplane_config *d)
-{
-	for (uint32_t i = 0; i < d->n_interfaces; i++) {
-		if (d->interfaces[i].kind == DATAPLANE_AF_XDP)
-			return true;
-	}
-	return false;
-}
-
-/* Every address of ours with every port we listen on. */
-static int shield_fill_services(struct program *p)
-{
-	static struct ip_endpoint services[DATAPLANE_INTERFACES_MAX * DATAPLANE_ADDRESSES_MAX *
-					   (1 + DATAPLANE_LISTEN_MAX)];
-	const struct dataplane_config *d = &p->options.dataplane;
-	size_t n = 0;
-
-	for (uint32_t i = 0; i < d->n_interfaces; i++) {
-		const struct dataplane_interface *interface = &d->interfaces[i];
-
-		if (interface->kind != DATAPLANE_AF_XDP)
-			continue;
-		for (uint32_t j = 0; j < interface->n_addresses; j++) {
-			services[n++] = (struct ip_endpoint){interface->addresses[j], 0};
-			for (uint32_t k = 0; k < d->n_listen; k++)
-				services[n++] =
-					(struct ip_endpoint){interface->addresses[j], d->listen[k]};
-		}
-	}
-	return shield_set_services(p->shield, services, n, p->error, sizeof(p->error));
-}
-
-static int shield_fill(struct program *p)
+static int plane_make(struct program *p)
 {
 	const struct options *o = &p->options;
-	struct ip_endpoint backends[OPTIONS_BACKENDS_MAX];
+	const struct plane_config config = {
+		.dataplane = &o->dataplane,
+		.bpffs = o->bpffs,
+		.backends = o->backends,
+		.n_backends = o->n_backends,
+		.neighbours = o->neighbours,
+		.n_neighbours = o->n_neighbours,
+		.verbose = o->verbose,
+	};
 
-	for (uint32_t i = 0; i < o->n_backends; i++)
-		backends[i] = (struct ip_endpoint){o->backends[i].address, o->backends[i].port};
-	if (shield_fill_services(p) != 0 ||
-	    shield_set_backends(p->shield, backends, o->n_backends, p->error, sizeof(p->error)))
-		return -1;
-	if (o->n_backends)
-		shield_set_backend_ports(p->shield, o->dataplane.active_first,
-					 o->dataplane.active_last);
-	else
-		shield_set_backend_ports(p->shield, 1, 0);
-	return 0;
-}
-
-static int shield_start(struct program *p)
-{
-	const struct dataplane_config *d = &p->options.dataplane;
-
-	if (!uses_kernel(d))
-		return 0;
-	if (shield_open(&p->shield, p->options.bpffs, p->error, sizeof(p->error)) != 0 ||
-	    shield_fill(p) != 0)
-		return -1;
-	for (uint32_t i = 0; i < d->n_interfaces; i++) {
-		const char *device = d->interfaces[i].device;
-
-		if (d->interfaces[i].kind != DATAPLANE_AF_XDP)
-			continue;
-		if (nic_require_rx_queues(device, d->n_workers, p->error, sizeof(p->error)) != 0 ||
-		    shield_attach(p->shield, device, SHIELD_NATIVE_OR_GENERIC, p->error,
-				  sizeof(p->error)) != 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* --- routes ---------------------------------------------------------------------------------- */
-
-static int watch_start(struct program *p)
-{
-	const struct dataplane_config *d = &p->options.dataplane;
-	const char *names[DATAPLANE_INTERFACES_MAX] = {NULL};
-
-	for (uint32_t i = 0; i < d->n_interfaces; i++) {
-		if (d->interfaces[i].kind == DATAPLANE_AF_XDP)
-			names[i] = d->interfaces[i].device;
-	}
-	return netlink_watch_open(&p->watch, names, d->n_interfaces, p->error, sizeof(p->error));
-}
-
-/* The kernel's routes, and on links it does not know those to the neighbours that were named. */
-static struct routes *routes_with_neighbours(const struct options *o, const struct routes *kernel)
-{
-	struct routes *r = routes_new(kernel->n_routes + o->n_neighbours,
-				      kernel->n_neighbours + o->n_neighbours);
-
-	if (!r)
-		return NULL;
-	for (uint32_t i = 0; i < kernel->n_routes; i++)
-		r->routes[r->n_routes++] = kernel->routes[i];
-	for (uint32_t i = 0; i < kernel->n_neighbours; i++)
-		r->neighbours[r->n_neighbours++] = kernel->neighbours[i];
-	for (uint32_t i = 0; i < o->n_neighbours; i++) {
-		const struct options_neighbour *named = &o->neighbours[i];
-		struct neighbour *n = &r->neighbours[r->n_neighbours++];
-
-		r->routes[r->n_routes++] = (struct route){
-			.prefix = named->address,
-			.prefix_len = 128,
-			.port = named->port,
-			.on_link = true,
-		};
-		*n = (struct neighbour){.address = named->address, .port = named->port};
-		memcpy(n->mac, named->mac, sizeof(n->mac));
-	}
-	routes_sort(r);
-	return r;
-}
-
-static int routes_publish(struct program *p)
-{
-	struct routes *kernel, *all;
-	int failed = netlink_watch_snapshot(p->watch, &kernel);
-
-	if (failed)
-		return wrong(p, "reading the kernel's routes: %s", strerror(-failed));
-	all = routes_with_neighbours(&p->options, kernel);
-	routes_free(kernel);
-	if (!all)
-		return wrong(p, "no memory for routes");
-	dataplane_publish_routes_take(p->dataplane, all);
-	p->routes_changed = false;
-	return 0;
-}
-
-static void next_hops_resolve(struct program *p)
-{
-	struct ip_addr next_hop;
-	uint8_t port;
-
-	/* Failures (a link that is down) are tried again as long as a worker asks. */
-	for (int i = 0;
-	     i < RESOLVED_MAX && dataplane_next_unresolved(p->dataplane, &next_hop, &port); i++)
-		netlink_resolve(p->watch, port, &next_hop);
+	return plane_open(&p->plane, &config, p->error, sizeof(p->error));
 }
 
 /* --- the counts ------------------------------------------------------------------------------ */
@@ -298,7 +138,7 @@ static int events_open(struct program *p, const sigset_t *signals)
 		return wrong(p, "events: %s", strerror(errno));
 	fds[0] = p->signals;
 	fds[1] = p->timer;
-	fds[2] = netlink_watch_fd(p->watch);
+	fds[2] = plane_fd(p->plane);
 	for (int i = 0; i < 3; i++) {
 		event.data.fd = fds[i];
 		if (epoll_ctl(p->epoll, EPOLL_CTL_ADD, fds[i], &event) < 0)
@@ -340,19 +180,7 @@ static int tick(struct program *p)
 
 	if (read(p->timer, &expirations, sizeof(expirations)) < 0 && errno != EAGAIN)
 		return wrong(p, "timer: %s", strerror(errno));
-	next_hops_resolve(p);
-	return p->routes_changed ? routes_publish(p) : 0;
-}
-
-static int routes_note(struct program *p)
-{
-	int changes = netlink_watch_read(p->watch);
-
-	if (changes < 0)
-		return wrong(p, "netlink: %s", strerror(-changes));
-	if (changes & NETLINK_ROUTES)
-		p->routes_changed = true;
-	return 0;
+	return plane_tick(p->plane, p->error, sizeof(p->error));
 }
 
 static int serve(struct program *p)
@@ -369,7 +197,9 @@ static int serve(struct program *p)
 		if (event.data.fd == p->signals) {
 			if (signal_take(p))
 				return 0;
-		} else if ((event.data.fd == p->timer ? tick(p) : routes_note(p)) != 0) {
+		} else if ((event.data.fd == p->timer
+				    ? tick(p)
+				    : plane_read(p->plane, p->error, sizeof(p->error))) != 0) {
 			return -1;
 		}
 	}
@@ -387,13 +217,11 @@ static int start(struct program *p, const sigset_t *signals)
 	setrlimit(RLIMIT_MEMLOCK, &no_limit);
 	if (getrandom(d->entropy, sizeof(d->entropy), 0) != (ssize_t)sizeof(d->entropy))
 		return wrong(p, "no entropy: %s", strerror(errno));
-	libbpf_set_print(bpf_log);
-	if (addresses_complete(p) != 0 || eal_start(p) != 0 || shield_start(p) != 0 ||
-	    watch_start(p) != 0)
-		return -1;
-	if (dataplane_start(&p->dataplane, d, p->error, sizeof(p->error)) != 0)
-		return -1;
-	if (events_open(p, signals) != 0 || routes_publish(p) != 0)
+	if (plane_complete_addresses(d, p->error, sizeof(p->error)) != 0 || eal_start(p) != 0 ||
+	    plane_make(p) != 0 ||
+	    dataplane_start(&p->dataplane, d, p->error, sizeof(p->error)) != 0 ||
+	    events_open(p, signals) != 0 ||
+	    plane_start(p->plane, p->dataplane, p->error, sizeof(p->error)) != 0)
 		return -1;
 	puts("ready");
 	return 0;
@@ -441,8 +269,7 @@ static int settle(struct program *p)
 static void stop(struct program *p)
 {
 	dataplane_stop(p->dataplane);
-	netlink_watch_close(p->watch);
-	shield_close(p->shield);
+	plane_close(p->plane);
 	if (p->eal)
 		dataplane_eal_stop();
 }
