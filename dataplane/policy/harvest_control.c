@@ -159,9 +159,23 @@ size_t harvest_checkpoint(const struct harvest *h, uint32_t *at, void *octets, s
 	return written;
 }
 
-int harvest_restore(struct harvest *h, const void *octets, size_t len)
+bool harvest_is_checkpoint(const void *octets, size_t len)
 {
 	if (len % sizeof(struct record))
+		return false;
+	for (size_t at = 0; at < len; at += sizeof(struct record)) {
+		struct record r;
+
+		memcpy(&r, (const uint8_t *)octets + at, sizeof(r));
+		if (r.key == 0)
+			return false;
+	}
+	return true;
+}
+
+int harvest_restore(struct harvest *h, const void *octets, size_t len)
+{
+	if (!harvest_is_checkpoint(octets, len))
 		return -EINVAL;
 	for (size_t at = 0; at < len; at += sizeof(struct record)) {
 		struct record r;
@@ -169,8 +183,6 @@ int harvest_restore(struct harvest *h, const void *octets, size_t len)
 		struct score s;
 
 		memcpy(&r, (const uint8_t *)octets + at, sizeof(r));
-		if (r.key == 0)
-			return -EINVAL;
 		s = score_unpack(r.score);
 		p = table_get(h, r.key, s.minute * 60);
 		s.tag = p.tag;

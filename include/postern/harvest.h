@@ -200,8 +200,10 @@ void harvest_spared(struct harvest *h, const struct ip_addr *address, uint8_t pr
 /* Serialises entries from *at on into at most len octets; returns how many were written, *at is
  * moved on; 0: that was all. The worker's changes in between are in it or not. */
 size_t harvest_checkpoint(const struct harvest *h, uint32_t *at, void *octets, size_t len);
-/* Takes in what harvest_checkpoint wrote, in any pieces of whole records. -EINVAL: it is not that.
- */
+/* Whether octets are whole records, as harvest_checkpoint writes them. */
+bool harvest_is_checkpoint(const void *octets, size_t len);
+/* Takes in what harvest_checkpoint wrote, in any pieces of whole records. -EINVAL: it is not that,
+ * and nothing was taken in. */
 int harvest_restore(struct harvest *h, const void *octets, size_t len);
 
 struct harvest_counts {

@@ -678,8 +678,27 @@ static void a_checkpoint_carries_all_of_it_over_a_restart(void **state)
 	assert_int_equal(score(&after, &good), score(&w, &good));
 	assert_int_equal(score(&after, &six), score(&w, &six));
 	assert_int_equal(harvest_restore(after.h, octets, 31), -EINVAL);
-	memset(octets, 0, sizeof(octets));
-	assert_int_equal(harvest_restore(after.h, octets, 32), -EINVAL);
+	end(&w);
+	end(&after);
+}
+
+static void a_piece_with_a_faulty_record_is_not_taken_in_at_all(void **state)
+{
+	struct harvest_client c = v4(1);
+	uint8_t octets[64] = {0}; /* the second record has no key */
+	struct harvest_counts counts;
+	struct world w, after;
+	uint32_t at = 0;
+
+	begin(&w, false);
+	ask(&w, &c, HARVEST_UNKNOWN, NULL);
+	begin(&after, false);
+	assert_int_equal(harvest_checkpoint(w.h, &at, octets, 32), 32);
+	assert_true(harvest_is_checkpoint(octets, 32));
+	assert_false(harvest_is_checkpoint(octets, 64));
+	assert_int_equal(harvest_restore(after.h, octets, 64), -EINVAL);
+	harvest_count(after.h, after.now_s, &counts);
+	assert_int_equal(counts.used, 0);
 	end(&w);
 	end(&after);
 }
@@ -790,6 +809,7 @@ int main(void)
 		cmocka_unit_test(unban_ends_it_at_once),
 		cmocka_unit_test(a_story_tells_why_and_until_when),
 		cmocka_unit_test(a_checkpoint_carries_all_of_it_over_a_restart),
+		cmocka_unit_test(a_piece_with_a_faulty_record_is_not_taken_in_at_all),
 		cmocka_unit_test(to_observe_changes_no_answer_and_tells_all),
 		cmocka_unit_test(a_flood_of_strangers_takes_no_credit_and_no_verdict),
 		cmocka_unit_test(a_test_that_is_none_is_refused),
