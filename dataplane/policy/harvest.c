@@ -81,7 +81,7 @@ struct harvest *harvest_new(const struct harvest_config *config)
 	for (unsigned i = 0; i < FADE_STEPS; i++)
 		h->fade[i] = (uint32_t)lround(65536 * exp2(-(double)i / FADE_STEPS));
 	h->networks = calloc(NETWORKS_MAX, sizeof(*h->networks));
-	if (!h->networks || table_init(h) || filter_init(h)) {
+	if (!h->networks || entries_init(h) || filter_init(h)) {
 		harvest_free(h);
 		return NULL;
 	}
@@ -93,7 +93,7 @@ void harvest_free(struct harvest *h)
 	if (!h)
 		return;
 	filter_release(h);
-	table_release(h);
+	entries_release(h);
 	free(h->networks);
 	free(h);
 }
@@ -362,7 +362,7 @@ static void drop(const struct harvest *h, const struct place *p, uint8_t len, ui
 	if (!swap(&p->bucket->untils[p->slot], &word, until_pack(&until)))
 		return;
 	level_up(h, p, now_s);
-	table_key_address(key, &v.address);
+	entries_key_address(key, &v.address);
 	v.prefix_len = len;
 	tell(h, verdicts, &v);
 }
@@ -392,7 +392,7 @@ static void limit_null(const struct harvest *h, const struct place *p, uint8_t l
 		s = score_at(h, score, now_s);
 		s.null_score = (int16_t)(h->line / 2 * NULL_ONE / SCORE_ONE);
 	} while (is_theirs(p, score) && !swap(&p->bucket->scores[p->slot], &score, score_pack(&s)));
-	table_key_address(key, &v.address);
+	entries_key_address(key, &v.address);
 	tell(h, verdicts, &v);
 }
 
@@ -401,14 +401,14 @@ static uint64_t sender_key(const struct harvest *h, uint64_t client, uint64_t se
 {
 	const uint64_t both[2] = {client, sender};
 
-	return table_key_of_digest(siphash13(&h->key, both, sizeof(both)));
+	return entries_key_of_digest(siphash13(&h->key, both, sizeof(both)));
 }
 
 /* An established client loses one sender for a while, and what it has against it. */
 static void limit_sender(struct harvest *h, const struct place *p, uint8_t len, uint64_t key,
 			 uint64_t sender, uint32_t now_s, struct harvest_verdicts *verdicts)
 {
-	struct place at = table_get(h, sender_key(h, key, sender), now_s);
+	struct place at = entries_get(h, sender_key(h, key, sender), now_s);
 	uint64_t word = load(&p->bucket->scores[p->slot]);
 	struct score s;
 	struct harvest_verdict v = {
@@ -425,7 +425,7 @@ static void limit_sender(struct harvest *h, const struct place *p, uint8_t len, 
 		s.score = 0;
 	} while (is_theirs(p, word) && !swap(&p->bucket->scores[p->slot], &word, score_pack(&s)));
 	atomic_store(&at.bucket->untils[at.slot], until_pack(&until));
-	table_key_address(key, &v.address);
+	entries_key_address(key, &v.address);
 	tell(h, verdicts, &v);
 }
 
@@ -433,7 +433,7 @@ static void limit_sender(struct harvest *h, const struct place *p, uint8_t len, 
 
 static bool has_credit(const struct harvest *h, uint64_t key, uint32_t now_s)
 {
-	struct place p = table_find(h, key);
+	struct place p = entries_find(h, key);
 
 	return p.bucket && score_at(h, load(&p.bucket->scores[p.slot]), now_s).score < 0;
 }
@@ -441,7 +441,7 @@ static bool has_credit(const struct harvest *h, uint64_t key, uint32_t now_s)
 /* Whether a verdict holds at this entry now. */
 static bool is_dropped(const struct harvest *h, uint64_t key, uint8_t len, uint32_t now_s)
 {
-	struct place p = table_find(h, key);
+	struct place p = entries_find(h, key);
 
 	if (!p.bucket)
 		return false;
@@ -453,18 +453,18 @@ static enum harvest_standing standing(struct harvest *h, const struct harvest_cl
 				      uint32_t now_s)
 {
 	uint8_t len = client_len(&client->address), lens[PREFIXES_MAX];
-	uint64_t key = table_key(&client->address, len);
+	uint64_t key = entries_key(&client->address, len);
 	size_t n = prefixes_of(&client->address, lens);
 	struct place p;
 
 	if (is_dropped(h, key, len, now_s))
 		return HARVEST_GONE;
 	for (size_t i = 0; i < n; i++)
-		if (is_dropped(h, table_key(&client->address, lens[i]), lens[i], now_s) &&
+		if (is_dropped(h, entries_key(&client->address, lens[i]), lens[i], now_s) &&
 		    !has_credit(h, key, now_s))
 			return HARVEST_GONE;
-	p = client->null_sender ? table_find(h, key)
-				: table_find(h, sender_key(h, key, client->sender));
+	p = client->null_sender ? entries_find(h, key)
+				: entries_find(h, sender_key(h, key, client->sender));
 	if (p.bucket && until_unpack(load(&p.bucket->untils[p.slot])).null_s > now_s)
 		return HARVEST_LIMITED;
 	return HARVEST_WELCOME;
@@ -506,7 +506,7 @@ static void asking_init(struct asking *a, struct harvest *h, const struct harves
 		.now_s = now_s,
 		.verdicts = verdicts,
 	};
-	a->key = table_key(&client->address, a->len);
+	a->key = entries_key(&client->address, a->len);
 	verdicts->n = 0;
 }
 
@@ -515,7 +515,7 @@ static void asking_place(struct asking *a)
 {
 	if (a->place.bucket)
 		return;
-	a->place = table_get(a->h, a->key, a->now_s);
+	a->place = entries_get(a->h, a->key, a->now_s);
 	expire(a->h, &a->place, a->len, a->now_s);
 	a->is_allowed = harvest_is_allowed(a->h, &a->client->address);
 }
@@ -544,8 +544,8 @@ static enum harvest_answer prefixes_add(struct asking *a, int32_t value, int32_t
 	enum harvest_answer answer = HARVEST_ANSWER;
 
 	for (size_t i = n; i-- > 0;) {
-		uint64_t key = table_key(&a->client->address, lens[i]);
-		struct place p = table_get(a->h, key, a->now_s);
+		uint64_t key = entries_key(&a->client->address, lens[i]);
+		struct place p = entries_get(a->h, key, a->now_s);
 		int32_t before;
 		enum added added;
 
@@ -729,7 +729,8 @@ static void settle_good(struct asking *a, const struct harvest_loan *loan, bool 
 	if (delivered)
 		count(&a->place, 0, loan->good, a->now_s);
 	for (size_t i = 0; i < n; i++) {
-		struct place p = table_get(a->h, table_key(&a->client->address, lens[i]), a->now_s);
+		struct place p =
+			entries_get(a->h, entries_key(&a->client->address, lens[i]), a->now_s);
 
 		repay(a->h, &p, value, delivered, a->now_s);
 	}
@@ -752,7 +753,7 @@ bool harvest_settle(struct harvest *h, const struct harvest_client *client,
 		return false;
 	}
 	/* Called back: what it had against it stands alone. */
-	a.place = table_find(h, a.key);
+	a.place = entries_find(h, a.key);
 	if (!a.place.bucket || client->null_sender)
 		return false;
 	asking_place(&a);

@@ -52,7 +52,7 @@ static void mask(struct ip_addr *address, uint8_t len)
 
 static void story_of(struct harvest *h, uint32_t now_s, struct harvest_story *story)
 {
-	struct place p = table_find(h, table_key(&story->address, story->prefix_len));
+	struct place p = entries_find(h, entries_key(&story->address, story->prefix_len));
 	struct counts c;
 	struct until until;
 	struct score s;
@@ -98,7 +98,7 @@ size_t harvest_explain(struct harvest *h, const struct ip_addr *address, uint32_
 
 bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t prefix_len)
 {
-	struct place p = table_find(h, table_key(address, prefix_len));
+	struct place p = entries_find(h, entries_key(address, prefix_len));
 	uint64_t word;
 	struct score s;
 
@@ -224,7 +224,7 @@ void harvest_spared(struct harvest *h, const struct ip_addr *address, uint8_t pr
 		client.octets[last] = (uint8_t)i;
 		if (n > 256)
 			client.octets[last - 1] = (uint8_t)(i >> 8);
-		p = table_find(h, table_key(&client, len));
+		p = entries_find(h, entries_key(&client, len));
 		if (p.bucket && score_at(h, load(&p.bucket->scores[p.slot]), now_s).score < 0)
 			each(arg, &client);
 	}
@@ -275,7 +275,7 @@ int harvest_restore(struct harvest *h, const void *octets, size_t len)
 
 		memcpy(&r, (const uint8_t *)octets + at, sizeof(r));
 		s = score_unpack(r.score);
-		p = table_get(h, r.key, s.minute * 60);
+		p = entries_get(h, r.key, s.minute * 60);
 		s.tag = p.tag;
 		atomic_store(&p.bucket->scores[p.slot], score_pack(&s));
 		atomic_store(&p.bucket->untils[p.slot], r.until);

@@ -92,19 +92,19 @@ struct harvest {
 };
 
 /* --- harvest_table.c --- */
-int table_init(struct harvest *h);
-void table_release(struct harvest *h);
+int entries_init(struct harvest *h);
+void entries_release(struct harvest *h);
 /* A network's key; len as in the mapped form: 128, 120 (IPv4), 64, 56, 48 (IPv6). */
-uint64_t table_key(const struct ip_addr *address, uint8_t len);
+uint64_t entries_key(const struct ip_addr *address, uint8_t len);
 /* Its address again, and its length. */
-uint8_t table_key_address(uint64_t key, struct ip_addr *address);
+uint8_t entries_key_address(uint64_t key, struct ip_addr *address);
 /* A client's own length: 128 or 64. */
 uint8_t client_len(const struct ip_addr *address);
 /* A key of something else than a network. */
-uint64_t table_key_of_digest(uint64_t digest);
-struct place table_find(const struct harvest *h, uint64_t key);
+uint64_t entries_key_of_digest(uint64_t digest);
+struct place entries_find(const struct harvest *h, uint64_t key);
 /* Makes it when it is not there. */
-struct place table_get(struct harvest *h, uint64_t key, uint32_t now_s);
+struct place entries_get(struct harvest *h, uint64_t key, uint32_t now_s);
 
 uint64_t score_pack(const struct score *s);
 struct score score_unpack(uint64_t word);

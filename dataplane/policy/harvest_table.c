@@ -62,7 +62,7 @@ uint8_t client_len(const struct ip_addr *address)
 	return ip_addr_is_v4(address) ? 128 : 64;
 }
 
-uint64_t table_key(const struct ip_addr *address, uint8_t len)
+uint64_t entries_key(const struct ip_addr *address, uint8_t len)
 {
 	switch (len) {
 	case 128:
@@ -78,7 +78,7 @@ uint64_t table_key(const struct ip_addr *address, uint8_t len)
 	}
 }
 
-uint64_t table_key_of_digest(uint64_t digest)
+uint64_t entries_key_of_digest(uint64_t digest)
 {
 	return key_digest | (digest & ~key_top);
 }
@@ -98,7 +98,7 @@ static void write_v4(struct ip_addr *a, uint32_t number)
 	*a = ip_addr_from_v4(octets);
 }
 
-uint8_t table_key_address(uint64_t key, struct ip_addr *address)
+uint8_t entries_key_address(uint64_t key, struct ip_addr *address)
 {
 	if ((key & key_v4) == key_v4) {
 		write_v4(address, (uint32_t)key);
@@ -257,7 +257,7 @@ struct counts counts_at(uint64_t word, uint32_t now_s)
 
 /* --- entries --------------------------------------------------------------------------------- */
 
-int table_init(struct harvest *h)
+int entries_init(struct harvest *h)
 {
 	size_t len;
 	void *map;
@@ -274,7 +274,7 @@ int table_init(struct harvest *h)
 	return h->claims ? 0 : -ENOMEM;
 }
 
-void table_release(struct harvest *h)
+void entries_release(struct harvest *h)
 {
 	if (h->buckets)
 		munmap(h->buckets, (size_t)h->n_buckets * sizeof(struct harvest_bucket));
@@ -299,7 +299,7 @@ static struct place find_in(struct harvest_bucket *b, uint64_t key, uint8_t tag)
 	return (struct place){.tag = tag};
 }
 
-struct place table_find(const struct harvest *h, uint64_t key)
+struct place entries_find(const struct harvest *h, uint64_t key)
 {
 	uint64_t hashed = hash(h, key);
 
@@ -350,7 +350,7 @@ static unsigned make_room(struct harvest *h, struct harvest_bucket *b, uint32_t 
 	return slot;
 }
 
-struct place table_get(struct harvest *h, uint64_t key, uint32_t now_s)
+struct place entries_get(struct harvest *h, uint64_t key, uint32_t now_s)
 {
 	uint64_t hashed = hash(h, key);
 	struct harvest_bucket *b = bucket_of(h, hashed);

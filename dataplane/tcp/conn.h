@@ -64,6 +64,7 @@ enum conn_flag {
 	CONN_EARLY = 1 << 24,	   /* it sent bytes before that */
 	CONN_SYN_LOST = 1 << 25,   /* a timeout sent our SYN again */
 	CONN_PROBE_OPEN = 1 << 26, /* the queue went before it was known what a tail probe did */
+	CONN_UNHEARD = 1 << 27,	   /* an orphan's last bytes leave once: no ACK can come */
 };
 
 /* A scoreboard's ring has one of these sizes; the largest bounds the segments under way. */

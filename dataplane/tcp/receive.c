@@ -74,6 +74,11 @@ size_t tcp_readable(const struct tcp_conn *c)
 	return c->q ? c->q->read_len : 0;
 }
 
+bool tcp_is_peer_done(const struct tcp_conn *c)
+{
+	return c->flags & CONN_PEER_DONE;
+}
+
 void tcp_consume(struct tcp *t, struct tcp_conn *c, size_t len)
 {
 	struct tcp_queue *q = c->q;

@@ -170,7 +170,6 @@ struct tcp_conn *tcp_conn_at(const struct tcp *t, uint32_t number)
 {
 	struct tcp_conn *c = slab_at(&t->conns, number);
 
-	/* One that was given back is an orphan, or was never told of. */
 	return c->user && !(c->flags & (CONN_ORPHAN | CONN_GONE)) ? c : NULL;
 }
 
@@ -700,6 +699,13 @@ void tcp_close(struct tcp *t, struct tcp_conn *c)
 	if (c->q)
 		c->q->orphan_una = c->snd_una;
 	conn_schedule(t, c);
+}
+
+void tcp_close_unheard(struct tcp *t, struct tcp_conn *c)
+{
+	/* With nothing to be said there is nothing to be sent again. */
+	c->flags |= CONN_UNHEARD;
+	tcp_close(t, c);
 }
 
 void tcp_abort(struct tcp *t, struct tcp_conn *c)

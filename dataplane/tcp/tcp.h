@@ -160,6 +160,8 @@ struct span tcp_read(const struct tcp *t, const struct tcp_conn *c, size_t skip)
 void tcp_consume(struct tcp *t, struct tcp_conn *c, size_t len);
 /* How many wait in all. */
 size_t tcp_readable(const struct tcp_conn *c);
+/* Whether the peer's FIN was taken: nothing comes behind what waits. */
+bool tcp_is_peer_done(const struct tcp_conn *c);
 
 /* Queues bytes; returns how many were taken: less than len when the send queue is full or the
  * pool is empty (TCP_ROOM tells when it is worth trying again). 0 after tcp_shutdown. */
@@ -176,15 +178,18 @@ void tcp_shutdown(struct tcp *t, struct tcp_conn *c);
  * the table (TCP_ORPHANS_SHARE) lingers so, it is reset at once. No news follows; the pointer is
  * dead. */
 void tcp_close(struct tcp *t, struct tcp_conn *c);
+/* As tcp_close, of a peer whose segments do not reach us any more: what is queued and the FIN leave
+ * once, and at the first timeout it is forgotten without a segment. */
+void tcp_close_unheard(struct tcp *t, struct tcp_conn *c);
 /* RST now. No news follows; the pointer is dead. */
 void tcp_abort(struct tcp *t, struct tcp_conn *c);
 
-/* --- for tests and status ----------------------------------------------------------------- */
-
-/* All connections, some at a time: numbers below tcp_conns_bound, which only grows, and the
- * connection of a number whose owner knows of it and has not been told of its end; NULL: none. */
+/* For a look at all connections, some at a time: numbers are below tcp_conns_bound, which only
+ * grows. The connection of a number, if it has a user and lives; else NULL. */
 uint32_t tcp_conns_bound(const struct tcp *t);
 struct tcp_conn *tcp_conn_at(const struct tcp *t, uint32_t number);
+
+/* --- for tests and status ----------------------------------------------------------------- */
 
 /* Connections, in any state but TIME-WAIT. */
 uint32_t tcp_conns(const struct tcp *t);

@@ -120,6 +120,8 @@ static uint8_t patience(const struct tcp *t, const struct tcp_conn *c)
 {
 	if (is_handshake(c))
 		return c->flags & CONN_ACTIVE ? TCP_SYN_RETRIES : TCP_SYNACK_RETRIES;
+	if (c->flags & CONN_UNHEARD)
+		return 0;
 	if (c->snd_una != c->snd_nxt && c->snd_wnd)
 		return TCP_RETRIES;
 	return t->pool_spare ? TCP_PROBES : TCP_PROBES_LOW;
@@ -298,6 +300,8 @@ static void queue_timers(struct tcp *t, struct tcp_conn *c)
 	}
 	if (q->probe.due_us && q->probe.due_us <= t->now_us) {
 		q->probe.due_us = 0;
+		if (c->flags & CONN_UNHEARD)
+			return;
 		c->flags |= CONN_TAIL_PROBE;
 		/* In its stead, and it begins anew behind it. */
 		if (is_due(t, c->rtx_due_ms))

@@ -540,6 +540,12 @@ void dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *
 	recipients_free((struct recipients *)old);
 }
 
+void dataplane_wake(struct dataplane *dp)
+{
+	for (uint16_t i = 0; i < dp->n_workers; i++)
+		wake(&dp->workers[i]);
+}
+
 void dataplane_counters(const struct dataplane *dp, struct postern_counters *sum)
 {
 	memset(sum, 0, sizeof(*sum));

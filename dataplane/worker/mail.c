@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Conversations: bytes from TCP into the engine, its questions to the directory and the harvest
- * test, replies back.
+ * Mail: the service a worker of posternd runs, and the one seam where TCP's bytes meet SMTP's
+ * engine, its questions meet the directory and the harvest test, and a verdict meets the kernel.
  *
- * Thread, Time, Memory, Rules: mail.h. A conversation's replies of one turn are queued together
- * and leave in one segment. Reading stops while they find no room, so a client that does not read
- * is not read either.
+ * Thread: the owning worker. Time: the turn's; seconds since the epoch by the offset told at start.
+ * Memory: all of it at start, of which untouched pages cost nothing. A conversation takes a
+ * session; transactions and pieces of lines are for a share of the sessions (a conversation without
+ * one gets a 4xx), because more than STRESS_SHARE of the sessions put all under stress, which
+ * shortens what a silent client may keep. Rules: SEMANTICS. Replies of a turn leave in one segment.
+ * Reading stops while they find no room, so a client that does not read is not read either. Until
+ * there is delivery, DATA is answered 451 4.4.1 whatever the pool.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +17,19 @@
 #include "base/counter.h"
 #include "postern/settings.h"
 #include "smtp/smtp.h"
+#include "worker/sweep.h"
 #include "worker/verdicts.h"
 #include "worker/worker.h"
 
 enum {
 	OUT_OCTETS = 16 << 10,	   /* replies of one conversation between two sends */
 	GUESSED_US = 60 * 1000000, /* how long a wrong cookie makes all of them no evidence */
+	ORDERS_A_TURN = 8,
+	SHARE_ENVELOPES = 4, /* a fourth of the sessions may have a transaction open */
+	SHARE_PIECES = 4,
+	SHARE_PAGES = 8,
+	SHARE_LEAST = 1024,
+	STRESS_SHARE = 4, /* stress while fewer than a fourth of the sessions are free */
 };
 
 struct mail {
@@ -28,9 +39,13 @@ struct mail {
 	struct mail_config *config;
 	struct postern_counters *counters;
 	struct verdicts verdicts;
+	struct notices *orders;
+	struct sweeps sweeps;
 	uint64_t now_us;
 	uint32_t now_s;
 	uint64_t cookies_bad, guessed_until_us;
+	bool draining, stress;
+	bool drops; /* of the conversation that is run: its client is dropped by now */
 	uint8_t out[OUT_OCTETS];
 };
 
@@ -43,6 +58,12 @@ struct transaction {
 
 static_assert(sizeof(struct transaction) <= sizeof(struct smtp_transaction_user),
 	      "what the envelope has room for");
+
+static void set_time(struct mail *m, uint64_t now_us)
+{
+	m->now_us = now_us;
+	m->now_s = (uint32_t)((m->config->epoch_us + now_us) / 1000000);
+}
 
 /* --- who is asking --------------------------------------------------------------------------- */
 
@@ -160,8 +181,13 @@ static enum reply reply_of(const struct recipient_answer *found, struct transact
 	return reply;
 }
 
-static enum reply reply_with(enum harvest_answer harvest, enum reply directory,
-			     const struct harvest_client *client)
+static enum reply reply_held(const struct harvest_client *client)
+{
+	return client->null_sender ? REPLY_BOUNCES_HELD : REPLY_SENDER_HELD;
+}
+
+static enum reply reply_with(enum harvest_answer harvest, const struct recipient_answer *found,
+			     const struct harvest_client *client, struct transaction *t)
 {
 	switch (harvest) {
 	case HARVEST_SHUT_OUT:
@@ -170,21 +196,44 @@ static enum reply reply_with(enum harvest_answer harvest, enum reply directory,
 	case HARVEST_TOO_LATE:
 		return REPLY_SHUT_OUT_BEFORE;
 	case HARVEST_LIMIT:
-		return client->null_sender ? REPLY_BOUNCES_HELD : REPLY_SENDER_HELD;
+		return reply_held(client);
 	default:
-		return directory;
+		return reply_of(found, t);
 	}
 }
 
-/* Who is limited is told so before anything is looked up, but of postmasters. */
-static void hold(struct question *q, const struct harvest_client *client)
+/* Who is limited learns nothing but of postmasters, and so gives no evidence. */
+static bool is_held(enum harvest_standing standing, const struct recipient_answer *found)
 {
-	for (size_t i = 0; i < q->n; i++) {
-		if (q->found[i].is_postmaster)
+	return standing == HARVEST_LIMITED && !found->is_postmaster;
+}
+
+/* Carries out what was decided. */
+static void decided(struct mail *m, const struct harvest_verdicts *verdicts)
+{
+	for (uint32_t i = 0; i < verdicts->n; i++) {
+		const struct harvest_verdict *v = &verdicts->at[i];
+
+		verdicts_take(&m->verdicts, v);
+		if (!verdict_drops(v))
 			continue;
-		q->evidence[i] = HARVEST_NEUTRAL;
-		q->answers[i].reply = client->null_sender ? REPLY_BOUNCES_HELD : REPLY_SENDER_HELD;
+		m->drops = m->config->shield.flagged_fd >= 0;
+		if (!sweeps_begin(&m->sweeps, m->tcp, &v->address, v->prefix_len))
+			counter_add(&m->counters->mail_sweeps_full, 1);
 	}
+}
+
+static void weigh(struct mail *m, const struct harvest_client *client, struct question *q,
+		  enum harvest_standing standing, struct transaction *t)
+{
+	struct harvest_verdicts verdicts;
+
+	for (size_t i = 0; i < q->n; i++)
+		q->evidence[i] = is_held(standing, &q->found[i]) ? HARVEST_NEUTRAL
+								 : evidence_of(&q->found[i]);
+	harvest_recipients(m->config->harvest, client, q->addresses, q->evidence, q->n, &t->loan,
+			   m->now_s, q->harvest, &verdicts);
+	decided(m, &verdicts);
 }
 
 static void answer_recipients(struct mail *m, struct smtp_session *s, struct smtp_out *out)
@@ -192,25 +241,20 @@ static void answer_recipients(struct mail *m, struct smtp_session *s, struct smt
 	struct transaction *t = transaction_of(m, s);
 	struct harvest_client client = client_of(m, s);
 	enum harvest_standing standing = harvest_standing(m->config->harvest, &client, m->now_s);
-	struct harvest_verdicts verdicts;
 	struct question q;
 
 	q.n = smtp_asked(m->smtp, s, q.asked);
 	look_up(m, &q);
+	if (standing != HARVEST_GONE)
+		weigh(m, &client, &q, standing, t);
 	for (size_t i = 0; i < q.n; i++) {
-		q.evidence[i] = evidence_of(&q.found[i]);
-		q.answers[i] = (struct smtp_answer){.reply = standing == HARVEST_GONE
-								     ? REPLY_SHUT_OUT_BEFORE
-								     : reply_of(&q.found[i], t)};
-	}
-	if (standing == HARVEST_LIMITED)
-		hold(&q, &client);
-	if (standing != HARVEST_GONE) {
-		harvest_recipients(m->config->harvest, &client, q.addresses, q.evidence, q.n,
-				   &t->loan, m->now_s, q.harvest, &verdicts);
-		for (size_t i = 0; i < q.n; i++)
-			q.answers[i].reply = reply_with(q.harvest[i], q.answers[i].reply, &client);
-		verdicts_take(&m->verdicts, &verdicts, m->now_s);
+		enum reply reply = REPLY_SHUT_OUT_BEFORE;
+
+		if (is_held(standing, &q.found[i]))
+			reply = reply_held(&client);
+		else if (standing != HARVEST_GONE)
+			reply = reply_with(q.harvest[i], &q.found[i], &client, t);
+		q.answers[i] = (struct smtp_answer){.reply = reply, .tag = q.found[i].domain};
 	}
 	smtp_answer_recipients(m->smtp, s, q.answers, q.n, out);
 }
@@ -229,49 +273,61 @@ static bool settle(struct mail *m, struct smtp_session *s, enum harvest_end end)
 		return false;
 	client = client_of(m, s);
 	out = harvest_settle(m->config->harvest, &client, &t->loan, end, m->now_s, &verdicts);
-	verdicts_take(&m->verdicts, &verdicts, m->now_s);
+	decided(m, &verdicts);
 	return out;
 }
 
+/* True: the client is shut out for it. */
 static bool note(struct mail *m, struct smtp_session *s, enum harvest_note what)
 {
 	struct harvest_client client = client_of(m, s);
 	struct harvest_verdicts verdicts;
 	bool out = harvest_note(m->config->harvest, &client, what, m->now_s, &verdicts);
 
-	verdicts_take(&m->verdicts, &verdicts, m->now_s);
+	decided(m, &verdicts);
 	return out;
 }
 
-/* --- the conversation ------------------------------------------------------------------------ */
+/* --- the end --------------------------------------------------------------------------------- */
 
 static void send_out(struct mail *m, struct tcp_conn *c, const struct smtp_out *out)
 {
-	/* It was given no more room than there is; what the pool has no buffer for is lost with
-	 * the conversation. */
+	/* There was room; what the pool has no buffer for is lost with the conversation. */
 	if (out->len && tcp_send(m->tcp, c, out->bytes, out->len) != out->len)
 		counter_add(&m->counters->mail_replies_lost, 1);
 }
 
-static void finish(struct mail *m, struct tcp_conn *c, struct smtp_session *s)
+/* Who is dropped in the kernel does not answer any more: what is said to him is said once. */
+static void close_connection(struct mail *m, struct tcp_conn *c)
 {
-	settle(m, s, HARVEST_ABANDONED);
-	smtp_close(m->smtp, s);
 	tcp_set_user(c, NULL);
-	tcp_close(m->tcp, c);
+	if (m->drops)
+		tcp_close_unheard(m->tcp, c);
+	else
+		tcp_close(m->tcp, c);
 }
 
-static void refuse(struct mail *m, struct tcp_conn *c, struct smtp_session *s, enum reply reply)
+static void finish(struct mail *m, struct tcp_conn *c, struct smtp_session *s, enum harvest_end end)
+{
+	settle(m, s, end);
+	smtp_close(m->smtp, s);
+	close_connection(m, c);
+}
+
+static void refuse(struct mail *m, struct tcp_conn *c, struct smtp_session *s, enum reply reply,
+		   enum harvest_end end)
 {
 	struct smtp_out out = {.bytes = m->out, .size = sizeof(m->out)};
 
 	smtp_refuse(m->smtp, s, reply, &out);
 	if (out.len <= tcp_send_room(m->tcp, c))
 		send_out(m, c, &out);
-	finish(m, c, s);
+	finish(m, c, s, end);
 }
 
-/* Does what a step says. False: the conversation is over. */
+/* --- the conversation ------------------------------------------------------------------------ */
+
+/* Does what a step says; more: further octets have arrived. False: the client is shut out. */
 static bool act(struct mail *m, struct smtp_session *s, enum smtp_step step, bool more,
 		struct smtp_out *out)
 {
@@ -284,10 +340,6 @@ static bool act(struct mail *m, struct smtp_session *s, enum smtp_step step, boo
 	case SMTP_ASK_DATA:
 		settle(m, s, HARVEST_FAILED);
 		smtp_answer_data(m->smtp, s, &no_delivery, more, out);
-		return true;
-	case SMTP_ASK_DELIVERY: /* none was let begin */
-	case SMTP_SPOILED:
-	case SMTP_BODY:
 		return true;
 	case SMTP_ABANDONED:
 		return !settle(m, s, HARVEST_ABANDONED);
@@ -302,149 +354,227 @@ static bool act(struct mail *m, struct smtp_session *s, enum smtp_step step, boo
 	}
 }
 
-/* One run of bytes that lie together. False: the conversation is over and gone. */
-static bool feed(struct mail *m, struct tcp_conn *c, struct smtp_session *s, bool *again)
+/* Feeds what lies together of what has arrived. True: there may be more to do. */
+static bool feed(struct mail *m, struct tcp_conn *c, struct smtp_session *s)
 {
-	size_t room = tcp_send_room(m->tcp, c);
+	const size_t room = tcp_send_room(m->tcp, c), all = tcp_readable(c);
 	struct smtp_out out = {.bytes = m->out,
 			       .size = room < sizeof(m->out) ? room : sizeof(m->out)};
 	struct span in = tcp_read(m->tcp, c, 0);
-	const size_t had = in.len, all = tcp_readable(c);
+	const size_t had = in.len;
 	enum smtp_step step;
+	bool stays;
 
-	*again = false;
-	if (out.size < SMTP_REPLY_MAX)
-		return true; /* TCP_ROOM calls again */
+	if (out.size < SMTP_OUT_LEAST)
+		return false; /* TCP_ROOM calls again */
 	step = smtp_feed(m->smtp, s, &in, all > had, m->now_us, &out);
-	if (!act(m, s, step, all > had - in.len, &out)) {
-		send_out(m, c, &out);
-		refuse(m, c, s, REPLY_SHUT_OUT_BEFORE);
+	stays = act(m, s, step, all > had - in.len, &out);
+	send_out(m, c, &out);
+	if (!stays) {
+		refuse(m, c, s, REPLY_SHUT_OUT_BEFORE, HARVEST_ABANDONED);
 		return false;
 	}
-	send_out(m, c, &out);
 	tcp_consume(m->tcp, c, had - in.len);
 	if (step == SMTP_CLOSE) {
-		finish(m, c, s);
+		finish(m, c, s, HARVEST_ABANDONED);
 		return false;
 	}
-	*again = step != SMTP_WAIT || tcp_readable(c);
-	return true;
+	return step != SMTP_WAIT || tcp_readable(c);
 }
 
 static void converse(struct mail *m, struct tcp_conn *c, struct smtp_session *s)
 {
-	bool again = true;
-
-	if (tcp_spoke_early(c) && !tcp_is_by_cookie(c) && tcp_readable(c)) {
-		note(m, s, HARVEST_EARLY_TALK);
-		refuse(m, c, s, REPLY_SPOKE_EARLY);
-		return;
-	}
-	while (again)
-		if (!feed(m, c, s, &again))
-			return;
+	while (feed(m, c, s))
+		;
+	/* What came before its FIN is answered; no more can come. */
+	if (tcp_user(c) == s && tcp_is_peer_done(c) && !tcp_readable(c))
+		finish(m, c, s, HARVEST_ABANDONED);
 }
 
-/* --- opening and ending ------------------------------------------------------------------------
- */
+/* --- the beginning --------------------------------------------------------------------------- */
 
 static void turn_away(struct mail *m, struct tcp_conn *c, enum reply reply)
 {
 	struct smtp_out out = {.bytes = m->out, .size = sizeof(m->out)};
 
+	counter_add(&m->counters->mail_turned_away, 1);
 	smtp_turn_away(m->smtp, reply, &out);
 	send_out(m, c, &out);
-	tcp_close(m->tcp, c);
+	close_connection(m, c);
 }
 
-/* NULL: it was turned away. */
-static struct smtp_session *open_conversation(struct mail *m, struct tcp_conn *c)
+static bool is_gone(const struct mail *m, const struct ip_addr *address)
 {
-	struct smtp_out out = {.bytes = m->out, .size = sizeof(m->out)};
-	struct harvest_client client = {0};
-	struct smtp_session *s;
+	const struct harvest_client client = {.address = *address};
+
+	return harvest_standing(m->config->harvest, &client, m->now_s) == HARVEST_GONE;
+}
+
+static bool is_conn_gone(const struct mail *m, const struct tcp_conn *c)
+{
 	struct flow flow;
 
-	if (tcp_is_over_limit(c)) {
-		turn_away(m, c, REPLY_CLIENT_LIMITED);
-		return NULL;
-	}
 	tcp_flow(m->tcp, c, &flow);
-	client.address = flow.remote;
-	if (harvest_standing(m->config->harvest, &client, m->now_s) == HARVEST_GONE) {
-		turn_away(m, c, REPLY_SHUT_OUT_BEFORE);
-		return NULL;
+	return is_gone(m, &flow.remote);
+}
+
+/* The row to turn it away with, or REPLY_NONE. */
+static enum reply why_not(const struct mail *m, const struct tcp_conn *c)
+{
+	if (m->draining)
+		return REPLY_DRAINING;
+	if (tcp_is_over_limit(c))
+		return REPLY_CLIENT_LIMITED;
+	return is_conn_gone(m, c) ? REPLY_SHUT_OUT_BEFORE : REPLY_NONE;
+}
+
+static void open_conversation(struct mail *m, struct tcp_conn *c)
+{
+	struct smtp_out out = {.bytes = m->out, .size = sizeof(m->out)};
+	enum reply why = why_not(m, c);
+	struct smtp_session *s;
+
+	if (why != REPLY_NONE) {
+		turn_away(m, c, why);
+		return;
 	}
-	s = smtp_open(m->smtp, 0, c, m->now_us, &out);
+	s = smtp_open(m->smtp, tcp_spoke_early(c) ? SMTP_SPOKE_EARLY : 0, c, m->now_us, &out);
 	send_out(m, c, &out);
-	if (!s) {
-		tcp_close(m->tcp, c);
-		return NULL;
-	}
 	tcp_set_user(c, s);
-	return s;
+	if (!s)
+		close_connection(m, c);
+}
+
+/* Who speaks before he is greeted does not wait for anybody's answer. */
+static void end_early_talk(struct mail *m, struct tcp_conn *c, struct smtp_session *s, bool greeted)
+{
+	counter_add(&m->counters->mail_early_talkers, 1);
+	if (!tcp_is_by_cookie(c))
+		note(m, s, HARVEST_EARLY_TALK);
+	if (greeted)
+		refuse(m, c, s, REPLY_SPOKE_EARLY, HARVEST_ABANDONED);
+	else
+		finish(m, c, s, HARVEST_ABANDONED);
 }
 
 static void run(void *state, struct tcp_conn *c, unsigned news, uint64_t now_us)
 {
 	struct mail *m = state;
-	struct smtp_session *s = tcp_user(c);
+	struct smtp_session *s;
 
-	m->now_us = now_us;
-	m->now_s = (uint32_t)((m->config->epoch_us + now_us) / 1000000);
+	set_time(m, now_us);
+	m->drops = false;
 	if ((news & TCP_OPENED) && !(news & TCP_ENDED))
-		s = open_conversation(m, c);
+		open_conversation(m, c);
+	s = tcp_user(c);
 	if (!s)
 		return;
 	if (news & TCP_ENDED) {
 		settle(m, s, HARVEST_ABANDONED);
 		smtp_close(m->smtp, s);
 		tcp_set_user(c, NULL);
-		return;
+	} else if (tcp_spoke_early(c)) {
+		end_early_talk(m, c, s, !(news & TCP_OPENED));
+	} else {
+		converse(m, c, s);
 	}
-	converse(m, c, s);
-	/* What came before it was answered; nothing more can come. */
-	if ((news & TCP_PEER_DONE) && tcp_user(c) == s && !tcp_readable(c))
-		finish(m, c, s);
 }
 
 /* --- turns ----------------------------------------------------------------------------------- */
+
+static bool admits(void *state, const struct ip_addr *address, uint64_t now_us)
+{
+	struct mail *m = state;
+
+	if (m->config->shield.flagged_fd >= 0)
+		return true;
+	set_time(m, now_us);
+	return !is_gone(m, address);
+}
 
 static void give_up_the_overdue(struct mail *m)
 {
 	struct smtp_session *s;
 	enum reply why;
 
+	m->drops = false;
 	while ((s = smtp_next_overdue(m->smtp, m->now_us, &why)))
-		refuse(m, smtp_user(s), s, why);
+		refuse(m, smtp_user(s), s, why, HARVEST_ABANDONED);
 }
 
-/* A verdict ends its client's other conversations. */
-static void shut_out(void *arg, struct tcp_conn *c)
+/* A verdict ends its client's other conversations; a prefix's spares those with credit. */
+static void end_swept(void *arg, struct tcp_conn *c)
 {
 	struct mail *m = arg;
 	struct smtp_session *s = tcp_user(c);
 
-	if (s)
-		refuse(m, c, s, REPLY_SHUT_OUT_BEFORE);
+	if (m->draining) {
+		m->drops = false;
+		refuse(m, c, s, REPLY_DRAINING, HARVEST_FAILED);
+	} else if (is_conn_gone(m, c)) {
+		m->drops = m->config->shield.flagged_fd >= 0;
+		counter_add(&m->counters->mail_swept, 1);
+		refuse(m, c, s, REPLY_SHUT_OUT_BEFORE, HARVEST_ABANDONED);
+	}
+}
+
+static void take_orders(struct mail *m)
+{
+	static const struct ip_addr everybody;
+	struct notice notice;
+
+	for (unsigned i = 0; i < ORDERS_A_TURN && notices_get(m->orders, &notice); i++)
+		if (!sweeps_begin(&m->sweeps, m->tcp, &notice.verdict.address,
+				  notice.verdict.prefix_len))
+			counter_add(&m->counters->mail_sweeps_full, 1);
+	if (!m->draining && atomic_load_explicit(&m->config->draining, memory_order_relaxed)) {
+		m->draining = true;
+		m->sweeps.n = 0;
+		sweeps_begin(&m->sweeps, m->tcp, &everybody, 0);
+	}
+}
+
+static void look_at_cookies(struct mail *m)
+{
+	uint64_t bad = m->counters->tcp_cookies_bad;
+
+	if (bad != m->cookies_bad)
+		m->guessed_until_us = m->now_us + GUESSED_US;
+	m->cookies_bad = bad;
+}
+
+static void look_at_load(struct mail *m)
+{
+	const uint32_t all = m->config->sessions, free = all - smtp_sessions(m->smtp);
+	bool stress = free < all / STRESS_SHARE;
+
+	if (stress != m->stress)
+		smtp_stress(m->smtp, stress);
+	m->stress = stress;
 }
 
 static uint64_t turn(void *state, uint64_t now_us)
 {
 	struct mail *m = state;
-	uint64_t bad = m->counters->tcp_cookies_bad, due_us;
+	bool more;
 
-	m->now_us = now_us;
-	m->now_s = (uint32_t)((m->config->epoch_us + now_us) / 1000000);
-	if (bad != m->cookies_bad) {
-		m->cookies_bad = bad;
-		m->guessed_until_us = now_us + GUESSED_US;
-	}
+	set_time(m, now_us);
+	look_at_cookies(m);
+	look_at_load(m);
+	take_orders(m);
 	give_up_the_overdue(m);
-	if (verdicts_turn(&m->verdicts, m->tcp, shut_out, m))
-		return now_us; /* there is more to do */
-	due_us = smtp_next_due(m->smtp);
-	return due_us;
+	more = sweeps_turn(&m->sweeps, m->tcp, end_swept, m);
+	verdicts_turn(&m->verdicts);
+	return more ? now_us : smtp_next_due(m->smtp);
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static uint32_t share(uint32_t sessions, uint32_t of)
+{
+	uint32_t least = sessions < SHARE_LEAST ? sessions : SHARE_LEAST;
+
+	return sessions / of > least ? sessions / of : least;
 }
 
 static void *start(struct worker *w, void *service_config)
@@ -460,9 +590,9 @@ static void *start(struct worker *w, void *service_config)
 				.normalize_bare_lf = config->normalize_bare_lf,
 			},
 		.sessions = config->sessions,
-		.envelopes = config->sessions,
-		.pages = config->sessions,
-		.pieces = config->sessions,
+		.envelopes = share(config->sessions, SHARE_ENVELOPES),
+		.pages = share(config->sessions, SHARE_PAGES),
+		.pieces = share(config->sessions, SHARE_PIECES),
 		.first_id = (uint64_t)worker_index(w) << 56 | (config->epoch_us & 0xffffffffffffff),
 		.counters = worker_counters(w),
 	};
@@ -476,6 +606,7 @@ static void *start(struct worker *w, void *service_config)
 		.tcp = worker_tcp(w),
 		.config = config,
 		.counters = worker_counters(w),
+		.orders = &config->orders[worker_index(w)],
 		.smtp = smtp_new(&smtp, 0),
 	};
 	verdicts_init(&m->verdicts, &config->shield, &config->notices[worker_index(w)],
@@ -498,6 +629,7 @@ static void stop(void *state)
 const struct worker_service mail_service = {
 	.name = "mail",
 	.start = start,
+	.admits = admits,
 	.run = run,
 	.turn = turn,
 	.stop = stop,

@@ -1,50 +1,40 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Verdicts on their way: into the kernel's map, to control, and to the client's other
- * conversations.
+ * Verdicts on their way: into the kernel's map and to control.
  *
- * Thread: the owning worker. Time: seconds since the epoch given.
- * Memory: bounded here: what a turn has no room for goes to control, who tells the kernel.
- * Rules: the worker that reaches a verdict tells the kernel itself, one system call of a
- * microsecond, VERDICTS_A_TURN in a turn at most: a control thread that is busy must not give a
- * guesser its milliseconds. A prefix's goes to control, which knows whom it spares.
+ * Thread: the owning worker. Time: CLOCK_BOOTTIME for the map, read once a verdict.
+ * Memory: none beside the struct; what a turn has no system call left for, control does.
+ * Rules: the worker that reaches a client's verdict tells the kernel itself, VERDICTS_A_TURN at
+ * most in a turn, a microsecond each: a control thread that is busy must not give a guesser its
+ * milliseconds. A prefix's goes to control, which knows whom it spares.
  */
 #ifndef POSTERN_WORKER_VERDICTS_H
 #define POSTERN_WORKER_VERDICTS_H
 
 #include "postern/counters.h"
 #include "postern/settings.h"
-#include "tcp/tcp.h"
 
-enum {
-	VERDICTS_A_TURN = 8,
-	VERDICTS_SWEPT = 64,   /* at once; beyond, the conversations meet it when they next speak */
-	VERDICTS_LOOKED = 256, /* connections looked at in a turn */
-};
-
-/* A client whose conversations are being looked for, up to where the sweep began. */
-struct verdicts_sweep {
-	struct ip_addr address;
-	uint8_t prefix_len;
-	uint32_t left; /* connections still to look at */
-};
+enum { VERDICTS_A_TURN = 8 };
 
 struct verdicts {
 	const struct mail_shield *shield;
 	struct notices *notices;
 	struct postern_counters *counters;
 	unsigned told; /* the kernel, this turn */
-	uint32_t n_sweeps, cursor;
-	struct verdicts_sweep sweeps[VERDICTS_SWEPT];
+	bool news;     /* for control, this turn */
 };
 
 void verdicts_init(struct verdicts *v, const struct mail_shield *shield, struct notices *notices,
 		   struct postern_counters *counters);
-/* Carries out what was decided just now. */
-void verdicts_take(struct verdicts *v, const struct harvest_verdicts *decided, uint32_t now_s);
-/* Looks through some connections for those of clients that were shut out; each ends one. True:
- * there is more to look through. Once a turn. */
-bool verdicts_turn(struct verdicts *v, struct tcp *t, void (*each)(void *arg, struct tcp_conn *c),
-		   void *arg);
+/* Carries out one. */
+void verdicts_take(struct verdicts *v, const struct harvest_verdict *verdict);
+/* Wakes control for those of this turn. */
+void verdicts_turn(struct verdicts *v);
+
+/* Whether its client is dropped from now on. */
+static inline bool verdict_drops(const struct harvest_verdict *verdict)
+{
+	return verdict->kind == HARVEST_VERDICT_DROP && !verdict->observed;
+}
 
 #endif

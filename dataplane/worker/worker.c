@@ -14,6 +14,7 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 #include <rte_prefetch.h>
+#include <rte_tcp.h>
 
 #include "base/counter.h"
 #include "worker/steering.h"
@@ -187,6 +188,19 @@ static void take_segments(struct worker *w, struct net_segment *segments, uint32
 		tcp_input_take(w->tcp, segments, ours, now_us);
 }
 
+/* False: a SYN the service will not have, whose sender hears nothing. */
+static bool is_admitted(const struct worker *w, const struct net_segment *s, uint64_t now_us)
+{
+	const struct rte_tcp_hdr *h =
+		rte_pktmbuf_mtod_offset(s->m, const struct rte_tcp_hdr *, s->tcp_at);
+
+	if ((h->tcp_flags & (RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG)) != RTE_TCP_SYN_FLAG ||
+	    w->config.service->admits(w->service, &s->flow.remote, now_us))
+		return true;
+	counter_add(&w->config.counters->worker_not_admitted, 1);
+	return false;
+}
+
 /* Sorts a burst: ours to tcp, others' to their owners, the rest back to the pool. Frames that were
  * handed over have found their owner already. */
 static void take_burst(struct worker *w, struct rte_mbuf **frames, uint16_t n, bool handed_over,
@@ -210,6 +224,8 @@ static void take_burst(struct worker *w, struct rte_mbuf **frames, uint16_t n, b
 			misdirect(w, owner, frames[i]);
 		} else if (finding == NET_ERROR) {
 			tcp_error(w->tcp, s, now_us);
+			rte_pktmbuf_free(frames[i]);
+		} else if (w->config.service->admits && !is_admitted(w, s, now_us)) {
 			rte_pktmbuf_free(frames[i]);
 		} else {
 			n_segments++;

@@ -83,9 +83,14 @@
 	X(smtp_no_envelope, "transactions refused for want of memory")                          \
 	X(smtp_no_page, "recipients refused for want of memory")                                \
 	X(smtp_no_piece, "lines and names not kept for want of memory")                         \
+	X(mail_early_talkers, "clients that spoke before the greeting")                         \
+	X(mail_turned_away, "clients refused in place of the greeting")                         \
 	X(mail_replies_lost, "replies there was no buffer for")                                 \
 	X(mail_verdicts, "clients and prefixes found guessing")                                 \
+	X(mail_notices_lost, "and of these, not told to control because its ring was full")     \
+	X(mail_swept, "conversations ended because their client was shut out on another")       \
 	X(mail_sweeps_full, "verdicts whose other conversations were not looked for")           \
+	X(worker_not_admitted, "SYNs of clients that are shut out, where no kernel drops them") \
 	X(worker_turns, "turns of the loop")                                                    \
 	X(worker_turns_empty, "turns that found nothing to do")                                 \
 	X(worker_sleeps, "times the loop slept because it was idle")

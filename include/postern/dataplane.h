@@ -99,6 +99,9 @@ void dataplane_stop(struct dataplane *dp);
 void dataplane_publish_routes_take(struct dataplane *dp, struct routes *routes);
 void dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients);
 
+/* Workers that sleep have a turn: something waits for them. */
+void dataplane_wake(struct dataplane *dp);
+
 /* How things stand, over all workers: exact once nothing moves. */
 struct dataplane_status {
 	uint32_t connections; /* in any state but TIME-WAIT */

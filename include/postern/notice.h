@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Notices: what a worker tells control, through a ring of its own: one writer, one reader.
+ * Notices: what a worker tells control, or control a worker, through a ring: one writer, one
+ * reader.
  *
- * Thread: notices_put by the worker, notices_get by control. Time: none.
+ * Thread: notices_put by the one, notices_get by the other. Time: none.
  * Memory: the caller's; a full ring drops the notice, and counts it.
  */
 #ifndef POSTERN_NOTICE_H

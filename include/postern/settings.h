@@ -32,9 +32,12 @@ struct mail_config {
 	uint32_t sessions; /* a worker */
 	struct harvest *harvest;
 	struct mail_shield shield;
-	uint64_t epoch_us;	 /* CLOCK_REALTIME less CLOCK_MONOTONIC, at start */
-	uint8_t id_key[16];	 /* of conversations' ids, from the kernel's generator */
-	struct notices *notices; /* one a worker */
+	uint64_t epoch_us;  /* CLOCK_REALTIME less CLOCK_MONOTONIC, at start */
+	uint8_t id_key[16]; /* of conversations' ids, from the kernel's generator */
+	/* One a worker, each way: what it decided, and what others decided, for which the worker is
+	 * woken (dataplane_wake). */
+	struct notices *notices, *orders;
+	_Atomic bool draining; /* conversations are ended, and none begins: 421 4.3.2 */
 };
 
 /* For struct dataplane_config: its service_config is a struct mail_config. Who exists is told by

@@ -239,6 +239,7 @@ static bool start_workers(struct sim_stack *stack, uint64_t now_us, struct sim_r
 		.listen = {config->listen},
 		.n_listen = config->listen != 0,
 		.routes = (const struct routes *const *)&stack->routes,
+		.recipients = config->recipients,
 		.wake_fd = -1,
 		.service = config->service,
 		.service_config = config->service_config,

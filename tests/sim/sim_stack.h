@@ -47,6 +47,7 @@ struct sim_stack_config {
 	uint8_t without;					     /* the same */
 	struct clients *clients;				     /* the same; may be NULL */
 	uint32_t client_half_open, client_conns;
+	const struct recipients *const *recipients; /* published to the workers; may be NULL */
 	const struct worker_service *service;
 	void *service_config;
 };
