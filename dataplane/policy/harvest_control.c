@@ -119,7 +119,7 @@ bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t pre
 	return true;
 }
 
-static bool can_be_shut_out(const struct ip_addr *address, uint8_t prefix_len)
+bool harvest_is_level(const struct ip_addr *address, uint8_t prefix_len)
 {
 	return ip_addr_is_v4(address) ? prefix_len == 128 || prefix_len == 120
 				      : prefix_len == 64 || prefix_len == 56 || prefix_len == 48;
@@ -133,7 +133,7 @@ int harvest_shut_out(struct harvest *h, const struct ip_addr *address, uint8_t p
 	struct place p;
 	uint64_t word;
 
-	if (!can_be_shut_out(address, prefix_len))
+	if (!harvest_is_level(address, prefix_len))
 		return -EINVAL;
 	if (harvest_is_allowed(h, address))
 		return -EPERM;
