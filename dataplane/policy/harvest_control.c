@@ -119,7 +119,7 @@ bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t pre
 	return true;
 }
 
-static bool can_be_shut_out(const struct ip_addr *address, uint8_t prefix_len)
+bool harvest_is_level(const struct ip_addr *address, uint8_t prefix_len)
 {
 	return ip_addr_is_v4(address) ? prefix_len == 128 || prefix_len == 120
 				      : prefix_len == 64 || prefix_len == 56 || prefix_len == 48;
@@ -133,13 +133,13 @@ int harvest_shut_out(struct harvest *h, const struct ip_addr *address, uint8_t p
 	struct place p;
 	uint64_t word;
 
-	if (!can_be_shut_out(address, prefix_len))
+	if (!harvest_is_level(address, prefix_len))
 		return -EINVAL;
 	if (harvest_is_allowed(h, address))
 		return -EPERM;
 	if (h->config.observe)
 		return -ENOTSUP;
-	p = table_get(h, table_key(address, prefix_len), now_s);
+	p = entries_get(h, entries_key(address, prefix_len), now_s);
 	word = load(&p.bucket->scores[p.slot]);
 	do {
 		s = score_unpack(word);
@@ -168,7 +168,7 @@ static size_t running_of(const struct harvest *h, const struct harvest_bucket *b
 
 	if (key == 0 || (until.drop_s <= now_s && until.null_s <= now_s))
 		return 0;
-	v.prefix_len = table_key_address(key, &v.address);
+	v.prefix_len = entries_key_address(key, &v.address);
 	s = score_at(h, load(&b->scores[slot]), now_s);
 	c = counts_at(load(&b->counts[slot]), now_s);
 	/* Not while it changes hands, and not a single sender's. */

@@ -196,9 +196,11 @@ int32_t harvest_line(const struct harvest *h, const struct ip_addr *address, uin
 /* Ends a verdict and forgets the score at this level. False: nothing was known. */
 bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t prefix_len);
 
-/* A verdict without evidence, an operator's or one that was kept elsewhere, until then. prefix_len:
- * 128 or 120 for IPv4, 64, 56 or 48 for IPv6. -EINVAL: another length; -EPERM: it is never flagged;
- * -ENOTSUP: nobody is while we observe. */
+/* Whether there are verdicts of that length: 128 or 120 for IPv4, 64, 56 or 48 for IPv6. */
+bool harvest_is_level(const struct ip_addr *address, uint8_t prefix_len);
+
+/* A verdict without evidence, an operator's or one that was kept elsewhere, until then. -EINVAL: no
+ * such length; -EPERM: it is never flagged; -ENOTSUP: nobody is while we observe. */
 int harvest_shut_out(struct harvest *h, const struct ip_addr *address, uint8_t prefix_len,
 		     uint32_t until_s, bool by_hand, uint32_t now_s);
 
