@@ -28,8 +28,14 @@ struct shield;
 struct flags_config {
 	struct shield *shield; /* NULL: no kernel drops for us */
 	struct harvest *harvest;
+	/* One a worker. */
 	struct notices *notices;
 	uint32_t n_notices;
+	/* Back to the workers, as many; NULL: none. A verdict goes to all but the one whose it is,
+	 * and then they are woken. */
+	struct notices *orders;
+	void (*wake)(void *arg);
+	void *wake_arg;
 	const char *state; /* path of the checkpoint; "" or NULL: none */
 	/* Never flagged: the allowlist, the pools' servers. The caller's until flags_free. */
 	const struct config_network *allow;
