@@ -703,6 +703,13 @@ void flags_count(struct flags *f, struct flags_counts *counts)
 {
 	pthread_mutex_lock(&f->lock);
 	*counts = f->counts;
-	counts->lost = lost(f);
 	pthread_mutex_unlock(&f->lock);
+	counts->lost = lost(f);
+	counts->observes = harvest_observes(f->config.harvest);
+	harvest_count(f->config.harvest, now_s(f), &counts->table);
+}
+
+uint32_t flags_now_s(const struct flags *f)
+{
+	return now_s(f);
 }

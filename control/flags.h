@@ -111,8 +111,12 @@ struct flags_counts {
 	uint64_t failed;    /* of these, the kernel did not take */
 	uint64_t saved;	    /* checkpoints */
 	uint32_t saved_s;   /* the last one; 0: none */
-	char error[256];    /* the last thing that went wrong; empty: nothing */
+	struct harvest_counts table;
+	bool observes;
+	char error[256]; /* the last thing that went wrong; empty: nothing */
 };
 void flags_count(struct flags *f, struct flags_counts *counts);
+/* Seconds since the epoch, as verdicts have them. */
+uint32_t flags_now_s(const struct flags *f);
 
 #endif
