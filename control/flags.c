@@ -28,12 +28,15 @@ enum {
 	NS = 1000000000,
 };
 
+static const uint32_t no_worker = UINT32_MAX;
+
 struct flags {
 	struct flags_config config;
 	char *state; /* NULL: none */
 	pthread_mutex_t lock;
 	struct flags_counts counts;
 	bool is_behind; /* the kernel did not take all */
+	bool has_begun, has_ordered;
 	/* Main's own. */
 	uint64_t lost_seen;
 	uint32_t expired_s, asked_s;
@@ -144,27 +147,64 @@ static struct harvest_story story_of(struct flags *f, const struct ip_addr *addr
 	return (struct harvest_story){.address = *address, .prefix_len = prefix_len};
 }
 
-/* Brings the kernel's map to what the table says of one; is_told: a worker has written it. */
-static void carry_out(struct flags *f, const struct harvest_verdict *verdict, bool is_told)
+/* The lock is held, which makes us the one writer. */
+static void order(struct flags *f, const struct harvest_verdict *v, uint32_t origin)
+{
+	const struct notice notice = {.verdict = *v};
+
+	if (!f->config.orders || !f->has_begun)
+		return;
+	for (uint32_t i = 0; i < f->config.n_notices; i++)
+		if (i != origin)
+			notices_put(&f->config.orders[i], &notice);
+	f->has_ordered = true;
+}
+
+static void wake_for_orders(struct flags *f)
+{
+	bool has_ordered;
+
+	pthread_mutex_lock(&f->lock);
+	has_ordered = f->has_ordered;
+	f->has_ordered = false;
+	pthread_mutex_unlock(&f->lock);
+	if (has_ordered && f->config.wake)
+		f->config.wake(f->config.wake_arg);
+}
+
+/* The lock is held. is_told: a worker has written it. */
+static void carry_out_in_kernel(struct flags *f, const struct harvest_verdict *v, bool is_told)
+{
+	char error[256];
+
+	if (!is_told)
+		write_verdict(f, v);
+	else if (!is_spared_for_ever(f, &v->address, v->prefix_len))
+		shield_disallow(f->config.shield, &v->address, v->prefix_len, error, sizeof(error));
+}
+
+/* Brings the kernel's map, and the workers, to what the table says of a verdict. */
+static void carry_out(struct flags *f, const struct harvest_verdict *verdict, bool is_told,
+		      uint32_t origin)
 {
 	struct harvest_verdict v = *verdict;
 	struct harvest_story story;
 	char error[256];
 
-	if (v.kind != HARVEST_VERDICT_DROP || v.observed || !f->config.shield)
+	if (v.kind != HARVEST_VERDICT_DROP || v.observed)
 		return;
 	pthread_mutex_lock(&f->lock);
 	story = story_of(f, &v.address, v.prefix_len);
 	if (story.is_known && !story.until_s) {
-		if (is_told)
+		if (is_told && f->config.shield)
 			shield_unflag(f->config.shield, &v.address, v.prefix_len, error,
 				      sizeof(error));
-	} else if (!is_told) {
+	} else {
 		if (story.is_known)
 			v.until_s = story.until_s;
-		write_verdict(f, &v);
-	} else if (!is_spared_for_ever(f, &v.address, v.prefix_len)) {
-		shield_disallow(f->config.shield, &v.address, v.prefix_len, error, sizeof(error));
+		if (f->config.shield)
+			carry_out_in_kernel(f, &v, is_told);
+		order(f, &v, origin);
 	}
 	pthread_mutex_unlock(&f->lock);
 }
@@ -179,7 +219,7 @@ static uint64_t carry_out_all(struct flags *f)
 
 	while ((n = harvest_running(f->config.harvest, &at, now_s(f), running, PIECE)) > 0) {
 		for (size_t i = 0; i < n; i++)
-			carry_out(f, &running[i], false);
+			carry_out(f, &running[i], false, no_worker);
 		all += n;
 	}
 	return all;
@@ -386,6 +426,7 @@ int flags_new(struct flags **out, const struct flags_config *config, char *error
 		flags_free(f);
 		return err;
 	}
+	f->has_begun = true;
 	*out = f;
 	return 0;
 }
@@ -410,11 +451,11 @@ void flags_free(struct flags *f)
 
 /* --- notices --------------------------------------------------------------------------------- */
 
-static void take_one(struct flags *f, const struct notice *notice)
+static void take_one(struct flags *f, const struct notice *notice, uint32_t worker)
 {
 	if (f->config.event)
 		f->config.event(f->config.event_arg, &notice->verdict);
-	carry_out(f, &notice->verdict, notice->is_flagged);
+	carry_out(f, &notice->verdict, notice->is_flagged, worker);
 	pthread_mutex_lock(&f->lock);
 	f->counts.heard++;
 	pthread_mutex_unlock(&f->lock);
@@ -428,8 +469,9 @@ void flags_take(struct flags *f)
 		/* As many as there is room for: a worker that goes on and on is not waited for. */
 		for (unsigned n = 0; n < NOTICES && notices_get(&f->config.notices[i], &notice);
 		     n++)
-			take_one(f, &notice);
+			take_one(f, &notice, i);
 	}
+	wake_for_orders(f);
 }
 
 static uint64_t lost(const struct flags *f)
@@ -450,6 +492,7 @@ static void recover(struct flags *f)
 		return;
 	f->lost_seen = now_lost;
 	found = carry_out_all(f);
+	wake_for_orders(f);
 	pthread_mutex_lock(&f->lock);
 	f->counts.recovered += found;
 	pthread_mutex_unlock(&f->lock);
@@ -529,7 +572,8 @@ int flags_add(struct flags *f, const struct config_network *network, uint32_t se
 		return error_set(err, error, len,
 				 "nobody is shut out while harvest's mode is "
 				 "observe");
-	carry_out(f, &v, false);
+	carry_out(f, &v, false, no_worker);
+	wake_for_orders(f);
 	ask_for_checkpoint(f);
 	return 0;
 }
@@ -659,6 +703,13 @@ void flags_count(struct flags *f, struct flags_counts *counts)
 {
 	pthread_mutex_lock(&f->lock);
 	*counts = f->counts;
-	counts->lost = lost(f);
 	pthread_mutex_unlock(&f->lock);
+	counts->lost = lost(f);
+	counts->observes = harvest_observes(f->config.harvest);
+	harvest_count(f->config.harvest, now_s(f), &counts->table);
+}
+
+uint32_t flags_now_s(const struct flags *f)
+{
+	return now_s(f);
 }

@@ -28,8 +28,14 @@ struct shield;
 struct flags_config {
 	struct shield *shield; /* NULL: no kernel drops for us */
 	struct harvest *harvest;
+	/* One a worker. */
 	struct notices *notices;
 	uint32_t n_notices;
+	/* Back to the workers, as many; NULL: none. A verdict goes to all but the one whose it is,
+	 * and then they are woken. */
+	struct notices *orders;
+	void (*wake)(void *arg);
+	void *wake_arg;
 	const char *state; /* path of the checkpoint; "" or NULL: none */
 	/* Never flagged: the allowlist, the pools' servers. The caller's until flags_free. */
 	const struct config_network *allow;
@@ -105,8 +111,12 @@ struct flags_counts {
 	uint64_t failed;    /* of these, the kernel did not take */
 	uint64_t saved;	    /* checkpoints */
 	uint32_t saved_s;   /* the last one; 0: none */
-	char error[256];    /* the last thing that went wrong; empty: nothing */
+	struct harvest_counts table;
+	bool observes;
+	char error[256]; /* the last thing that went wrong; empty: nothing */
 };
 void flags_count(struct flags *f, struct flags_counts *counts);
+/* Seconds since the epoch, as verdicts have them. */
+uint32_t flags_now_s(const struct flags *f);
 
 #endif

@@ -314,6 +314,49 @@ static void lost_notices_are_made_up_for(void **state)
 	verdicts_end(&w);
 }
 
+static void count_call(void *arg)
+{
+	(*(unsigned *)arg)++;
+}
+
+static void other_workers_are_told_of_a_verdict_and_woken(void **state)
+{
+	enum { WORKERS = 3 };
+	struct notices *rings = aligned_alloc(64, 2 * WORKERS * sizeof(*rings)), *orders;
+	const struct config_network by_hand = verdicts_network("192.0.2.8");
+	struct flags_config config;
+	unsigned woken = 0;
+	struct notice notice;
+	struct world w;
+
+	assert_non_null(rings);
+	memset(rings, 0, 2 * WORKERS * sizeof(*rings));
+	orders = rings + WORKERS;
+	config = verdicts_begin(&w, false);
+	config.notices = rings;
+	config.orders = orders;
+	config.n_notices = WORKERS;
+	config.wake = count_call;
+	config.wake_arg = &woken;
+	verdicts_flags(&w, &config);
+	verdicts_guess(&w, "192.0.2.7", true);
+	assert_true(notices_get(w.notices, &notice));
+	notices_put(&rings[1], &notice);
+	flags_take(w.flags);
+	flags_take(w.flags);
+	assert_int_equal(woken, 1);
+	assert_true(notices_get(&orders[0], &notice));
+	assert_int_equal(notice.verdict.address.octets[15], 7);
+	assert_false(notices_get(&orders[1], &notice));
+	assert_true(notices_get(&orders[2], &notice));
+	assert_int_equal(flags_add(w.flags, &by_hand, 60, w.error, sizeof(w.error)), 0);
+	assert_int_equal(woken, 2);
+	assert_true(notices_get(&orders[1], &notice));
+	assert_int_equal(notice.verdict.address.octets[15], 8);
+	verdicts_end(&w);
+	free(rings);
+}
+
 static void *add_and_end(void *arg)
 {
 	struct world *w = arg;
@@ -370,6 +413,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_bad_checkpoint_is_moved_aside_and_told_of, forget),
 		cmocka_unit_test_teardown(who_is_allowed_now_is_let_in_at_the_restart, forget),
 		cmocka_unit_test(lost_notices_are_made_up_for),
+		cmocka_unit_test(other_workers_are_told_of_a_verdict_and_woken),
 		cmocka_unit_test(the_socket_and_main_may_ask_at_once),
 	};
 
