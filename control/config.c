@@ -32,6 +32,13 @@
 		.count_at = offsetof(struct struct_, count_), .least = (least_), .most = (most_), \
 		.says = (says_)                                                                   \
 	}
+#define MAYBE_MANY(struct_, field, count_, type_, least_, most_, says_)                           \
+	{                                                                                         \
+		.name = #field, .shape = SCHEMA_MANY, .type = &(type_), .fallback = "",           \
+		.at = offsetof(struct struct_, field),                                            \
+		.count_at = offsetof(struct struct_, count_), .least = (least_), .most = (most_), \
+		.says = (says_)                                                                   \
+	}
 #define MAPS(struct_, field, count_, element, keys_, least_, most_, says_)                        \
 	{                                                                                         \
 		.name = #field, .shape = SCHEMA_MAPS, .keys = (keys_),                            \
@@ -155,12 +162,12 @@ static const struct schema_key shield_keys[] = {
 
 static const struct schema_key config_keys[] = {
 	ONE(config, hostname, type_host, NULL, "our name in greetings and Received fields"),
-	MANY_AS("cores", config, cores, n_cores, type_small, 2, CONFIG_CORES_MAX,
-		"CPUs: the first is the control plane's, the rest are workers"),
+	MAYBE_MANY(config, cores, n_cores, type_small, 2, CONFIG_CORES_MAX,
+		   "CPUs: the first is the control plane's, the rest are workers; without: all"),
 	MAPS(config, interfaces, n_interfaces, config_interface, interface_keys, 1,
 	     DATAPLANE_INTERFACES_MAX, "where mail comes in and goes out"),
-	MANY_AS("listen", config, listen, n_listen, type_port, 1, DATAPLANE_LISTEN_MAX,
-		"ports mail comes to"),
+	MAYBE_MANY(config, listen, n_listen, type_port, 1, DATAPLANE_LISTEN_MAX,
+		   "ports mail comes to; without: 25"),
 	MAPS(config, domains, n_domains, config_domain, domain_keys, 1, CONFIG_DOMAINS_MAX,
 	     "the domains we take mail for"),
 	MAPS(config, pools, n_pools, config_pool, pool_keys, 1, CONFIG_POOLS_MAX,

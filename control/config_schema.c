@@ -107,7 +107,7 @@ static bool read_list(struct reader *r, const struct schema_key *key, yaml_node_
 	if (node->type != YAML_SEQUENCE_NODE)
 		return wrong(r, node, "a list is wanted");
 	n = node->data.sequence.items.top - node->data.sequence.items.start;
-	if (n < key->least || n > key->most)
+	if (n > key->most || (n < key->least && (n || !key->fallback)))
 		return wrong(r, node, "%ld are listed, where %u to %u can be", n, key->least,
 			     key->most);
 	if (n == 0)
@@ -164,7 +164,7 @@ static bool fill_in_key(struct reader *r, const struct schema_key *key, const ya
 
 	if (key->shape == SCHEMA_MAP)
 		well = fill_in(r, key->keys, node, at(to, key->at));
-	else if (key->shape == SCHEMA_ONE ? !key->fallback : key->least > 0)
+	else if (!key->fallback && (key->shape == SCHEMA_ONE || key->least > 0))
 		well = wrong(r, node, "is missing: %s", key->says);
 	else if (key->shape == SCHEMA_ONE &&
 		 !key->type->read(key->fallback, key->names, at(to, key->at)))

@@ -40,7 +40,8 @@ struct schema_key {
 	size_t size;			/* MAP, MAPS: of the struct */
 	size_t at;			/* offset of the value, or of the pointer */
 	size_t count_at;		/* MANY, MAPS: offset of the count */
-	const char *fallback;		/* ONE: its text when the key is missing; NULL: required */
+	const char *fallback;		/* when the key is missing. ONE: its text; MANY: not NULL is
+					   none, however many there must be; NULL: required */
 	uint32_t least, most;		/* MANY, MAPS: how many */
 	const char *says;		/* what it means, one line */
 };

@@ -57,6 +57,21 @@ json_t *rpc_fail(struct rpc_error *error, int code, const char *format, ...)
 	return NULL;
 }
 
+/* A message may quote what is no UTF-8, or was cut within a character. */
+static json_t *message_string(const struct rpc_error *error)
+{
+	char text[sizeof(error->message)];
+	json_t *string = json_string(error->message);
+
+	if (string)
+		return string;
+	snprintf(text, sizeof(text), "%s", error->message);
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p >= 0x80)
+			*p = '?';
+	return json_string(text);
+}
+
 /* A line; steals result, borrows id. */
 static char *write_answer(const json_t *id, json_t *result, const struct rpc_error *error)
 {
@@ -67,8 +82,8 @@ static char *write_answer(const json_t *id, json_t *result, const struct rpc_err
 		json_object_set_new(answer, "result", result);
 	else
 		json_object_set_new(answer, "error",
-				    json_pack("{s:i, s:s}", "code", error->code, "message",
-					      error->message));
+				    json_pack("{s:i, s:o}", "code", error->code, "message",
+					      message_string(error)));
 	text = json_dumps(answer, JSON_COMPACT);
 	if (text && asprintf(&line, "%s\n", text) < 0)
 		line = NULL;

@@ -44,6 +44,12 @@ struct shield_flagged {
 	uint64_t drops;
 };
 
+struct shield_allowed {
+	struct ip_addr address; /* bits behind the prefix are zero */
+	unsigned prefix_len;
+	uint64_t expiry_ns; /* 0: for ever */
+};
+
 /* Opens the maps below the directory, making directory, bpffs and maps where they are missing. A
  * pinned map of another layout is refused. */
 int shield_open(struct shield **out, const char *bpffs, char *error, size_t len);
@@ -79,6 +85,10 @@ int shield_flag(struct shield *s, const struct ip_addr *address, unsigned prefix
 int shield_unflag(struct shield *s, const struct ip_addr *address, unsigned prefix_len, char *error,
 		  size_t len);
 
+/* One flagged source as it stands in the map. -ENOENT: it is not there. */
+int shield_find_flagged(struct shield *s, const struct ip_addr *address, unsigned prefix_len,
+			struct shield_flagged *found, char *error, size_t len);
+
 /* Spare a prefix of any length (IPv4 counts from 96) until expiry_ns, 0 for ever. */
 int shield_allow(struct shield *s, const struct ip_addr *address, unsigned prefix_len,
 		 uint64_t expiry_ns, char *error, size_t len);
@@ -93,6 +103,10 @@ int shield_expire(struct shield *s, uint64_t now_ns, size_t *removed, char *erro
 /* Every flagged source, expired ones too, in no order. One flagged or unflagged meanwhile may be
  * seen or not. each returns false to end the walk. */
 int shield_each_flagged(struct shield *s, bool (*each)(const struct shield_flagged *f, void *arg),
+			void *arg, char *error, size_t len);
+
+/* Every spared prefix, in no order, as shield_each_flagged. */
+int shield_each_allowed(struct shield *s, bool (*each)(const struct shield_allowed *a, void *arg),
 			void *arg, char *error, size_t len);
 
 /* Summed over all CPUs and interfaces, since the maps were made. */

@@ -73,12 +73,10 @@ static int map_walk(int fd, const struct walk *w)
 				goto out;
 		from = token;
 	}
-	if (err == -ENOENT)
-		err = 0;
 out:
 	free(keys);
 	free(values);
-	return err;
+	return err == -ENOENT ? 0 : err;
 }
 
 static void address_mask(uint8_t octets[16], const struct ip_addr *address, unsigned prefix_len)
@@ -301,6 +299,26 @@ int shield_unflag(struct shield *s, const struct ip_addr *address, unsigned pref
 	return 0;
 }
 
+int shield_find_flagged(struct shield *s, const struct ip_addr *address, unsigned prefix_len,
+			struct shield_flagged *found, char *error, size_t len)
+{
+	struct shield_source key;
+	struct shield_flag flag;
+	enum shield_level level;
+
+	if (!shield_source_key(address, prefix_len, &key, &level))
+		return fail_prefix(-EINVAL, "cannot look up", address, prefix_len, error, len);
+	if (bpf_map_lookup_elem(s->maps[SHIELD_MAP_FLAGGED], &key, &flag) < 0)
+		return fail_prefix(-errno, "cannot look up", address, prefix_len, error, len);
+	*found = (struct shield_flagged){
+		.address = ip_addr_from_v6(key.address),
+		.prefix_len = prefix_len,
+		.expiry_ns = flag.expiry_ns,
+		.drops = flag.drops,
+	};
+	return 0;
+}
+
 struct flagged_walk {
 	bool (*each)(const struct shield_flagged *f, void *arg);
 	void *arg;
@@ -370,6 +388,39 @@ int shield_disallow(struct shield *s, const struct ip_addr *address, unsigned pr
 	if (bpf_map_delete_elem(s->maps[SHIELD_MAP_ALLOW], &key) < 0)
 		return fail_prefix(-errno, "cannot cease to spare", address, prefix_len, error,
 				   len);
+	return 0;
+}
+
+struct allowed_walk {
+	bool (*each)(const struct shield_allowed *a, void *arg);
+	void *arg;
+};
+
+static bool allowed_each(void *arg, const void *key, const void *value)
+{
+	const struct allowed_walk *w = arg;
+	const struct shield_prefix *prefix = key;
+	const struct shield_spare *spare = value;
+	const struct shield_allowed a = {
+		.address = ip_addr_from_v6(prefix->address),
+		.prefix_len = prefix->prefix_len,
+		.expiry_ns = spare->expiry_ns,
+	};
+
+	return w->each(&a, w->arg);
+}
+
+int shield_each_allowed(struct shield *s, bool (*each)(const struct shield_allowed *a, void *arg),
+			void *arg, char *error, size_t len)
+{
+	struct allowed_walk aw = {each, arg};
+	const struct walk w = {sizeof(struct shield_prefix), sizeof(struct shield_spare),
+			       allowed_each, &aw};
+	int err = map_walk(s->maps[SHIELD_MAP_ALLOW], &w);
+
+	if (err)
+		return error_set(err, error, len, "cannot list the spared prefixes: %s",
+				 strerror(-err));
 	return 0;
 }
 

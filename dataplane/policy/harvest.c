@@ -116,6 +116,11 @@ uint64_t harvest_digest(const struct harvest *h, const char *local, size_t local
 	return siphash13(&h->key, name, n + domain_len);
 }
 
+bool harvest_observes(const struct harvest *h)
+{
+	return h->config.observe;
+}
+
 /* --- lines ----------------------------------------------------------------------------------- */
 
 /* The lengths of a client's prefixes, the wider last. */
@@ -186,6 +191,7 @@ static void expire(const struct harvest *h, const struct place *p, uint8_t len, 
 		s = score_at(h, score, now_s);
 		if (s.score > line_of(h, len) / 2)
 			s.score = (int16_t)(line_of(h, len) / 2);
+		s.by_hand = false;
 	} while (is_theirs(p, score) && load(&p->bucket->untils[p->slot]) == word &&
 		 !swap(&p->bucket->scores[p->slot], &score, score_pack(&s)));
 	until.drop_s = 0;
@@ -269,7 +275,7 @@ static struct counts count(const struct place *p, uint32_t unknown, uint32_t del
 
 /* --- verdicts -------------------------------------------------------------------------------- */
 
-bool network_is_allowed(const struct harvest *h, const struct ip_addr *address)
+bool harvest_is_allowed(const struct harvest *h, const struct ip_addr *address)
 {
 	uint32_t sequence;
 	bool found;
@@ -443,16 +449,14 @@ static bool is_dropped(const struct harvest *h, uint64_t key, uint8_t len, uint3
 	return until_unpack(load(&p.bucket->untils[p.slot])).drop_s > now_s;
 }
 
-enum harvest_standing harvest_standing(struct harvest *h, const struct harvest_client *client,
-				       uint32_t now_s)
+static enum harvest_standing standing(struct harvest *h, const struct harvest_client *client,
+				      uint32_t now_s)
 {
 	uint8_t len = client_len(&client->address), lens[PREFIXES_MAX];
 	uint64_t key = entries_key(&client->address, len);
 	size_t n = prefixes_of(&client->address, lens);
 	struct place p;
 
-	if (h->config.observe)
-		return HARVEST_WELCOME;
 	if (is_dropped(h, key, len, now_s))
 		return HARVEST_GONE;
 	for (size_t i = 0; i < n; i++)
@@ -464,6 +468,18 @@ enum harvest_standing harvest_standing(struct harvest *h, const struct harvest_c
 	if (p.bucket && until_unpack(load(&p.bucket->untils[p.slot])).null_s > now_s)
 		return HARVEST_LIMITED;
 	return HARVEST_WELCOME;
+}
+
+enum harvest_standing harvest_standing(struct harvest *h, const struct harvest_client *client,
+				       uint32_t now_s)
+{
+	enum harvest_standing is;
+
+	if (h->config.observe)
+		return HARVEST_WELCOME;
+	is = standing(h, client, now_s);
+	return is != HARVEST_WELCOME && harvest_is_allowed(h, &client->address) ? HARVEST_WELCOME
+										: is;
 }
 
 /* --- recipients ------------------------------------------------------------------------------ */
@@ -501,7 +517,7 @@ static void asking_place(struct asking *a)
 		return;
 	a->place = entries_get(a->h, a->key, a->now_s);
 	expire(a->h, &a->place, a->len, a->now_s);
-	a->is_allowed = network_is_allowed(a->h, &a->client->address);
+	a->is_allowed = harvest_is_allowed(a->h, &a->client->address);
 }
 
 /* What is beyond a client's line leads to. */
@@ -741,7 +757,7 @@ bool harvest_settle(struct harvest *h, const struct harvest_client *client,
 	if (!a.place.bucket || client->null_sender)
 		return false;
 	asking_place(&a);
-	a.is_allowed = network_is_allowed(h, &client->address);
+	a.is_allowed = harvest_is_allowed(h, &client->address);
 	if (score_at(h, load(&a.place.bucket->scores[a.place.slot]), now_s).score < h->line)
 		return false;
 	return verdict(&a) != HARVEST_ANSWER;

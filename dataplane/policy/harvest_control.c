@@ -66,6 +66,7 @@ static void story_of(struct harvest *h, uint32_t now_s, struct harvest_story *st
 	story->score = s.score;
 	story->null_score = (int16_t)(s.null_score * (SCORE_ONE / NULL_ONE));
 	story->level = s.level;
+	story->by_hand = s.by_hand && until.drop_s > now_s;
 	story->until_s = until.drop_s > now_s ? until.drop_s : 0;
 	story->null_until_s = until.null_s > now_s ? until.null_s : 0;
 	story->seen_s = now_s - minutes_since_score(load(&p.bucket->scores[p.slot]), now_s) * 60;
@@ -87,7 +88,7 @@ size_t harvest_explain(struct harvest *h, const struct ip_addr *address, uint32_
 		stories[i] = (struct harvest_story){
 			.address = *address,
 			.prefix_len = is_v4 ? v4[i] : v6[i],
-			.is_allowed = network_is_allowed(h, address),
+			.is_allowed = harvest_is_allowed(h, address),
 		};
 		mask(&stories[i].address, stories[i].prefix_len);
 		story_of(h, now_s, &stories[i]);
@@ -112,9 +113,99 @@ bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t pre
 		if (s.null_score > 0)
 			s.null_score = 0;
 		s.level = 0;
+		s.by_hand = false;
 	} while (!atomic_compare_exchange_strong(&p.bucket->scores[p.slot], &word, score_pack(&s)));
 	atomic_store(&p.bucket->untils[p.slot], 0);
 	return true;
+}
+
+bool harvest_is_level(const struct ip_addr *address, uint8_t prefix_len)
+{
+	return ip_addr_is_v4(address) ? prefix_len == 128 || prefix_len == 120
+				      : prefix_len == 64 || prefix_len == 56 || prefix_len == 48;
+}
+
+int harvest_shut_out(struct harvest *h, const struct ip_addr *address, uint8_t prefix_len,
+		     uint32_t until_s, bool by_hand, uint32_t now_s)
+{
+	struct until until;
+	struct score s;
+	struct place p;
+	uint64_t word;
+
+	if (!harvest_is_level(address, prefix_len))
+		return -EINVAL;
+	if (harvest_is_allowed(h, address))
+		return -EPERM;
+	if (h->config.observe)
+		return -ENOTSUP;
+	p = entries_get(h, entries_key(address, prefix_len), now_s);
+	word = load(&p.bucket->scores[p.slot]);
+	do {
+		s = score_unpack(word);
+		s.by_hand = by_hand;
+	} while (s.tag == p.tag &&
+		 !atomic_compare_exchange_strong(&p.bucket->scores[p.slot], &word, score_pack(&s)));
+	word = load(&p.bucket->untils[p.slot]);
+	do {
+		until = until_unpack(word);
+		until.drop_s = until_s;
+	} while (!atomic_compare_exchange_strong(&p.bucket->untils[p.slot], &word,
+						 until_pack(&until)));
+	return 0;
+}
+
+/* One entry's verdicts, of drop and null sender; returns how many. */
+static size_t running_of(const struct harvest *h, const struct harvest_bucket *b, unsigned slot,
+			 uint32_t now_s, struct harvest_verdict verdicts[2])
+{
+	uint64_t key = load(&b->keys[slot]);
+	struct until until = until_unpack(load(&b->untils[slot]));
+	struct harvest_verdict v = {.observed = h->config.observe};
+	struct counts c;
+	struct score s;
+	size_t n = 0;
+
+	if (key == 0 || (until.drop_s <= now_s && until.null_s <= now_s))
+		return 0;
+	v.prefix_len = entries_key_address(key, &v.address);
+	s = score_at(h, load(&b->scores[slot]), now_s);
+	c = counts_at(load(&b->counts[slot]), now_s);
+	/* Not while it changes hands, and not a single sender's. */
+	if (v.prefix_len == 0 || load(&b->keys[slot]) != key)
+		return 0;
+	v.unknown_today = c.unknown_today;
+	v.delivered_today = c.delivered_today;
+	if (until.drop_s > now_s) {
+		v.by_hand = s.by_hand;
+		v.level = s.level && !s.by_hand ? s.level - 1 : s.level;
+		v.score = s.score;
+		v.until_s = until.drop_s;
+		v.ttl_s = until.drop_s - now_s;
+		verdicts[n++] = v;
+	}
+	if (until.null_s > now_s) {
+		v.kind = HARVEST_VERDICT_NULL;
+		v.by_hand = false;
+		v.level = 0;
+		v.score = (int16_t)(s.null_score * (SCORE_ONE / NULL_ONE));
+		v.until_s = until.null_s;
+		v.ttl_s = until.null_s - now_s;
+		verdicts[n++] = v;
+	}
+	return n;
+}
+
+size_t harvest_running(const struct harvest *h, uint32_t *at, uint32_t now_s,
+		       struct harvest_verdict *verdicts, size_t n)
+{
+	uint32_t entries = h->n_buckets * BUCKET_ENTRIES;
+	size_t found = 0;
+
+	for (; *at < entries && found + 2 <= n; (*at)++)
+		found += running_of(h, &h->buckets[*at / BUCKET_ENTRIES], *at % BUCKET_ENTRIES,
+				    now_s, verdicts + found);
+	return found;
 }
 
 void harvest_spared(struct harvest *h, const struct ip_addr *address, uint8_t prefix_len,
@@ -159,9 +250,23 @@ size_t harvest_checkpoint(const struct harvest *h, uint32_t *at, void *octets, s
 	return written;
 }
 
-int harvest_restore(struct harvest *h, const void *octets, size_t len)
+bool harvest_is_checkpoint(const void *octets, size_t len)
 {
 	if (len % sizeof(struct record))
+		return false;
+	for (size_t at = 0; at < len; at += sizeof(struct record)) {
+		struct record r;
+
+		memcpy(&r, (const uint8_t *)octets + at, sizeof(r));
+		if (r.key == 0)
+			return false;
+	}
+	return true;
+}
+
+int harvest_restore(struct harvest *h, const void *octets, size_t len)
+{
+	if (!harvest_is_checkpoint(octets, len))
 		return -EINVAL;
 	for (size_t at = 0; at < len; at += sizeof(struct record)) {
 		struct record r;
@@ -169,8 +274,6 @@ int harvest_restore(struct harvest *h, const void *octets, size_t len)
 		struct score s;
 
 		memcpy(&r, (const uint8_t *)octets + at, sizeof(r));
-		if (r.key == 0)
-			return -EINVAL;
 		s = score_unpack(r.score);
 		p = entries_get(h, r.key, s.minute * 60);
 		s.tag = p.tag;

@@ -48,6 +48,7 @@ struct score {
 	uint8_t level;	    /* 4 bits: verdicts before */
 	uint8_t tag;
 	bool delivered; /* something once was */
+	bool by_hand;	/* its verdict is harvest_shut_out's */
 };
 
 struct until {
@@ -119,7 +120,6 @@ struct counts counts_at(uint64_t word, uint32_t now_s);
 uint32_t minutes_since_score(uint64_t word, uint32_t now_s);
 
 /* --- harvest.c --- */
-bool network_is_allowed(const struct harvest *h, const struct ip_addr *address);
 bool counts_are_established(const struct counts *c);
 
 /* --- harvest_filter.c --- */

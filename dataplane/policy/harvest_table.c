@@ -25,6 +25,7 @@ enum {
 	LEVEL_SHIFT = 50,
 	TAG_SHIFT = 54,
 	DELIVERED_SHIFT = 62,
+	BY_HAND_SHIFT = 63,
 
 	EVIDENCE_HALVES_MIN = 24 * 60,	  /* minutes in which evidence fades to a half */
 	CREDIT_HALVES_MIN = 14 * 24 * 60, /* and credit */
@@ -128,7 +129,7 @@ uint64_t score_pack(const struct score *s)
 	return (uint16_t)s->score | (uint64_t)((uint16_t)s->null_score & NULL_MASK) << NULL_SHIFT |
 	       (uint64_t)(s->minute & MINUTE_MASK) << MINUTE_SHIFT |
 	       (uint64_t)s->level << LEVEL_SHIFT | (uint64_t)s->tag << TAG_SHIFT |
-	       (uint64_t)s->delivered << DELIVERED_SHIFT;
+	       (uint64_t)s->delivered << DELIVERED_SHIFT | (uint64_t)s->by_hand << BY_HAND_SHIFT;
 }
 
 struct score score_unpack(uint64_t word)
@@ -142,6 +143,7 @@ struct score score_unpack(uint64_t word)
 		.level = word >> LEVEL_SHIFT & LEVEL_MAX,
 		.tag = (uint8_t)(word >> TAG_SHIFT),
 		.delivered = word >> DELIVERED_SHIFT & 1,
+		.by_hand = word >> BY_HAND_SHIFT & 1,
 	};
 }
 

@@ -65,26 +65,52 @@ static bool value_of(const struct span *word, const char *name, const char **val
 	return true;
 }
 
+static bool read_mailbox(const uint8_t *text, size_t len, struct address *a)
+{
+	uint8_t path[SMTP_ADDRESS_MAX + 2];
+	struct span in = {path, len + 2};
+
+	if (len > SMTP_ADDRESS_MAX)
+		return false;
+	path[0] = '<';
+	memcpy(path + 1, text, len);
+	path[1 + len] = '>';
+	return address_read(&in, ADDRESS_OF_RECIPIENT, a) && !in.len;
+}
+
 /* NULL, or why the address is none of this directory. */
 static const char *read_address(const struct recipients_directory *d, const struct span *word,
 				struct address *a)
 {
-	uint8_t path[SMTP_ADDRESS_MAX + 2];
-	struct span in = {path, word->len + 2};
 	const char *name;
 	size_t len;
 
 	if (word->len > SMTP_ADDRESS_MAX)
 		return "the address is too long";
-	path[0] = '<';
-	memcpy(path + 1, word->bytes, word->len);
-	path[1 + word->len] = '>';
-	if (!address_read(&in, ADDRESS_OF_RECIPIENT, a) || in.len)
+	if (!read_mailbox(word->bytes, word->len, a))
 		return "the address is malformed";
 	name = recipients_domain_name(d->recipients, d->domain, &len);
 	if (a->domain_len != len || memcmp(a->text + a->local_len + 1, name, len) != 0)
 		return "the address is not of this domain";
 	return NULL;
+}
+
+bool recipients_read_address(const char *text, size_t len, char canonical[RECIPIENT_ADDRESS_MAX],
+			     struct recipient_address *address)
+{
+	struct address a;
+
+	if (!read_mailbox((const uint8_t *)text, len, &a) ||
+	    address_len(&a) > RECIPIENT_ADDRESS_MAX)
+		return false;
+	memcpy(canonical, a.text, address_len(&a));
+	*address = (struct recipient_address){
+		.local = canonical,
+		.domain = canonical + a.local_len + 1,
+		.local_len = a.local_len,
+		.domain_len = a.domain_len,
+	};
+	return true;
 }
 
 /* NULL, or why what follows the address is wrong. */

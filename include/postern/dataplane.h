@@ -2,8 +2,10 @@
 /*
  * The data plane as control sees it: start it, publish to it, watch it, stop it.
  *
- * Thread: control (the EAL main lcore). Memory: the data plane's own, freed by dataplane_stop;
- * published snapshots are taken over and freed after the grace period.
+ * Thread: control (the EAL main lcore); of each kind of snapshot, one thread at a time publishes,
+ * whichever it is; counters and status may be read by any while the data plane is there. Memory:
+ * the data plane's own, freed by dataplane_stop; published snapshots are taken over and freed after
+ * the grace period.
  */
 #ifndef POSTERN_DATAPLANE_H
 #define POSTERN_DATAPLANE_H

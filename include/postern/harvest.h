@@ -101,6 +101,7 @@ struct harvest_verdict {
 	uint8_t kind;		/* enum harvest_verdict_kind */
 	uint8_t level;		/* how often before, as the doubling of the TTL */
 	bool observed;		/* nothing came of it */
+	bool by_hand;		/* harvest_shut_out's */
 	uint32_t until_s, ttl_s;
 	int16_t score;				 /* 1/256 */
 	uint16_t unknown_today, delivered_today; /* of the client that crossed */
@@ -165,6 +166,8 @@ struct harvest_network {
 	uint8_t prefix_len;
 };
 int harvest_allow(struct harvest *h, const struct harvest_network *networks, size_t n);
+bool harvest_is_allowed(const struct harvest *h, const struct ip_addr *address);
+bool harvest_observes(const struct harvest *h);
 
 /* All that is known of an address at one level. */
 struct harvest_story {
@@ -173,6 +176,7 @@ struct harvest_story {
 	bool is_known; /* there is an entry */
 	bool is_allowed;
 	bool is_established;
+	bool by_hand;		   /* it is shut out by harvest_shut_out */
 	int16_t score, null_score; /* 1/256, now */
 	uint8_t level;
 	uint32_t until_s, null_until_s; /* 0: not */
@@ -192,6 +196,20 @@ int32_t harvest_line(const struct harvest *h, const struct ip_addr *address, uin
 /* Ends a verdict and forgets the score at this level. False: nothing was known. */
 bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t prefix_len);
 
+/* Whether there are verdicts of that length: 128 or 120 for IPv4, 64, 56 or 48 for IPv6. */
+bool harvest_is_level(const struct ip_addr *address, uint8_t prefix_len);
+
+/* A verdict without evidence, an operator's or one that was kept elsewhere, until then. -EINVAL: no
+ * such length; -EPERM: it is never flagged; -ENOTSUP: nobody is while we observe. */
+int harvest_shut_out(struct harvest *h, const struct ip_addr *address, uint8_t prefix_len,
+		     uint32_t until_s, bool by_hand, uint32_t now_s);
+
+/* The verdicts that run, but those on single senders, in no order: at most n (2 at least) of the
+ * entries from *at on, which is moved on; returns how many; 0: that was all. ttl_s is what is left;
+ * level as it was at the verdict. */
+size_t harvest_running(const struct harvest *h, uint32_t *at, uint32_t now_s,
+		       struct harvest_verdict *verdicts, size_t n);
+
 /* Clients below a prefix that have credit, which its verdict spares; calls back for each. */
 void harvest_spared(struct harvest *h, const struct ip_addr *address, uint8_t prefix_len,
 		    uint32_t now_s, void (*each)(void *arg, const struct ip_addr *client),
@@ -200,8 +218,10 @@ void harvest_spared(struct harvest *h, const struct ip_addr *address, uint8_t pr
 /* Serialises entries from *at on into at most len octets; returns how many were written, *at is
  * moved on; 0: that was all. The worker's changes in between are in it or not. */
 size_t harvest_checkpoint(const struct harvest *h, uint32_t *at, void *octets, size_t len);
-/* Takes in what harvest_checkpoint wrote, in any pieces of whole records. -EINVAL: it is not that.
- */
+/* Whether octets are whole records, as harvest_checkpoint writes them. */
+bool harvest_is_checkpoint(const void *octets, size_t len);
+/* Takes in what harvest_checkpoint wrote, in any pieces of whole records. -EINVAL: it is not that,
+ * and nothing was taken in. */
 int harvest_restore(struct harvest *h, const void *octets, size_t len);
 
 struct harvest_counts {

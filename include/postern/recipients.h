@@ -30,6 +30,7 @@ enum {
 	RECIPIENTS_ASKED_MAX = 32, /* addresses a recipients_find */
 	RECIPIENT_LOCAL_MAX = 64,  /* octets, RFC 5321 4.5.3.1.1 */
 	RECIPIENT_DOMAIN_MAX = 255,
+	RECIPIENT_ADDRESS_MAX = RECIPIENT_LOCAL_MAX + 1 + RECIPIENT_DOMAIN_MAX,
 	RECIPIENTS_DOMAINS_MAX = 1 << 24,
 	RECIPIENTS_POOLS_MAX = 58, /* that single recipients may name, a snapshot */
 	RECIPIENTS_SEPARATORS_MAX = 4,
@@ -56,6 +57,11 @@ struct recipient_address {
 	const char *local, *domain;
 	uint16_t local_len, domain_len; /* octets; domain_len 0: the bare <Postmaster> */
 };
+
+/* Reads an address as mail has it (RFC 5321 4.1.2), without its angle brackets, into canonical
+ * form, which points into canonical. False: it is malformed. */
+bool recipients_read_address(const char *text, size_t len, char canonical[RECIPIENT_ADDRESS_MAX],
+			     struct recipient_address *address);
 
 enum recipient_finding {
 	RECIPIENT_UNSURE,   /* its domain's directory is not there: nobody can tell */

@@ -81,6 +81,24 @@ static void a_sound_one_is_read_with_its_defaults(void **state)
 	config_free(&c);
 }
 
+static void cores_and_ports_need_not_be_said(void **state)
+{
+	static const char least[] = "hostname: mx1.example.net\n"
+				    "interfaces: [{device: eth0}]\n"
+				    "domains: [{name: example.net, recipients: /r, pool: p}]\n"
+				    "pools: [{name: p, servers: [\"198.51.100.10:25\"]}]\n";
+	struct schema_error error;
+	struct config c;
+
+	write_file(least, strlen(least));
+	if (!config_read(path, &c, &error))
+		fail_msg("%s", error.text);
+	assert_int_equal(c.n_cores, 0);
+	assert_int_equal(c.n_listen, 1);
+	assert_int_equal(c.listen[0], 25);
+	config_free(&c);
+}
+
 static void what_is_shown_reads_back_the_same(void **state)
 {
 	struct schema_error error;
@@ -240,6 +258,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_sound_one_is_read_with_its_defaults),
+		cmocka_unit_test(cores_and_ports_need_not_be_said),
 		cmocka_unit_test(what_is_shown_reads_back_the_same),
 		cmocka_unit_test(each_broken_one_is_refused_with_line_and_field),
 		cmocka_unit_test(an_alias_is_refused),

@@ -84,6 +84,22 @@ static void each_request_has_its_answer(void **state)
 	assert_int_equal(calls, 3);
 }
 
+/* 99 octets before it: the 100 that are quoted end within a character. */
+static void a_message_that_is_cut_within_a_character_is_sent_all_the_same(void **state)
+{
+	char request[256], name[128], *answer;
+	int calls = 0;
+
+	memset(name, 'x', 99);
+	strcpy(name + 99, "\u00e9");
+	snprintf(request, sizeof(request), "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\"}",
+		 name);
+	answer = rpc_answer(methods, &calls, request, strlen(request));
+	assert_non_null(strstr(answer, "\"code\":-32601"));
+	assert_non_null(strstr(answer, "xxx?\""));
+	free(answer);
+}
+
 /* --- over a socket -------------------------------------------------------------------------------
  */
 
@@ -255,6 +271,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_request_has_its_answer),
+		cmocka_unit_test(a_message_that_is_cut_within_a_character_is_sent_all_the_same),
 		cmocka_unit_test_setup_teardown(requests_may_come_in_pieces_and_together, begin,
 						end),
 		cmocka_unit_test_setup_teardown(the_silent_and_the_noisy_hold_up_nobody, begin,

@@ -5,7 +5,8 @@
 FOLDER/TARGET/NAME is one input of the target fuzz_*; without a TARGET, of every one that is known here.
 The same seeds are written every time. A seed of net is a packet as scapy makes it, so that what the
 target takes for right is not its own opinion; one of tcp is a conversation
-(tcp_seeds.py, pair_seeds.py), one of smtp is what a client says (smtp_seeds.py).
+(tcp_seeds.py, pair_seeds.py), one of smtp is what a client says (smtp_seeds.py), one of control is a file or
+a request (control_seeds.py).
 """
 
 import pathlib
@@ -28,6 +29,7 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
+from control_seeds import checkpoint_seeds
 from pair_seeds import tcp_pair_seeds
 from smtp_seeds import smtp_address_seeds, smtp_feed_seeds
 from tcp_seeds import tcp_input_seeds
@@ -125,6 +127,7 @@ def net_input_seeds():
 
 
 TARGETS = {
+    "fuzz_checkpoint": checkpoint_seeds,
     "fuzz_net_input": net_input_seeds,
     "fuzz_smtp_address": smtp_address_seeds,
     "fuzz_smtp_feed": smtp_feed_seeds,

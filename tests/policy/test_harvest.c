@@ -613,6 +613,123 @@ static void who_is_allowed_is_never_flagged(void **state)
 	end(&w);
 }
 
+static void who_is_allowed_is_welcome_whatever_was_found_before(void **state)
+{
+	struct harvest_client c = v4(1), neighbour = v4(2), null = v4(1);
+	struct harvest_network network = {c.address, 128};
+	struct world w;
+
+	begin(&w, false);
+	null.null_sender = true;
+	while (ask(&w, &null, HARVEST_UNKNOWN, NULL) == HARVEST_ANSWER)
+		;
+	assert_int_equal(standing(&w, &null), HARVEST_LIMITED);
+	while (ask(&w, &c, HARVEST_UNKNOWN, NULL) == HARVEST_ANSWER)
+		;
+	assert_int_equal(harvest_shut_out(w.h, &c.address, 120, w.now_s + 60, true, w.now_s), 0);
+	assert_false(harvest_is_allowed(w.h, &c.address));
+	assert_int_equal(harvest_allow(w.h, &network, 1), 0);
+	assert_true(harvest_is_allowed(w.h, &c.address));
+	assert_int_equal(standing(&w, &c), HARVEST_WELCOME);
+	assert_int_equal(standing(&w, &null), HARVEST_WELCOME);
+	assert_int_equal(standing(&w, &neighbour), HARVEST_GONE);
+	end(&w);
+}
+
+/* Of an address's levels; fails when there is none. */
+static struct harvest_story story(struct world *w, const struct ip_addr *address, unsigned level)
+{
+	struct harvest_story stories[HARVEST_LEVELS];
+
+	assert_true(level < harvest_explain(w->h, address, w->now_s, stories));
+	return stories[level];
+}
+
+static void who_is_shut_out_by_hand_is_so_until_then_only(void **state)
+{
+	struct harvest_client c = v4(1), six = v6(1, 1), allowed = v4(1 << 8);
+	struct harvest_network network = {allowed.address, 128};
+	struct world w, watching;
+
+	begin(&w, false);
+	assert_int_equal(harvest_allow(w.h, &network, 1), 0);
+	assert_int_equal(harvest_shut_out(w.h, &c.address, 128, w.now_s + 60, true, w.now_s), 0);
+	assert_int_equal(harvest_shut_out(w.h, &six.address, 48, w.now_s + 60, false, w.now_s), 0);
+	assert_int_equal(standing(&w, &c), HARVEST_GONE);
+	assert_int_equal(standing(&w, &six), HARVEST_GONE);
+	assert_true(story(&w, &c.address, 0).by_hand);
+	assert_false(story(&w, &six.address, 2).by_hand);
+	assert_int_equal(story(&w, &six.address, 2).until_s, w.now_s + 60);
+	assert_int_equal(harvest_shut_out(w.h, &allowed.address, 128, w.now_s + 60, true, w.now_s),
+			 -EPERM);
+	assert_int_equal(harvest_shut_out(w.h, &c.address, 119, w.now_s + 60, true, w.now_s),
+			 -EINVAL);
+	assert_int_equal(harvest_shut_out(w.h, &six.address, 128, w.now_s + 60, true, w.now_s),
+			 -EINVAL);
+	w.now_s += 60;
+	assert_int_equal(standing(&w, &c), HARVEST_WELCOME);
+	assert_false(story(&w, &c.address, 0).by_hand);
+	/* What it does later is judged as anybody's. */
+	while (ask(&w, &c, HARVEST_UNKNOWN, NULL) == HARVEST_ANSWER)
+		;
+	assert_int_equal(standing(&w, &c), HARVEST_GONE);
+	assert_false(story(&w, &c.address, 0).by_hand);
+	begin(&watching, true);
+	assert_int_equal(harvest_shut_out(watching.h, &c.address, 128, w.now_s + 60, true, w.now_s),
+			 -ENOTSUP);
+	assert_true(harvest_observes(watching.h));
+	end(&watching);
+	end(&w);
+}
+
+static void what_runs_can_be_walked_in_pieces(void **state)
+{
+	enum { GUESSERS = 50 };
+	struct harvest_client by_hand = v6(9, 1), null = v4(77 << 8);
+	struct harvest_verdict running[8];
+	unsigned drops = 0, nulls = 0, hands = 0;
+	uint32_t at = 0;
+	struct world w;
+	size_t n;
+
+	begin(&w, false);
+	for (uint32_t i = 0; i < GUESSERS; i++) {
+		struct harvest_client c = v4(i << 8);
+
+		while (ask(&w, &c, HARVEST_UNKNOWN, NULL) == HARVEST_ANSWER)
+			;
+		assert_true(w.verdicts.n > 0);
+	}
+	null.null_sender = true;
+	while (ask(&w, &null, HARVEST_UNKNOWN, NULL) == HARVEST_ANSWER)
+		;
+	harvest_shut_out(w.h, &by_hand.address, 64, w.now_s + 60, true, w.now_s);
+	w.now_s += 10;
+	while ((n = harvest_running(w.h, &at, w.now_s, running, 8)) > 0) {
+		for (size_t i = 0; i < n; i++) {
+			drops += running[i].kind == HARVEST_VERDICT_DROP;
+			nulls += running[i].kind == HARVEST_VERDICT_NULL;
+			hands += running[i].by_hand;
+			if (running[i].by_hand) {
+				assert_int_equal(running[i].prefix_len, 64);
+				assert_memory_equal(&running[i].address, &by_hand.address, 8);
+				assert_int_equal(running[i].ttl_s, 50);
+			} else {
+				assert_int_equal(running[i].prefix_len, 128);
+				assert_int_equal(running[i].ttl_s, 290);
+				assert_int_equal(running[i].level, 0);
+			}
+		}
+	}
+	assert_int_equal(drops, GUESSERS + 1);
+	assert_int_equal(nulls, 1);
+	assert_int_equal(hands, 1);
+	w.now_s += 290;
+	at = 0;
+	assert_int_equal(harvest_running(w.h, &at, w.now_s, running, 8), 0);
+	end(&w);
+}
+
 static void unban_ends_it_at_once(void **state)
 {
 	struct harvest_client c = v4(1);
@@ -678,8 +795,27 @@ static void a_checkpoint_carries_all_of_it_over_a_restart(void **state)
 	assert_int_equal(score(&after, &good), score(&w, &good));
 	assert_int_equal(score(&after, &six), score(&w, &six));
 	assert_int_equal(harvest_restore(after.h, octets, 31), -EINVAL);
-	memset(octets, 0, sizeof(octets));
-	assert_int_equal(harvest_restore(after.h, octets, 32), -EINVAL);
+	end(&w);
+	end(&after);
+}
+
+static void a_piece_with_a_faulty_record_is_not_taken_in_at_all(void **state)
+{
+	struct harvest_client c = v4(1);
+	uint8_t octets[64] = {0}; /* the second record has no key */
+	struct harvest_counts counts;
+	struct world w, after;
+	uint32_t at = 0;
+
+	begin(&w, false);
+	ask(&w, &c, HARVEST_UNKNOWN, NULL);
+	begin(&after, false);
+	assert_int_equal(harvest_checkpoint(w.h, &at, octets, 32), 32);
+	assert_true(harvest_is_checkpoint(octets, 32));
+	assert_false(harvest_is_checkpoint(octets, 64));
+	assert_int_equal(harvest_restore(after.h, octets, 64), -EINVAL);
+	harvest_count(after.h, after.now_s, &counts);
+	assert_int_equal(counts.used, 0);
 	end(&w);
 	end(&after);
 }
@@ -787,9 +923,13 @@ int main(void)
 		cmocka_unit_test(who_has_credit_is_spared_its_prefix_verdict),
 		cmocka_unit_test(the_spared_of_a_prefix_can_be_told),
 		cmocka_unit_test(who_is_allowed_is_never_flagged),
+		cmocka_unit_test(who_is_allowed_is_welcome_whatever_was_found_before),
+		cmocka_unit_test(who_is_shut_out_by_hand_is_so_until_then_only),
+		cmocka_unit_test(what_runs_can_be_walked_in_pieces),
 		cmocka_unit_test(unban_ends_it_at_once),
 		cmocka_unit_test(a_story_tells_why_and_until_when),
 		cmocka_unit_test(a_checkpoint_carries_all_of_it_over_a_restart),
+		cmocka_unit_test(a_piece_with_a_faulty_record_is_not_taken_in_at_all),
 		cmocka_unit_test(to_observe_changes_no_answer_and_tells_all),
 		cmocka_unit_test(a_flood_of_strangers_takes_no_credit_and_no_verdict),
 		cmocka_unit_test(a_test_that_is_none_is_refused),

@@ -61,7 +61,7 @@ static int number(struct parser *p, const char *text, uint64_t min, uint64_t max
 	return 0;
 }
 
-static int endpoint(struct parser *p, const char *text, struct options_endpoint *e)
+static int endpoint(struct parser *p, const char *text, struct ip_endpoint *e)
 {
 	if (!argument_endpoint(text, &e->address, &e->port))
 		return wrong(p, "'%s' is no ADDRESS:PORT or [ADDRESS]:PORT", text);
@@ -164,7 +164,7 @@ static int take_neighbour(struct parser *p, const char *text)
 {
 	struct options *o = p->o;
 	const char *equals = strchr(text, '=');
-	struct options_neighbour *n = &o->neighbours[o->n_neighbours];
+	struct plane_neighbour *n = &o->neighbours[o->n_neighbours];
 
 	if (!last_interface(p))
 		return -EINVAL;
@@ -299,7 +299,7 @@ static int take_bytes(struct parser *p, const char *text)
 
 /* --- the client ---------------------------------------------------------------------------- */
 
-static int backend(struct parser *p, const struct options_endpoint *e)
+static int backend(struct parser *p, const struct ip_endpoint *e)
 {
 	struct options *o = p->o;
 
@@ -311,14 +311,14 @@ static int backend(struct parser *p, const struct options_endpoint *e)
 
 static int take_backend(struct parser *p, const char *text)
 {
-	struct options_endpoint e;
+	struct ip_endpoint e;
 
 	return endpoint(p, text, &e) == 0 ? backend(p, &e) : -EINVAL;
 }
 
 static int take_connect(struct parser *p, const char *text)
 {
-	struct options_endpoint e;
+	struct ip_endpoint e;
 
 	if (p->o->services.client != CLIENT_NONE)
 		return wrong(p, "given twice");

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "postern/address.h"
+#include "control/plane.h"
 #include "postern/dataplane.h"
 #include "services.h"
 
@@ -23,25 +23,13 @@ enum {
 	OPTIONS_CORE_MAX = 1023, /* the highest CPU number */
 };
 
-struct options_endpoint {
-	struct ip_addr address;
-	uint16_t port;
-};
-
-/* A neighbour of an interface no kernel knows; reached on link. */
-struct options_neighbour {
-	struct ip_addr address;
-	uint8_t mac[6];
-	uint8_t port; /* index of the interface */
-};
-
 struct options {
 	struct dataplane_config dataplane;
 	struct services_config services;
 	uint32_t n_backends; /* --connect's target is one */
-	struct options_endpoint backends[OPTIONS_BACKENDS_MAX];
+	struct ip_endpoint backends[OPTIONS_BACKENDS_MAX];
 	uint32_t n_neighbours;
-	struct options_neighbour neighbours[OPTIONS_NEIGHBOURS_MAX];
+	struct plane_neighbour neighbours[OPTIONS_NEIGHBOURS_MAX];
 	uint32_t n_cores; /* 0: not said; else main's and each worker's */
 	uint16_t cores[1 + DATAPLANE_WORKERS_MAX];
 	const char *bpffs;

@@ -9,9 +9,7 @@
  * a command line that makes no sense. At its end, and at SIGUSR1, a line of JSON on stdout.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,14 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <bpf/libbpf.h>
-#include <rte_eal.h>
-#include <rte_errno.h>
-#include <rte_log.h>
-
-#include "control/netlink.h"
-#include "control/nic.h"
-#include "control/shield.h"
+#include "control/plane.h"
 #include "options.h"
 #include "postern/dataplane.h"
 #include "services.h"
@@ -40,27 +31,16 @@
 enum {
 	EXIT_USAGE = 2,
 	TICK_MS = 5,
-	SETTLE_MS = 500,   /* for connections under way, before they are reset */
-	RESET_MS = 2000,   /* for the workers to reset them */
-	RESOLVED_MAX = 64, /* next hops asked for in one tick */
-	EAL_ARGS_MAX = 32,
-	EAL_ARG_LEN = 64,
-	LCORES_LEN = 12 * (1 + DATAPLANE_WORKERS_MAX),
-	MEMORY_MIN_MB = 256,
-	FRAMES_A_QUEUE = 20480, /* generous: memory that is not touched costs nothing */
-	BUFFER_LEN = 2816,	/* an mbuf of 2 KiB with headroom, header and the pool's own */
+	SETTLE_MS = 500, /* for connections under way, before they are reset */
+	RESET_MS = 2000, /* for the workers to reset them */
 };
 
 struct program {
 	struct options options;
-	struct shield *shield;
-	struct netlink_watch *watch;
+	struct plane *plane;
 	struct dataplane *dataplane;
 	int epoll, signals, timer;
-	bool routes_changed;
 	bool eal;
-	FILE *log;	    /* where libraries write; the last line is kept */
-	char last_log[256]; /* NUL-terminated, without its end of line */
 	char error[512];
 };
 
@@ -80,337 +60,42 @@ __attribute__((format(printf, 2, 3))) static int wrong(struct program *p, const 
 	return -1;
 }
 
-/* --- what libraries say --------------------------------------------------------------------- */
-
-/* One line on stderr says why: the libraries' own are kept back, and the last one is quoted where
- * it is all that is known. */
-static ssize_t log_write(void *cookie, const char *text, size_t len)
-{
-	struct program *p = cookie;
-	size_t kept = len;
-
-	if (p->options.verbose)
-		fwrite(text, 1, len, stderr);
-	while (kept && text[kept - 1] == '\n')
-		kept--;
-	if (kept >= sizeof(p->last_log))
-		kept = sizeof(p->last_log) - 1;
-	if (kept) {
-		memcpy(p->last_log, text, kept);
-		p->last_log[kept] = '\0';
-	}
-	return (ssize_t)len;
-}
-
-static int bpf_log(enum libbpf_print_level level, const char *format, va_list args)
-{
-	(void)level;
-	return program.options.verbose ? vfprintf(stderr, format, args) : 0;
-}
-
-static int logs_tame(struct program *p)
-{
-	p->log = fopencookie(p, "w", (cookie_io_functions_t){.write = log_write});
-	if (!p->log || rte_openlog_stream(p->log) != 0)
-		return wrong(p, "no log stream: %s", strerror(errno));
-	setvbuf(p->log, NULL, _IOLBF, 0);
-	libbpf_set_print(bpf_log);
-	return 0;
-}
-
 /* --- the EAL -------------------------------------------------------------------------------- */
-
-/* CPU of main (0) or of a worker (1..): as told, or main on the first and workers round robin. */
-static uint16_t cpu_of(const struct options *o, const cpu_set_t *allowed, uint16_t lcore)
-{
-	uint16_t skip = 0, cpu = 0;
-	int n = CPU_COUNT(allowed);
-
-	if (o->n_cores)
-		return o->cores[lcore];
-	if (lcore > 0 && n > 1)
-		skip = (uint16_t)(1 + (lcore - 1) % (n - 1));
-	while (!CPU_ISSET(cpu, allowed) || skip-- > 0)
-		cpu++;
-	return cpu;
-}
-
-/* "0@0,1@1,2@1": main, then a worker each. */
-static int lcores_write(struct program *p, char *text, size_t len)
-{
-	const struct options *o = &p->options;
-	cpu_set_t allowed;
-	int at = 0;
-
-	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
-		return wrong(p, "which CPUs may be used: %s", strerror(errno));
-	for (uint16_t i = 0; i <= o->dataplane.n_workers; i++) {
-		uint16_t cpu = cpu_of(o, &allowed, i);
-
-		if (!CPU_ISSET(cpu, &allowed))
-			return wrong(p, "CPU %u: there is none, or it may not be used", cpu);
-		at += snprintf(text + at, len - (size_t)at, "%s%u@%u", i ? "," : "", i, cpu);
-	}
-	return 0;
-}
-
-/* Without huge pages the EAL takes its memory once. */
-static uint64_t memory_mb(const struct dataplane_config *d)
-{
-	uint64_t buffers = d->buffers + (uint64_t)d->n_interfaces * FRAMES_A_QUEUE;
-
-	return MEMORY_MIN_MB + d->n_workers * buffers * BUFFER_LEN / (1 << 20);
-}
-
-static bool uses_pci(const struct dataplane_config *d)
-{
-	for (uint32_t i = 0; i < d->n_interfaces; i++) {
-		if (d->interfaces[i].kind == DATAPLANE_PCI)
-			return true;
-	}
-	return false;
-}
-
-struct eal_args {
-	int n;
-	char text[EAL_ARGS_MAX][EAL_ARG_LEN];
-	char lcores[LCORES_LEN];
-	char *argv[EAL_ARGS_MAX + 1];
-};
-
-__attribute__((format(printf, 2, 3))) static void eal_arg(struct eal_args *args, const char *format,
-							  ...)
-{
-	va_list list;
-
-	va_start(list, format);
-	vsnprintf(args->text[args->n], EAL_ARG_LEN, format, list);
-	va_end(list);
-	args->argv[args->n] = args->text[args->n];
-	args->n++;
-}
-
-/* The EAL writes to stderr beside its log. */
-static int eal_init_quietly(struct program *p, struct eal_args *args)
-{
-	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	int own = dup(STDERR_FILENO), failed;
-
-	if (!p->options.verbose && nowhere >= 0 && own >= 0)
-		dup2(nowhere, STDERR_FILENO);
-	failed = rte_eal_init(args->n, args->argv);
-	if (own >= 0) {
-		dup2(own, STDERR_FILENO);
-		close(own);
-	}
-	if (nowhere >= 0)
-		close(nowhere);
-	return failed;
-}
 
 static int eal_start(struct program *p)
 {
 	const struct options *o = &p->options;
-	static struct eal_args args; /* the EAL keeps pointers into it */
-	int failed;
+	const struct dataplane_eal eal = {
+		.name = "tcp_service",
+		.file_prefix = o->file_prefix,
+		.cores = o->cores,
+		.n_cores = o->n_cores,
+		.huge_pages = o->huge,
+		.verbose = o->verbose,
+	};
 
-	if (lcores_write(p, args.lcores, sizeof(args.lcores)) != 0)
+	if (dataplane_eal_start(&o->dataplane, &eal, p->error, sizeof(p->error)) != 0)
 		return -1;
-	eal_arg(&args, "tcp_service");
-	eal_arg(&args, "--no-telemetry");
-	eal_arg(&args, "--no-shconf");
-	eal_arg(&args, "--log-level=lib.eal:%s", o->verbose ? "info" : "error");
-	if (o->verbose)
-		eal_arg(&args, "--log-level=pmd:debug");
-	if (o->file_prefix)
-		eal_arg(&args, "--file-prefix=%s", o->file_prefix);
-	else
-		eal_arg(&args, "--file-prefix=tcp_service-%d", getpid());
-	if (!o->huge) {
-		eal_arg(&args, "--no-huge");
-		eal_arg(&args, "-m");
-		eal_arg(&args, "%" PRIu64, memory_mb(&o->dataplane));
-	}
-	if (!uses_pci(&o->dataplane))
-		eal_arg(&args, "--no-pci");
-	for (uint32_t i = 0; i < o->dataplane.n_interfaces; i++) {
-		if (o->dataplane.interfaces[i].kind == DATAPLANE_PCI)
-			eal_arg(&args, "--allow=%s", o->dataplane.interfaces[i].device);
-	}
-	eal_arg(&args, "--lcores");
-	args.argv[args.n++] = args.lcores;
-	failed = eal_init_quietly(p, &args);
-	/* Made without need, and empty: one that is killed shall not leave it behind either. */
-	rmdir(rte_eal_get_runtime_dir());
-	if (failed < 0)
-		return wrong(p, "%s", p->last_log[0] ? p->last_log : rte_strerror(rte_errno));
 	p->eal = true;
 	return 0;
 }
 
-/* --- interfaces and the shield --------------------------------------------------------------- */
+/* --- control ---------------------------------------------------------------------------------- */
 
-static int addresses_complete(struct program *p)
-{
-	struct dataplane_config *d = &p->options.dataplane;
-
-	for (uint32_t i = 0; i < d->n_interfaces; i++) {
-		struct dataplane_interface *interface = &d->interfaces[i];
-		int failed;
-
-		if (interface->n_addresses || interface->kind != DATAPLANE_AF_XDP)
-			continue;
-		failed = netlink_addresses(interface->device, interface->addresses,
-					   DATAPLANE_ADDRESSES_MAX, &interface->n_addresses);
-		if (failed)
-			return wrong(p, "%s: %s", interface->device, strerror(-failed));
-		if (interface->n_addresses == 0)
-			return wrong(p, "%s: the kernel has no address of global scope there",
-				     interface->device);
-	}
-	return 0;
-}
-
-static bool uses_kernel(const struct dataplane_config *d)
-{
-	for (uint32_t i = 0; i < d->n_interfaces; i++) {
-		if (d->interfaces[i].kind == DATAPLANE_AF_XDP)
-			return true;
-	}
-	return false;
-}
-
-/* Every address of ours with every port we listen on. */
-static int shield_fill_services(struct program *p)
-{
-	static struct ip_endpoint services[DATAPLANE_INTERFACES_MAX * DATAPLANE_ADDRESSES_MAX *
-					   (1 + DATAPLANE_LISTEN_MAX)];
-	const struct dataplane_config *d = &p->options.dataplane;
-	size_t n = 0;
-
-	for (uint32_t i = 0; i < d->n_interfaces; i++) {
-		const struct dataplane_interface *interface = &d->interfaces[i];
-
-		if (interface->kind != DATAPLANE_AF_XDP)
-			continue;
-		for (uint32_t j = 0; j < interface->n_addresses; j++) {
-			services[n++] = (struct ip_endpoint){interface->addresses[j], 0};
-			for (uint32_t k = 0; k < d->n_listen; k++)
-				services[n++] =
-					(struct ip_endpoint){interface->addresses[j], d->listen[k]};
-		}
-	}
-	return shield_set_services(p->shield, services, n, p->error, sizeof(p->error));
-}
-
-static int shield_fill(struct program *p)
+static int plane_make(struct program *p)
 {
 	const struct options *o = &p->options;
-	struct ip_endpoint backends[OPTIONS_BACKENDS_MAX];
+	const struct plane_config config = {
+		.dataplane = &o->dataplane,
+		.bpffs = o->bpffs,
+		.backends = o->backends,
+		.n_backends = o->n_backends,
+		.neighbours = o->neighbours,
+		.n_neighbours = o->n_neighbours,
+		.verbose = o->verbose,
+	};
 
-	for (uint32_t i = 0; i < o->n_backends; i++)
-		backends[i] = (struct ip_endpoint){o->backends[i].address, o->backends[i].port};
-	if (shield_fill_services(p) != 0 ||
-	    shield_set_backends(p->shield, backends, o->n_backends, p->error, sizeof(p->error)))
-		return -1;
-	if (o->n_backends)
-		shield_set_backend_ports(p->shield, o->dataplane.active_first,
-					 o->dataplane.active_last);
-	else
-		shield_set_backend_ports(p->shield, 1, 0);
-	return 0;
-}
-
-static int shield_start(struct program *p)
-{
-	const struct dataplane_config *d = &p->options.dataplane;
-
-	if (!uses_kernel(d))
-		return 0;
-	if (shield_open(&p->shield, p->options.bpffs, p->error, sizeof(p->error)) != 0 ||
-	    shield_fill(p) != 0)
-		return -1;
-	for (uint32_t i = 0; i < d->n_interfaces; i++) {
-		const char *device = d->interfaces[i].device;
-
-		if (d->interfaces[i].kind != DATAPLANE_AF_XDP)
-			continue;
-		if (nic_require_rx_queues(device, d->n_workers, p->error, sizeof(p->error)) != 0 ||
-		    shield_attach(p->shield, device, SHIELD_NATIVE_OR_GENERIC, p->error,
-				  sizeof(p->error)) != 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* --- routes ---------------------------------------------------------------------------------- */
-
-static int watch_start(struct program *p)
-{
-	const struct dataplane_config *d = &p->options.dataplane;
-	const char *names[DATAPLANE_INTERFACES_MAX] = {NULL};
-
-	for (uint32_t i = 0; i < d->n_interfaces; i++) {
-		if (d->interfaces[i].kind == DATAPLANE_AF_XDP)
-			names[i] = d->interfaces[i].device;
-	}
-	return netlink_watch_open(&p->watch, names, d->n_interfaces, p->error, sizeof(p->error));
-}
-
-/* The kernel's routes, and on links it does not know those to the neighbours that were named. */
-static struct routes *routes_with_neighbours(const struct options *o, const struct routes *kernel)
-{
-	struct routes *r = routes_new(kernel->n_routes + o->n_neighbours,
-				      kernel->n_neighbours + o->n_neighbours);
-
-	if (!r)
-		return NULL;
-	for (uint32_t i = 0; i < kernel->n_routes; i++)
-		r->routes[r->n_routes++] = kernel->routes[i];
-	for (uint32_t i = 0; i < kernel->n_neighbours; i++)
-		r->neighbours[r->n_neighbours++] = kernel->neighbours[i];
-	for (uint32_t i = 0; i < o->n_neighbours; i++) {
-		const struct options_neighbour *named = &o->neighbours[i];
-		struct neighbour *n = &r->neighbours[r->n_neighbours++];
-
-		r->routes[r->n_routes++] = (struct route){
-			.prefix = named->address,
-			.prefix_len = 128,
-			.port = named->port,
-			.on_link = true,
-		};
-		*n = (struct neighbour){.address = named->address, .port = named->port};
-		memcpy(n->mac, named->mac, sizeof(n->mac));
-	}
-	routes_sort(r);
-	return r;
-}
-
-static int routes_publish(struct program *p)
-{
-	struct routes *kernel, *all;
-	int failed = netlink_watch_snapshot(p->watch, &kernel);
-
-	if (failed)
-		return wrong(p, "reading the kernel's routes: %s", strerror(-failed));
-	all = routes_with_neighbours(&p->options, kernel);
-	routes_free(kernel);
-	if (!all)
-		return wrong(p, "no memory for routes");
-	dataplane_publish_routes_take(p->dataplane, all);
-	p->routes_changed = false;
-	return 0;
-}
-
-static void next_hops_resolve(struct program *p)
-{
-	struct ip_addr next_hop;
-	uint8_t port;
-
-	/* Failures (a link that is down) are tried again as long as a worker asks. */
-	for (int i = 0;
-	     i < RESOLVED_MAX && dataplane_next_unresolved(p->dataplane, &next_hop, &port); i++)
-		netlink_resolve(p->watch, port, &next_hop);
+	return plane_open(&p->plane, &config, p->error, sizeof(p->error));
 }
 
 /* --- the counts ------------------------------------------------------------------------------ */
@@ -453,7 +138,7 @@ static int events_open(struct program *p, const sigset_t *signals)
 		return wrong(p, "events: %s", strerror(errno));
 	fds[0] = p->signals;
 	fds[1] = p->timer;
-	fds[2] = netlink_watch_fd(p->watch);
+	fds[2] = plane_fd(p->plane);
 	for (int i = 0; i < 3; i++) {
 		event.data.fd = fds[i];
 		if (epoll_ctl(p->epoll, EPOLL_CTL_ADD, fds[i], &event) < 0)
@@ -495,19 +180,7 @@ static int tick(struct program *p)
 
 	if (read(p->timer, &expirations, sizeof(expirations)) < 0 && errno != EAGAIN)
 		return wrong(p, "timer: %s", strerror(errno));
-	next_hops_resolve(p);
-	return p->routes_changed ? routes_publish(p) : 0;
-}
-
-static int routes_note(struct program *p)
-{
-	int changes = netlink_watch_read(p->watch);
-
-	if (changes < 0)
-		return wrong(p, "netlink: %s", strerror(-changes));
-	if (changes & NETLINK_ROUTES)
-		p->routes_changed = true;
-	return 0;
+	return plane_tick(p->plane, p->error, sizeof(p->error));
 }
 
 static int serve(struct program *p)
@@ -524,7 +197,9 @@ static int serve(struct program *p)
 		if (event.data.fd == p->signals) {
 			if (signal_take(p))
 				return 0;
-		} else if ((event.data.fd == p->timer ? tick(p) : routes_note(p)) != 0) {
+		} else if ((event.data.fd == p->timer
+				    ? tick(p)
+				    : plane_read(p->plane, p->error, sizeof(p->error))) != 0) {
 			return -1;
 		}
 	}
@@ -542,12 +217,11 @@ static int start(struct program *p, const sigset_t *signals)
 	setrlimit(RLIMIT_MEMLOCK, &no_limit);
 	if (getrandom(d->entropy, sizeof(d->entropy), 0) != (ssize_t)sizeof(d->entropy))
 		return wrong(p, "no entropy: %s", strerror(errno));
-	if (logs_tame(p) != 0 || addresses_complete(p) != 0 || eal_start(p) != 0 ||
-	    shield_start(p) != 0 || watch_start(p) != 0)
-		return -1;
-	if (dataplane_start(&p->dataplane, d, p->error, sizeof(p->error)) != 0)
-		return -1;
-	if (events_open(p, signals) != 0 || routes_publish(p) != 0)
+	if (plane_complete_addresses(d, p->error, sizeof(p->error)) != 0 || eal_start(p) != 0 ||
+	    plane_make(p) != 0 ||
+	    dataplane_start(&p->dataplane, d, p->error, sizeof(p->error)) != 0 ||
+	    events_open(p, signals) != 0 ||
+	    plane_start(p->plane, p->dataplane, p->error, sizeof(p->error)) != 0)
 		return -1;
 	puts("ready");
 	return 0;
@@ -595,10 +269,9 @@ static int settle(struct program *p)
 static void stop(struct program *p)
 {
 	dataplane_stop(p->dataplane);
-	netlink_watch_close(p->watch);
-	shield_close(p->shield);
+	plane_close(p->plane);
 	if (p->eal)
-		rte_eal_cleanup();
+		dataplane_eal_stop();
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The control socket's methods.
+ *
+ * Thread, Time, Memory: methods.h.
+ * Rules: results are flat where they can be, so that a person's table and a program read the same;
+ * times are seconds since the epoch, and 0 is never one: what has no time is null. Scores are in
+ * units of the test's logarithm, as SEMANTICS has them.
+ */
+#include "control/methods.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/flags.h"
+#include "control/roster.h"
+#include "control/shield.h"
+#include "postern/dataplane.h"
+
+enum {
+	LIST_USUAL = 1000, /* entries a page */
+	LIST_MOST = 10000,
+	LIST_PIECE = 128,
+	DOMAINS_SHOWN = 100,
+	NETWORK_TEXT = INET6_ADDRSTRLEN + 4,
+	ERROR_LEN = 512,
+};
+
+static const uint64_t longest_ban_s = 10ull * 365 * 24 * 3600;
+
+/* --- parameters ------------------------------------------------------------------------------ */
+
+static bool takes(const json_t *params, size_t least, size_t most, const char *what,
+		  struct rpc_error *error)
+{
+	size_t n = json_array_size(params);
+
+	if (n >= least && n <= most)
+		return true;
+	rpc_fail(error, RPC_INVALID_PARAMS, "parameters are: %s", what);
+	return false;
+}
+
+static const char *text_at(const json_t *params, size_t at, const char *what,
+			   struct rpc_error *error)
+{
+	const char *text = json_string_value(json_array_get(params, at));
+
+	if (!text)
+		rpc_fail(error, RPC_INVALID_PARAMS, "parameter %zu must be %s", at + 1, what);
+	return text;
+}
+
+/* A number that may be left out. */
+static bool number_at(const json_t *params, size_t at, uint32_t usual, uint32_t most,
+		      uint32_t *number, struct rpc_error *error)
+{
+	const json_t *value = json_array_get(params, at);
+
+	*number = usual;
+	if (!value)
+		return true;
+	if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+	    json_integer_value(value) > most) {
+		rpc_fail(error, RPC_INVALID_PARAMS, "parameter %zu must be a number from 0 to %u",
+			 at + 1, most);
+		return false;
+	}
+	*number = (uint32_t)json_integer_value(value);
+	return true;
+}
+
+static bool network_at(const json_t *params, size_t at, struct config_network *network,
+		       struct rpc_error *error)
+{
+	static const char what[] = "an address, or a network like 192.0.2.0/24";
+	const char *text = text_at(params, at, what, error);
+
+	if (!text)
+		return false;
+	if (config_read_network(text, network))
+		return true;
+	rpc_fail(error, RPC_INVALID_PARAMS, "%.80s is not %s", text, what);
+	return false;
+}
+
+static bool duration_at(const json_t *params, size_t at, uint32_t *seconds, struct rpc_error *error)
+{
+	static const char what[] = "a duration like 90s, 10m or 4h, and 10 years at most";
+	const char *text = text_at(params, at, what, error);
+	uint64_t read;
+
+	if (!text)
+		return false;
+	if (!config_read_duration(text, &read) || read == 0 || read > longest_ban_s) {
+		rpc_fail(error, RPC_INVALID_PARAMS, "%.80s is not %s", text, what);
+		return false;
+	}
+	*seconds = (uint32_t)read;
+	return true;
+}
+
+/* --- values ---------------------------------------------------------------------------------- */
+
+/* A client without its length: an IPv4 address, an IPv6 /64. */
+static const char *network_text(char text[NETWORK_TEXT], const struct ip_addr *address,
+				uint8_t prefix_len)
+{
+	bool v4 = ip_addr_is_v4(address) && prefix_len >= 96;
+	size_t n;
+
+	inet_ntop(v4 ? AF_INET : AF_INET6, address->octets + (v4 ? 12 : 0), text, NETWORK_TEXT);
+	n = strlen(text);
+	if (prefix_len < 128)
+		snprintf(text + n, NETWORK_TEXT - n, "/%u", v4 ? prefix_len - 96 : prefix_len);
+	return text;
+}
+
+static json_t *number(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+static json_t *moment(uint64_t seconds)
+{
+	return seconds ? number(seconds) : json_null();
+}
+
+/* To a hundredth: what is finer says nothing. */
+static json_t *score(int32_t fixed)
+{
+	return json_real((double)(fixed * 100 / 256) / 100);
+}
+
+static json_t *kernel_value(const struct flags_kernel *kernel)
+{
+	if (!kernel->is_there)
+		return json_null();
+	return json_pack("{s:I, s:I}", "left_s", (json_int_t)kernel->left_s, "drops",
+			 (json_int_t)kernel->drops);
+}
+
+/* --- status, counters, version --------------------------------------------------------------- */
+
+static json_t *version(void *arg, const json_t *params, struct rpc_error *error)
+{
+	if (!takes(params, 0, 0, "none", error))
+		return NULL;
+	return json_pack("{s:s}", "version", POSTERN_VERSION);
+}
+
+static json_t *domain_value(struct methods *m, uint32_t i)
+{
+	struct directory_report report;
+	uint64_t count = roster_domain(m->roster, i, &report);
+
+	report.first_bad[sizeof(report.first_bad) - 1] = '\0';
+	/* A path need not be UTF-8; then there is no first_bad. */
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o*}", "domain", m->config->domains[i].name,
+			 "recipients", (json_int_t)count, "lines", (json_int_t)report.lines,
+			 "repeated", (json_int_t)report.repeated, "bad_lines",
+			 (json_int_t)report.bad_lines, "first_bad",
+			 report.first_bad[0] ? json_string(report.first_bad) : NULL);
+}
+
+static json_t *recipients_value(struct methods *m)
+{
+	struct roster_status status;
+	json_t *domains = json_array();
+
+	roster_status(m->roster, &status);
+	for (uint32_t i = 0; i < m->config->n_domains && i < DOMAINS_SHOWN; i++)
+		json_array_append_new(domains, domain_value(m, i));
+	return json_pack("{s:I, s:I, s:o, s:I, s:o}", "known", (json_int_t)status.recipients,
+			 "memory", (json_int_t)status.memory, "loaded",
+			 moment((uint64_t)status.loaded), "domains",
+			 (json_int_t)m->config->n_domains, "first_domains", domains);
+}
+
+static json_t *verdicts_value(const struct flags_counts *c)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "heard", (json_int_t)c->heard,
+			 "lost", (json_int_t)c->lost, "recovered", (json_int_t)c->recovered,
+			 "written", (json_int_t)c->written, "spared", (json_int_t)c->spared,
+			 "failed", (json_int_t)c->failed, "last_error",
+			 c->error[0] ? json_string(c->error) : json_null());
+}
+
+static json_t *harvest_value(const struct flags_counts *c)
+{
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:o}", "mode",
+			 c->observes ? "observe" : "enforce", "entries",
+			 (json_int_t)c->table.entries, "used", (json_int_t)c->table.used, "evicted",
+			 (json_int_t)c->table.evicted, "evicted_with_credit",
+			 (json_int_t)c->table.evicted_with_credit, "filter_share",
+			 c->table.filter_share, "checkpoints", (json_int_t)c->saved,
+			 "checkpoint_written", moment(c->saved_s));
+}
+
+static json_t *connections_value(struct methods *m)
+{
+	struct dataplane_status s;
+
+	dataplane_status(m->dataplane, &s);
+	return json_pack("{s:I, s:I, s:I}", "open", (json_int_t)s.connections, "time_wait",
+			 (json_int_t)s.time_waits, "buffers", (json_int_t)s.buffers_out);
+}
+
+static json_t *status(void *arg, const json_t *params, struct rpc_error *error)
+{
+	struct methods *m = arg;
+	struct flags_counts counts;
+	uint32_t now_s;
+
+	if (!takes(params, 0, 0, "none", error))
+		return NULL;
+	now_s = flags_now_s(m->flags);
+	flags_count(m->flags, &counts);
+	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:b}", "version",
+			 POSTERN_VERSION, "hostname", m->config->hostname, "began",
+			 (json_int_t)m->began, "uptime_s",
+			 (json_int_t)(now_s > m->began ? now_s - m->began : 0), "connections",
+			 connections_value(m), "recipients", recipients_value(m), "harvest",
+			 harvest_value(&counts), "verdicts", verdicts_value(&counts), "shield",
+			 m->shield != NULL);
+}
+
+static const char *const shield_names[SHIELD_COUNTERS] = {
+	[SHIELD_PASS] = "shield_pass",
+	[SHIELD_REDIRECT_SMTP] = "shield_redirect_smtp",
+	[SHIELD_REDIRECT_BACKEND] = "shield_redirect_backend",
+	[SHIELD_REDIRECT_ICMP] = "shield_redirect_icmp",
+	[SHIELD_DROP_FLAGGED] = "shield_drop_flagged",
+	[SHIELD_DROP_FRAGMENT] = "shield_drop_fragment",
+	[SHIELD_DROP_MALFORMED] = "shield_drop_malformed",
+	[SHIELD_SPARED] = "shield_spared",
+	[SHIELD_NO_SOCKET] = "shield_no_socket",
+};
+
+static json_t *counters(void *arg, const json_t *params, struct rpc_error *error)
+{
+	uint64_t of_shield[SHIELD_COUNTERS];
+	struct postern_counters sum;
+	struct methods *m = arg;
+	char sentence[ERROR_LEN];
+	json_t *all;
+
+	if (!takes(params, 0, 0, "none", error))
+		return NULL;
+	dataplane_counters(m->dataplane, &sum);
+	all = json_object();
+#define X(name, text) json_object_set_new(all, #name, number(sum.name));
+	POSTERN_COUNTERS(X)
+#undef X
+	if (!m->shield)
+		return all;
+	if (shield_counters(m->shield, of_shield, sentence, sizeof(sentence))) {
+		json_decref(all);
+		return rpc_fail(error, RPC_FAILED, "%s", sentence);
+	}
+	for (int i = 0; i < SHIELD_COUNTERS; i++)
+		json_object_set_new(all, shield_names[i], number(of_shield[i]));
+	return all;
+}
+
+/* --- recipients ------------------------------------------------------------------------------ */
+
+static const char *const finding_names[] = {
+	[RECIPIENT_UNSURE] = "unsure",
+	[RECIPIENT_NOT_OURS] = "not-ours",
+	[RECIPIENT_UNKNOWN] = "unknown",
+	[RECIPIENT_KNOWN] = "known",
+};
+
+/* What RCPT is answered (SEMANTICS, "Replies"). */
+static const char *reply_to(const struct recipient_answer *a)
+{
+	static const char *const of_class[RECIPIENT_CLASSES] = {
+		[RECIPIENT_NORMAL] = "250 2.1.5",     [RECIPIENT_TRAP] = "550 5.1.1",
+		[RECIPIENT_DISABLED] = "550 5.2.1",   [RECIPIENT_MOVED] = "550 5.1.6",
+		[RECIPIENT_OVER_QUOTA] = "452 4.2.2",
+	};
+
+	switch (a->finding) {
+	case RECIPIENT_UNSURE:
+		return "451 4.4.3";
+	case RECIPIENT_NOT_OURS:
+		return "550 5.7.1";
+	case RECIPIENT_UNKNOWN:
+		return "550 5.1.1";
+	default:
+		return of_class[a->class];
+	}
+}
+
+static json_t *lookup(void *arg, const json_t *params, struct rpc_error *error)
+{
+	struct methods *m = arg;
+	struct recipient_answer answer;
+	const char *address;
+	char sentence[ERROR_LEN];
+	bool is_known, is_ours;
+
+	if (!takes(params, 1, 1, "the recipient's address", error))
+		return NULL;
+	address = text_at(params, 0, "an address", error);
+	if (!address)
+		return NULL;
+	if (roster_find(m->roster, address, &answer, sentence, sizeof(sentence)))
+		return rpc_fail(error, RPC_INVALID_PARAMS, "%s", sentence);
+	is_known = answer.finding == RECIPIENT_KNOWN;
+	is_ours = answer.finding != RECIPIENT_NOT_OURS && answer.domain < m->config->n_domains;
+	return json_pack(
+		"{s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:b}", "address", address, "finding",
+		finding_names[answer.finding], "reply", reply_to(&answer), "class",
+		is_known ? json_string(recipient_class_name(answer.class)) : json_null(), "domain",
+		is_ours ? json_string(m->config->domains[answer.domain].name) : json_null(), "pool",
+		is_known && answer.pool < m->config->n_pools
+			? json_string(m->config->pools[answer.pool].name)
+			: json_null(),
+		"postmaster", is_known && answer.is_postmaster, "catch_all",
+		is_known && answer.by_catch_all);
+}
+
+/* --- the shield ------------------------------------------------------------------------------ */
+
+static json_t *entry_value(const struct flags_entry *e)
+{
+	const struct harvest_verdict *v = &e->verdict;
+	char text[NETWORK_TEXT];
+
+	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:I, s:o, s:I, s:I, s:o}", "address",
+			 network_text(text, &v->address, v->prefix_len), "what",
+			 v->observed			   ? "observed"
+			 : v->kind == HARVEST_VERDICT_NULL ? "null senders"
+							   : "shut out",
+			 "until", (json_int_t)v->until_s, "left_s", (json_int_t)v->ttl_s, "by",
+			 v->by_hand ? "hand" : "harvest", "level", (json_int_t)v->level, "score",
+			 score(v->score), "unknown_today", (json_int_t)v->unknown_today,
+			 "delivered_today", (json_int_t)v->delivered_today, "kernel",
+			 kernel_value(&e->kernel));
+}
+
+static json_t *list(void *arg, const json_t *params, struct rpc_error *error)
+{
+	struct flags_entry entries[LIST_PIECE];
+	struct methods *m = arg;
+	uint32_t most, at, listed = 0;
+	json_t *page;
+	size_t n = 0;
+
+	if (!takes(params, 0, 2, "[how many at most [, where to go on]]", error) ||
+	    !number_at(params, 0, LIST_USUAL, LIST_MOST, &most, error) ||
+	    !number_at(params, 1, 0, UINT32_MAX, &at, error))
+		return NULL;
+	/* One entry of the table may have two verdicts. */
+	most = most < 2 ? 2 : most;
+	page = json_array();
+	while (listed + 2 <= most) {
+		n = most - listed < LIST_PIECE ? most - listed : LIST_PIECE;
+		n = flags_list(m->flags, &at, entries, n);
+		if (n == 0)
+			break;
+		for (size_t i = 0; i < n; i++)
+			json_array_append_new(page, entry_value(&entries[i]));
+		listed += (uint32_t)n;
+	}
+	return json_pack("{s:o, s:o}", "entries", page, "next", n ? number(at) : json_null());
+}
+
+static int code_of(int err)
+{
+	return err == -EINVAL ? RPC_INVALID_PARAMS : RPC_FAILED;
+}
+
+/* An IPv6 address is a client by its /64, and is called so. */
+static const char *asked_text(char text[NETWORK_TEXT], const struct config_network *network)
+{
+	struct ip_addr address = network->address;
+
+	if (network->prefix_len != 128 || ip_addr_is_v4(&address))
+		return network_text(text, &address, network->prefix_len);
+	memset(address.octets + 8, 0, 8);
+	return network_text(text, &address, 64);
+}
+
+static json_t *add(void *arg, const json_t *params, struct rpc_error *error)
+{
+	struct methods *m = arg;
+	struct config_network network;
+	char text[NETWORK_TEXT], sentence[ERROR_LEN];
+	uint32_t seconds;
+	int err;
+
+	if (!takes(params, 2, 2, "an address or a network, and a duration", error) ||
+	    !network_at(params, 0, &network, error) || !duration_at(params, 1, &seconds, error))
+		return NULL;
+	err = flags_add(m->flags, &network, seconds, sentence, sizeof(sentence));
+	if (err)
+		return rpc_fail(error, code_of(err), "%s: %s", asked_text(text, &network),
+				sentence);
+	return json_pack("{s:s, s:I, s:I}", "address", asked_text(text, &network), "until",
+			 (json_int_t)flags_now_s(m->flags) + seconds, "left_s",
+			 (json_int_t)seconds);
+}
+
+static json_t *unban(void *arg, const json_t *params, struct rpc_error *error)
+{
+	struct methods *m = arg;
+	struct config_network network;
+	struct flags_ended ended;
+	char text[NETWORK_TEXT], wider[NETWORK_TEXT], sentence[ERROR_LEN];
+	struct ip_addr masked;
+	int err;
+
+	if (!takes(params, 1, 1, "an address or a network", error) ||
+	    !network_at(params, 0, &network, error))
+		return NULL;
+	err = flags_unban(m->flags, &network, &ended, sentence, sizeof(sentence));
+	if (err)
+		return rpc_fail(error, code_of(err), "%s: %s", asked_text(text, &network),
+				sentence);
+	masked = network.address;
+	for (unsigned i = ended.still_out_by / 8; i < sizeof(masked.octets); i++)
+		masked.octets[i] = 0;
+	return json_pack("{s:s, s:b, s:o}", "address", asked_text(text, &network), "was_out",
+			 ended.was_out, "still_out_by",
+			 ended.still_out_by
+				 ? json_string(network_text(wider, &masked, ended.still_out_by))
+				 : json_null());
+}
+
+static void why(char *text, size_t len, const struct flags_story *s)
+{
+	const struct harvest_story *h = &s->harvest;
+
+	if (h->is_allowed)
+		snprintf(text, len, "it is on the list of who is never shut out");
+	else if (h->until_s && h->by_hand)
+		snprintf(text, len, "an operator shut it out");
+	else if (h->until_s && h->level)
+		snprintf(text, len,
+			 "it asked for too many unknown recipients, %u today, and has been shut "
+			 "out %u time%s",
+			 h->unknown_today, h->level, h->level == 1 ? "" : "s");
+	else if (h->until_s)
+		snprintf(text, len, "it was shut out before this program started");
+	else if (s->kernel.left_s)
+		snprintf(text, len, "the kernel drops it; nothing else is known of that any more");
+	else if (h->null_until_s)
+		snprintf(text, len, "it sent too many bounces to unknown recipients");
+	else if (!h->is_known)
+		snprintf(text, len, "nothing is known of it");
+	else if (h->score < 0)
+		snprintf(text, len, "it has credit");
+	else
+		snprintf(text, len, "it is below the line");
+}
+
+static json_t *level_value(const struct flags_story *s)
+{
+	const struct harvest_story *h = &s->harvest;
+	char text[NETWORK_TEXT], reason[160];
+
+	why(reason, sizeof(reason), s);
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+			 "address", network_text(text, &h->address, h->prefix_len), "why", reason,
+			 "until", moment(h->is_allowed ? 0 : h->until_s), "null_senders_until",
+			 moment(h->null_until_s), "score", score(h->score), "null_score",
+			 score(h->null_score), "line", score(s->line), "level",
+			 (json_int_t)h->level, "unknown_today", (json_int_t)h->unknown_today,
+			 "delivered_today", (json_int_t)h->delivered_today, "unknown_week",
+			 (json_int_t)h->unknown_week, "delivered_week",
+			 (json_int_t)h->delivered_week, "seen",
+			 h->is_known ? moment(h->seen_s) : json_null(), "kernel",
+			 kernel_value(&s->kernel));
+}
+
+/* Which level shuts the client out; -1: none does. Credit spares it its prefixes' verdicts. */
+static int deciding(const struct flags_story *stories, size_t n)
+{
+	if (stories[0].harvest.is_allowed)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (stories[i].harvest.until_s || (i == 0 && stories[i].kernel.left_s)) {
+			if (i == 0 || stories[0].harvest.score >= 0)
+				return (int)i;
+		}
+	return -1;
+}
+
+static json_t *explain(void *arg, const json_t *params, struct rpc_error *error)
+{
+	struct flags_story stories[HARVEST_LEVELS];
+	struct methods *m = arg;
+	struct ip_addr address;
+	char reason[160];
+	const char *text;
+	json_t *levels;
+	struct flags_counts counts;
+	size_t n;
+	int by;
+
+	if (!takes(params, 1, 1, "an address", error))
+		return NULL;
+	text = text_at(params, 0, "an address", error);
+	if (!text)
+		return NULL;
+	if (!config_read_address(text, &address))
+		return rpc_fail(error, RPC_INVALID_PARAMS, "%.80s is not an address", text);
+	n = flags_explain(m->flags, &address, stories);
+	flags_count(m->flags, &counts);
+	by = deciding(stories, n);
+	why(reason, sizeof(reason), &stories[by < 0 ? 0 : by]);
+	levels = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(levels, level_value(&stories[i]));
+	return json_pack(
+		"{s:s, s:b, s:b, s:o, s:s, s:b, s:b, s:o}", "address", text, "shut_out",
+		by >= 0 && !counts.observes, "observed", by >= 0 && counts.observes, "until",
+		by >= 0 ? moment(stories[by].harvest.until_s
+					 ? stories[by].harvest.until_s
+					 : flags_now_s(m->flags) + stories[by].kernel.left_s)
+			: json_null(),
+		"why", reason, "established", stories[0].harvest.is_established, "allowed",
+		stories[0].harvest.is_allowed, "levels", levels);
+}
+
+/* --- the table ------------------------------------------------------------------------------- */
+
+const struct rpc_method control_methods[] = {
+	{"counters", counters},	     {"recipients.lookup", lookup}, {"shield.add", add},
+	{"shield.explain", explain}, {"shield.list", list},	    {"shield.unban", unban},
+	{"status", status},	     {"version", version},	    {NULL, NULL},
+};

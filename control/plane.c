@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Control round a data plane. Thread, Time, Memory, Rules: plane.h. */
+#include "control/plane.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/libbpf.h>
+
+#include "control/error.h"
+#include "control/netlink.h"
+#include "control/nic.h"
+
+enum {
+	RESOLVED_MAX = 64, /* next hops asked for in one tick */
+	SERVICES_MAX =
+		DATAPLANE_INTERFACES_MAX * DATAPLANE_ADDRESSES_MAX * (1 + DATAPLANE_LISTEN_MAX),
+};
+
+struct plane {
+	struct plane_config config;
+	struct shield *shield;
+	struct netlink_watch *watch;
+	struct dataplane *dataplane;
+	bool routes_changed;
+};
+
+static bool is_kernels(const struct dataplane_interface *interface)
+{
+	return interface->kind == DATAPLANE_AF_XDP;
+}
+
+int plane_complete_addresses(struct dataplane_config *config, char *error, size_t len)
+{
+	for (uint32_t i = 0; i < config->n_interfaces; i++) {
+		struct dataplane_interface *interface = &config->interfaces[i];
+		int rc;
+
+		if (interface->n_addresses || !is_kernels(interface))
+			continue;
+		rc = netlink_addresses(interface->device, interface->addresses,
+				       DATAPLANE_ADDRESSES_MAX, &interface->n_addresses);
+		if (rc)
+			return error_set(rc, error, len, "%s: %s", interface->device,
+					 strerror(-rc));
+		if (interface->n_addresses == 0)
+			return error_set(-EADDRNOTAVAIL, error, len,
+					 "%s: the kernel has no address of global scope there",
+					 interface->device);
+	}
+	return 0;
+}
+
+/* --- the shield ------------------------------------------------------------------------------ */
+
+static int bpf_tell(enum libbpf_print_level level, const char *format, va_list args)
+{
+	(void)level;
+	return vfprintf(stderr, format, args);
+}
+
+static int bpf_keep_quiet(enum libbpf_print_level level, const char *format, va_list args)
+{
+	(void)level;
+	(void)format;
+	(void)args;
+	return 0;
+}
+
+static bool uses_kernel(const struct dataplane_config *d)
+{
+	for (uint32_t i = 0; i < d->n_interfaces; i++) {
+		if (is_kernels(&d->interfaces[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Every address of the kernel's interfaces, and each with every port we listen on. */
+static size_t list_services(const struct dataplane_config *d, struct ip_endpoint *services)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < d->n_interfaces; i++) {
+		const struct dataplane_interface *interface = &d->interfaces[i];
+
+		for (uint32_t j = 0; is_kernels(interface) && j < interface->n_addresses; j++) {
+			services[n++] = (struct ip_endpoint){interface->addresses[j], 0};
+			for (uint32_t k = 0; k < d->n_listen; k++)
+				services[n++] =
+					(struct ip_endpoint){interface->addresses[j], d->listen[k]};
+		}
+	}
+	return n;
+}
+
+static int shield_fill(struct plane *p, char *error, size_t len)
+{
+	const struct plane_config *c = &p->config;
+	struct ip_endpoint services[SERVICES_MAX];
+	size_t n = list_services(c->dataplane, services);
+	int rc = shield_set_services(p->shield, services, n, error, len);
+
+	if (!rc)
+		rc = shield_set_backends(p->shield, c->backends, c->n_backends, error, len);
+	if (rc)
+		return rc;
+	if (c->n_backends)
+		shield_set_backend_ports(p->shield, c->dataplane->active_first,
+					 c->dataplane->active_last);
+	else
+		shield_set_backend_ports(p->shield, 1, 0);
+	return 0;
+}
+
+static int shield_raise(struct plane *p, char *error, size_t len)
+{
+	const struct dataplane_config *d = p->config.dataplane;
+	int rc;
+
+	if (!uses_kernel(d))
+		return 0;
+	libbpf_set_print(p->config.verbose ? bpf_tell : bpf_keep_quiet);
+	rc = shield_open(&p->shield, p->config.bpffs, error, len);
+	if (!rc)
+		rc = shield_fill(p, error, len);
+	for (uint32_t i = 0; i < d->n_interfaces && !rc; i++) {
+		const char *device = d->interfaces[i].device;
+
+		if (!is_kernels(&d->interfaces[i]))
+			continue;
+		rc = nic_require_rx_queues(device, d->n_workers, error, len);
+		if (!rc)
+			rc = shield_attach(p->shield, device, SHIELD_NATIVE_OR_GENERIC, error, len);
+	}
+	return rc;
+}
+
+struct shield *plane_shield(const struct plane *p)
+{
+	return p->shield;
+}
+
+/* --- open and close -------------------------------------------------------------------------- */
+
+static int watch_open(struct plane *p, char *error, size_t len)
+{
+	const struct dataplane_config *d = p->config.dataplane;
+	const char *names[DATAPLANE_INTERFACES_MAX] = {NULL};
+
+	for (uint32_t i = 0; i < d->n_interfaces; i++) {
+		if (is_kernels(&d->interfaces[i]))
+			names[i] = d->interfaces[i].device;
+	}
+	return netlink_watch_open(&p->watch, names, d->n_interfaces, error, len);
+}
+
+int plane_open(struct plane **out, const struct plane_config *config, char *error, size_t len)
+{
+	struct plane *p = calloc(1, sizeof(*p));
+	int rc;
+
+	if (!p)
+		return error_set(-ENOMEM, error, len, "no memory for control");
+	p->config = *config;
+	rc = shield_raise(p, error, len);
+	if (!rc)
+		rc = watch_open(p, error, len);
+	if (rc) {
+		plane_close(p);
+		return rc;
+	}
+	*out = p;
+	return 0;
+}
+
+void plane_close(struct plane *p)
+{
+	if (!p)
+		return;
+	netlink_watch_close(p->watch);
+	shield_close(p->shield);
+	free(p);
+}
+
+/* --- routes ---------------------------------------------------------------------------------- */
+
+static void add_neighbour(struct routes *r, const struct plane_neighbour *named)
+{
+	struct neighbour *n = &r->neighbours[r->n_neighbours++];
+
+	r->routes[r->n_routes++] = (struct route){
+		.prefix = named->address,
+		.prefix_len = 128,
+		.port = named->port,
+		.on_link = true,
+	};
+	*n = (struct neighbour){.address = named->address, .port = named->port};
+	memcpy(n->mac, named->mac, sizeof(n->mac));
+}
+
+/* The kernel's routes, and on links it does not know those to the neighbours that were named. */
+static struct routes *with_neighbours(const struct plane_config *c, const struct routes *kernel)
+{
+	struct routes *r = routes_new(kernel->n_routes + c->n_neighbours,
+				      kernel->n_neighbours + c->n_neighbours);
+
+	if (!r)
+		return NULL;
+	for (uint32_t i = 0; i < kernel->n_routes; i++)
+		r->routes[r->n_routes++] = kernel->routes[i];
+	for (uint32_t i = 0; i < kernel->n_neighbours; i++)
+		r->neighbours[r->n_neighbours++] = kernel->neighbours[i];
+	for (uint32_t i = 0; i < c->n_neighbours; i++)
+		add_neighbour(r, &c->neighbours[i]);
+	routes_sort(r);
+	return r;
+}
+
+static int publish_routes(struct plane *p, char *error, size_t len)
+{
+	struct routes *kernel, *all;
+	int rc = netlink_watch_snapshot(p->watch, &kernel);
+
+	if (rc)
+		return error_set(rc, error, len, "reading the kernel's routes: %s", strerror(-rc));
+	all = with_neighbours(&p->config, kernel);
+	routes_free(kernel);
+	if (!all)
+		return error_set(-ENOMEM, error, len, "no memory for routes");
+	dataplane_publish_routes_take(p->dataplane, all);
+	p->routes_changed = false;
+	return 0;
+}
+
+int plane_start(struct plane *p, struct dataplane *dataplane, char *error, size_t len)
+{
+	p->dataplane = dataplane;
+	return publish_routes(p, error, len);
+}
+
+int plane_fd(const struct plane *p)
+{
+	return netlink_watch_fd(p->watch);
+}
+
+int plane_read(struct plane *p, char *error, size_t len)
+{
+	int changes = netlink_watch_read(p->watch);
+
+	if (changes < 0)
+		return error_set(changes, error, len, "netlink: %s", strerror(-changes));
+	if (changes & NETLINK_ROUTES)
+		p->routes_changed = true;
+	return 0;
+}
+
+int plane_tick(struct plane *p, char *error, size_t len)
+{
+	struct ip_addr next_hop;
+	uint8_t port;
+
+	/* Failures (a link that is down) are tried again as long as a worker asks. */
+	for (int i = 0;
+	     i < RESOLVED_MAX && dataplane_next_unresolved(p->dataplane, &next_hop, &port); i++)
+		netlink_resolve(p->watch, port, &next_hop);
+	return p->routes_changed ? publish_routes(p, error, len) : 0;
+}

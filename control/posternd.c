@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * posternd: the gateway as a service.
+ *
+ * Thread: main is control: it starts everything, serves the workers' notices, the kernel's news and
+ * signals, and stops in order. Directories are read anew in a thread of their own.
+ * Time: epoll; a timer a second, and a short one for next hops that workers miss. Memory: the
+ * parts'. Rules: `ready` on stdout (and to who started us, sd_notify(3)) once mail is taken; an
+ * event is a line on stderr, a connection is none. Exit status 1 with a line that says why; 2 for
+ * a command line that makes no sense.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control/gateway.h"
+
+enum {
+	EXIT_USAGE = 2,
+	TICK_MS = 20,
+	SECOND_MS = 1000,
+	LINE_MAX_OCTETS = 2048,
+	ERROR_MAX = 1024,
+};
+
+/* Directories on their way. */
+struct reload {
+	struct roster *roster;
+	pthread_t thread;
+	bool runs, again; /* again: it was asked for meanwhile */
+	int done_fd;	  /* eventfd */
+	int rc;
+	char error[ERROR_MAX];
+};
+
+struct program {
+	const char *path; /* of the configuration */
+	bool test, verbose;
+	struct config config;
+	struct gateway gateway;
+	struct reload reload;
+	int epoll, signals, second, tick;
+	/* What was wrong last, each said once as long as it lasts. */
+	char of_plane[ERROR_MAX], of_flags[ERROR_MAX];
+	char error[ERROR_MAX];
+};
+
+/* --- what is said ---------------------------------------------------------------------------- */
+
+/* One write, so that lines of several threads do not mix. */
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+	char line[LINE_MAX_OCTETS] = "posternd: ";
+	size_t at = strlen(line);
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(line + at, sizeof(line) - at - 1, format, args);
+	va_end(args);
+	if (n < 0)
+		return;
+	at += (size_t)n < sizeof(line) - at - 1 ? (size_t)n : sizeof(line) - at - 2;
+	line[at++] = '\n';
+	if (write(STDERR_FILENO, line, at) < 0)
+		return; /* there is nobody left to tell */
+}
+
+/* sd_notify(3). */
+static void notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	size_t len = path ? strlen(path) : 0;
+	int fd;
+
+	if (!len || len >= sizeof(address.sun_path))
+		return;
+	memcpy(address.sun_path, path, len);
+	if (*path == '@')
+		address.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+		say("telling the service manager: %s", strerror(errno));
+	close(fd);
+}
+
+/* "198.18.66.6/32", "2001:db8::/64" */
+static void write_network(char *text, size_t len, const struct ip_addr *address,
+			  unsigned prefix_len)
+{
+	char bare[INET6_ADDRSTRLEN] = "?";
+	bool is_v4 = ip_addr_is_v4(address);
+
+	inet_ntop(is_v4 ? AF_INET : AF_INET6, address->octets + (is_v4 ? 12 : 0), bare,
+		  sizeof(bare));
+	snprintf(text, len, "%s/%u", bare, is_v4 ? prefix_len - 96 : prefix_len);
+}
+
+static void say_verdict(void *arg, const struct harvest_verdict *v)
+{
+	static const char *const kinds[] = {
+		[HARVEST_VERDICT_DROP] = "shut out",
+		[HARVEST_VERDICT_NULL] = "limited where its sender is null",
+		[HARVEST_VERDICT_SENDER] = "limited for one of its senders",
+	};
+	char network[INET6_ADDRSTRLEN + 4];
+
+	(void)arg;
+	write_network(network, sizeof(network), &v->address, v->prefix_len);
+	say("%s %s%s for %u s: today %u unknown recipients, %u delivered", network,
+	    v->observed ? "would be " : "", kinds[v->kind], v->ttl_s, v->unknown_today,
+	    v->delivered_today);
+}
+
+static void say_bad_lines(struct roster *roster, const struct config *config)
+{
+	for (uint32_t i = 0; i < config->n_domains; i++) {
+		struct directory_report report;
+
+		roster_domain(roster, i, &report);
+		if (report.bad_lines)
+			say("%s (%" PRIu64 " of %" PRIu64 " lines are bad and left out)",
+			    report.first_bad, report.bad_lines, report.lines);
+	}
+}
+
+/* --- directories anew ------------------------------------------------------------------------ */
+
+static void *reload_run(void *arg)
+{
+	struct reload *r = arg;
+	const uint64_t one = 1;
+
+	r->rc = roster_reload(r->roster, r->error, sizeof(r->error));
+	if (write(r->done_fd, &one, sizeof(one)) < 0)
+		return NULL; /* it counts to 2^64 */
+	return NULL;
+}
+
+static void reload_begin(struct program *p)
+{
+	struct reload *r = &p->reload;
+	int failed;
+
+	if (r->runs) {
+		r->again = true;
+		return;
+	}
+	r->again = false;
+	r->roster = p->gateway.roster;
+	failed = pthread_create(&r->thread, NULL, reload_run, r);
+	r->runs = !failed;
+	if (failed)
+		say("directories stay as they were: no thread to read them in: %s",
+		    strerror(failed));
+}
+
+static void reload_end(struct program *p)
+{
+	struct reload *r = &p->reload;
+	uint64_t times;
+
+	if (!r->runs || read(r->done_fd, &times, sizeof(times)) < 0)
+		return;
+	pthread_join(r->thread, NULL);
+	r->runs = false;
+	if (r->rc) {
+		say("directories stay as they were: %s", r->error);
+	} else {
+		say("directories read anew: %" PRIu64 " recipients of %u domains; the "
+		    "configuration itself is read at start only",
+		    roster_count(r->roster), p->config.n_domains);
+		say_bad_lines(r->roster, &p->config);
+	}
+	if (r->again)
+		reload_begin(p);
+}
+
+/* --- events ---------------------------------------------------------------------------------- */
+
+static int events_wrong(struct program *p)
+{
+	snprintf(p->error, sizeof(p->error), "events: %s", strerror(errno));
+	return -1;
+}
+
+static int timer_open(int *fd, long ms)
+{
+	const struct timespec every = {ms / 1000, ms % 1000 * 1000000};
+	const struct itimerspec times = {every, every};
+
+	*fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	return *fd < 0 ? -1 : timerfd_settime(*fd, 0, &times, NULL);
+}
+
+static int events_open(struct program *p, const sigset_t *signals)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	int fds[6];
+
+	p->epoll = epoll_create1(EPOLL_CLOEXEC);
+	p->signals = signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	p->reload.done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->epoll < 0 || p->signals < 0 || p->reload.done_fd < 0 ||
+	    timer_open(&p->second, SECOND_MS) < 0 || timer_open(&p->tick, TICK_MS) < 0)
+		return events_wrong(p);
+	fds[0] = p->signals;
+	fds[1] = p->reload.done_fd;
+	fds[2] = p->second;
+	fds[3] = p->tick;
+	fds[4] = p->gateway.wake_fd;
+	fds[5] = plane_fd(p->gateway.plane);
+	for (int i = 0; i < 6; i++) {
+		event.data.fd = fds[i];
+		if (epoll_ctl(p->epoll, EPOLL_CTL_ADD, fds[i], &event) < 0)
+			return events_wrong(p);
+	}
+	return 0;
+}
+
+/* True when it is time to stop. */
+static bool signal_take(struct program *p)
+{
+	struct signalfd_siginfo info;
+
+	while (read(p->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo != SIGHUP)
+			return true;
+		reload_begin(p);
+	}
+	return false;
+}
+
+static void say_once(char said[ERROR_MAX], const char *error)
+{
+	if (*error && strcmp(error, said) != 0)
+		say("%s", error);
+	snprintf(said, ERROR_MAX, "%s", error);
+}
+
+static void tick(struct program *p)
+{
+	char error[ERROR_MAX] = "";
+
+	plane_tick(p->gateway.plane, error, sizeof(error));
+	say_once(p->of_plane, error);
+}
+
+static void tick_of_a_second(struct program *p)
+{
+	struct flags_counts counts;
+
+	flags_tick(p->gateway.flags);
+	flags_count(p->gateway.flags, &counts);
+	say_once(p->of_flags, counts.error);
+}
+
+/* Takes the count out of an eventfd or a timer. */
+static void rearm(int fd)
+{
+	uint64_t count;
+
+	if (read(fd, &count, sizeof(count)) < 0)
+		return; /* it was taken before */
+}
+
+/* Below 0: it cannot go on; above: it is time to stop. */
+static int event_take(struct program *p, int fd)
+{
+	struct gateway *g = &p->gateway;
+
+	if (fd == p->signals)
+		return signal_take(p);
+	if (fd == plane_fd(g->plane))
+		return plane_read(g->plane, p->error, sizeof(p->error));
+	if (fd == p->reload.done_fd) {
+		reload_end(p);
+		return 0;
+	}
+	rearm(fd);
+	if (fd == g->wake_fd)
+		flags_take(g->flags);
+	else if (fd == p->second)
+		tick_of_a_second(p);
+	else
+		tick(p);
+	return 0;
+}
+
+static int serve(struct program *p)
+{
+	for (;;) {
+		struct epoll_event event;
+		int n = epoll_wait(p->epoll, &event, 1, -1), rc;
+
+		if (n < 0 && errno != EINTR)
+			return events_wrong(p);
+		if (n <= 0)
+			continue;
+		rc = event_take(p, event.data.fd);
+		if (rc)
+			return rc < 0 ? rc : 0;
+	}
+}
+
+/* --- from start to stop ---------------------------------------------------------------------- */
+
+static void signals_block(sigset_t *signals)
+{
+	/* Before the EAL makes threads, which inherit the mask. */
+	sigemptyset(signals);
+	sigaddset(signals, SIGTERM);
+	sigaddset(signals, SIGINT);
+	sigaddset(signals, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int run(struct program *p)
+{
+	const struct gateway_voice voice = {p->verbose, say_verdict};
+	char unheard[ERROR_MAX];
+	sigset_t signals;
+	int rc;
+
+	signals_block(&signals);
+	rc = gateway_start(&p->gateway, &p->config, &voice, p->error, sizeof(p->error));
+	if (!rc)
+		rc = events_open(p, &signals);
+	if (!rc) {
+		say_bad_lines(p->gateway.roster, &p->config);
+		tick_of_a_second(p);
+		puts("ready");
+		notify("READY=1");
+		rc = serve(p);
+		notify("STOPPING=1");
+	}
+	if (p->reload.runs)
+		pthread_join(p->reload.thread, NULL);
+	if (!rc)
+		return gateway_stop(&p->gateway, p->error, sizeof(p->error));
+	gateway_stop(&p->gateway, unheard, sizeof(unheard)); /* what came first is the reason */
+	return rc;
+}
+
+/* What a start would find. */
+static int test(struct program *p)
+{
+	struct roster *roster;
+	int rc = roster_new(&roster, &p->config, p->error, sizeof(p->error));
+
+	if (rc)
+		return rc;
+	say_bad_lines(roster, &p->config);
+	printf("%s: sound; %" PRIu64 " recipients of %u domains\n", p->path, roster_count(roster),
+	       p->config.n_domains);
+	roster_free(roster);
+	return 0;
+}
+
+/* --- the command line ------------------------------------------------------------------------ */
+
+static void usage(FILE *to)
+{
+	fputs("usage: posternd -c FILE [-t] [-v]\n"
+	      "  -c FILE     the configuration\n"
+	      "  -t          check it and its directories, and start nothing\n"
+	      "  -v          let libraries be heard\n"
+	      "  --version   and --help\n"
+	      "SIGHUP reads the directories anew; SIGTERM stops, and leaves the shield up.\n",
+	      to);
+}
+
+/* Below 0: go on; else the exit status. */
+static int options_read(struct program *p, int argc, char **argv)
+{
+	static const struct option known[] = {
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:tv", known, NULL)) >= 0) {
+		switch (option) {
+		case 'c':
+			p->path = optarg;
+			break;
+		case 't':
+			p->test = true;
+			break;
+		case 'v':
+			p->verbose = true;
+			break;
+		case 'h':
+			usage(stdout);
+			return EXIT_SUCCESS;
+		case 'V':
+			puts("posternd " POSTERN_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			return EXIT_USAGE;
+		}
+	}
+	if (p->path && optind == argc)
+		return -1;
+	say(p->path ? "'%s': no argument is taken; see --help" : "-c FILE is missing; see --help",
+	    argv[optind < argc ? optind : 0]);
+	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	static struct program program; /* large, and as long as the process */
+	struct program *p = &program;
+	struct schema_error wrong;
+	int rc = options_read(p, argc, argv);
+
+	if (rc >= 0)
+		return rc;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (!config_read(p->path, &p->config, &wrong)) {
+		say("%s", wrong.text);
+		return EXIT_FAILURE;
+	}
+	rc = p->test ? test(p) : run(p);
+	if (rc)
+		say("%s", p->error);
+	config_free(&p->config);
+	return rc ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,65 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Says lines to an SMTP server, one behind the other's reply, by Python's smtplib.
+
+    smtp_client.py [--source IP] [--hold] [--connections N] ADDRESS PORT LINE...
+
+Prints the replies, the greeting first, as a JSON list of "CODE TEXT", the lines of one joined by \\n;
+null where the connection ended instead. With --hold it then says `held`, and what the server says of
+its own accord next. With --connections N-1 others are greeted before, and what each of them is told
+at the end is printed as a second list.
+"""
+
+import argparse
+import json
+import smtplib
+
+
+def reply(server):
+    try:
+        code, text = server.getreply()
+    except smtplib.SMTPServerDisconnected:
+        return None
+    return f"{code} {text.decode()}"
+
+
+def connect(args):
+    server = smtplib.SMTP(timeout=args.timeout, source_address=(args.source, 0) if args.source else None)
+    code, text = server.connect(args.address, args.port)
+    return server, f"{code} {text.decode()}"
+
+
+def say(server, line):
+    try:
+        server.putcmd(line)
+    except (smtplib.SMTPServerDisconnected, OSError):
+        return None
+    return reply(server)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("address")
+    parser.add_argument("port", type=int)
+    parser.add_argument("--source")
+    parser.add_argument("--timeout", type=float, default=20)
+    parser.add_argument("--hold", action="store_true")
+    parser.add_argument("--connections", type=int, default=1)
+    parser.add_argument("lines", nargs="*")
+    args = parser.parse_args()
+    others = [connect(args)[0] for _ in range(args.connections - 1)]
+    server, greeting = connect(args)
+    said = [greeting]
+    for line in args.lines:
+        if said[-1] is not None:
+            said.append(say(server, line))
+    print(json.dumps(said), flush=True)
+    if others:
+        print(json.dumps([reply(other) for other in others]), flush=True)
+    if args.hold:
+        print("held", flush=True)
+        print(json.dumps(reply(server)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""posternd itself: from its command line to its end, on AF_XDP, with smtplib for a client."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from lab import BUILD, GATEWAY, HERE, PYTHON, Lab, patiently
+from services import SMTP, versions
+from shield import Shield, ShieldError
+
+POSTERND = str(BUILD / "control" / "posternd")
+CLIENT = str(HERE / "smtp_client.py")
+
+HONEST = {"ipv4": "198.18.64.10", "ipv6": "fd00:18:64:10::1"}
+GUESSER = {"ipv4": "198.18.64.66", "ipv6": "fd00:18:64:66::1"}
+VERDICT = {"ipv4": "198.18.64.66/32", "ipv6": "fd00:18:64:66::/64"}
+
+CONFIG = """\
+hostname: mx1.example.net
+cores: {cores}
+interfaces: [{{device: mx0}}]
+domains:
+  - {{name: example.net, recipients: {folder}/recipients, pool: mailstore, subaddress: "+"}}
+pools:
+  - {{name: mailstore, servers: ["198.18.2.1:25"]}}
+harvest: {{state: {folder}/harvest, clients: 4K, filter: 64K}}
+limits: {{connections: 4K, buffers: 4K}}
+control: {{socket: {run}/control.sock}}
+shield: {{bpffs: {run}/bpf}}
+"""
+
+DIRECTORY = "# who exists\nanna@example.net\nbait@example.net class=trap\n"
+
+
+class Gateway:
+    """A configuration with a directory, and posternd in the lab's gateway."""
+
+    def __init__(self, lab, folder, cores="[0, 1]"):
+        self.lab, self.folder = lab, folder
+        self.config = folder / "postern.yaml"
+        self.directory = folder / "recipients"
+        self.state = folder / "harvest"
+        self.socket = lab.run_dir / "control.sock"
+        self.config.write_text(CONFIG.format(cores=cores, folder=folder, run=lab.run_dir))
+        self.directory.write_text(DIRECTORY)
+        self.process = None
+
+    def start(self):
+        self.process = self.lab.start("gw", POSTERND, "-c", self.config, name="posternd")
+        self.process.wait_for("ready")
+
+    def stop(self):
+        status = self.process.stop()
+        self.lab.ended(self.process)
+        assert status == 0, self.process.story()
+
+    def talk(self, version, *lines, source=HONEST, options=()):
+        done = self.lab.run("client", PYTHON, CLIENT, "--source", source[version], *options,
+                            GATEWAY[version], SMTP, *lines)
+        assert done.stdout, f"{done.stderr}\n{self.process.story()}"
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def rcpt(self, version, address):
+        return self.talk(version, "EHLO client.example", "MAIL FROM:<a@client.example>",
+                         f"RCPT TO:<{address}>")[0][-1]
+
+    def guess(self, version, *options):
+        """Says what a guesser says until nobody answers."""
+        names = [f"RCPT TO:<guess{n}@example.net>" for n in range(8)]
+        return self.talk(version, "EHLO client.example", "MAIL FROM:<a@client.example>", *names,
+                         source=GUESSER, options=options)
+
+    def knock(self, version, source):
+        return self.lab.peer("client", "syn", GATEWAY[version], SMTP, "--source", source[version],
+                             timeout=0.5)
+
+    def wait_for_log(self, wanted):
+        patiently(lambda: any(wanted in line for line in self.process.errors),
+                  f"posternd says '{wanted}'\n{self.process.story()}")
+
+
+def make_lab(*options):
+    lab = Lab.new()
+    try:
+        lab.up(*options)
+        yield lab
+    finally:
+        lab.down()
+
+
+@pytest.fixture(scope="module")
+def gateway_lab():
+    yield from make_lab()
+
+
+@pytest.fixture
+def gateway(gateway_lab, tmp_path):
+    gateway = Gateway(gateway_lab, tmp_path)
+    yield gateway
+    for process in list(gateway_lab.processes):
+        process.kill()
+        gateway_lab.ended(process)
+
+
+@pytest.fixture
+def running(gateway):
+    gateway.start()
+    return gateway
+
+
+@pytest.fixture
+def forgiven(gateway):
+    yield
+    for verdict in VERDICT.values():
+        with contextlib.suppress(ShieldError):
+            Shield(gateway.lab.bpffs).unflag(verdict)
+
+
+# --- the command line ------------------------------------------------------------------------------
+
+
+def posternd(*words):
+    return subprocess.run([POSTERND, *map(str, words)], text=True, capture_output=True, timeout=60)
+
+
+def fails(done, status, says):
+    assert done.returncode == status, done
+    assert done.stderr.count("\n") == 1 and says in done.stderr, done.stderr
+    assert done.stdout == ""
+
+
+def test_a_command_line_without_a_configuration_makes_no_sense():
+    fails(posternd(), 2, "-c FILE is missing")
+    fails(posternd("-c", "x", "y"), 2, "'y'")
+    fails(posternd("--nonsense"), 2, "nonsense")
+
+
+def test_help_and_version_are_told():
+    assert posternd("--help").stdout.startswith("usage: posternd -c FILE")
+    assert posternd("--version").stdout.startswith("posternd ")
+
+
+def test_a_configuration_that_is_not_sound_is_refused_with_line_and_field(gateway):
+    text = gateway.config.read_text()
+    gateway.config.write_text(text.replace("pool: mailstore", "pool: nowhere"))
+    for words in [["-c", gateway.config], ["-c", gateway.config, "-t"]]:
+        fails(posternd(*words), 1,
+              f"posternd: {gateway.config}:5: domains[0].pool: there is no pool nowhere")
+
+
+def test_what_is_not_built_yet_is_refused(gateway):
+    with gateway.config.open("a") as config:
+        config.write("tls: {certificates: []}\n")
+    fails(posternd("-c", gateway.config, "-t"), 1, ':12: there is no key "tls" here')
+
+
+def test_a_sound_configuration_is_said_to_be_one_and_nothing_starts(gateway):
+    done = posternd("-c", gateway.config, "-t")
+    assert done.returncode == 0 and done.stderr == "", done
+    assert done.stdout == f"{gateway.config}: sound; 2 recipients of 1 domains\n"
+    assert not gateway.socket.exists()
+
+
+def test_a_directory_that_is_not_sound_is_refused_with_its_line(gateway):
+    gateway.directory.write_text("anna@example.net\nnonsense\n")
+    fails(posternd("-c", gateway.config, "-t"), 1,
+          f"{gateway.directory}:2: the address is malformed (1 of 2 lines are bad)")
+
+
+def test_an_interface_that_is_not_there_is_named(gateway):
+    gateway.config.write_text(gateway.config.read_text().replace("mx0", "mx7"))
+    fails(gateway.lab.run("gw", POSTERND, "-c", gateway.config), 1, "posternd: mx7: ")
+    assert not gateway.socket.exists()
+
+
+# --- mail ------------------------------------------------------------------------------------------
+
+
+@versions
+def test_the_directory_answers_for_a_recipient(running, version):
+    said, = running.talk(version, "EHLO client.example", "MAIL FROM:<a@client.example>",
+                         "RCPT TO:<anna@example.net>", "RCPT TO:<Anna+list@EXAMPLE.net>",
+                         "RCPT TO:<nobody@example.net>", "RCPT TO:<postmaster@example.net>",
+                         "RCPT TO:<Postmaster>", "RCPT TO:<anna@elsewhere.example>", "DATA",
+                         "QUIT")
+    assert said[0].startswith("220 mx1.example.net")
+    assert said[1].startswith("250 mx1.example.net") and "SIZE 52428800" in said[1]
+    codes = [line[:9] for line in said[2:]]
+    assert codes == ["250 2.1.0", "250 2.1.5", "250 2.1.5", "550 5.1.1", "250 2.1.5", "250 2.1.5",
+                     "550 5.7.1", "451 4.4.1", "221 2.0.0"], said
+
+
+@versions
+def test_a_guesser_is_answered_four_times_and_dropped(running, forgiven, version):
+    said, = running.guess(version)
+    answered = [line for line in said if line and line.startswith("550 5.1.1")]
+    assert 1 <= len(answered) <= 4, said
+    assert said[-1] is None or said[-1].startswith("421 4.7.1"), said
+    assert running.knock(version, GUESSER) == "silence"
+    assert running.rcpt(version, "anna@example.net").startswith("250 ")
+    running.wait_for_log(f"{VERDICT[version]} shut out for 300 s")
+
+
+# --- directories anew ------------------------------------------------------------------------------
+
+
+def test_a_hangup_reads_the_directories_anew(running):
+    assert running.rcpt("ipv4", "otto@example.net").startswith("550 5.1.1")
+    running.directory.write_text("otto@example.net\n")
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for_log("directories read anew: 1 recipients of 1 domains")
+    assert running.rcpt("ipv4", "otto@example.net").startswith("250 2.1.5")
+    assert running.rcpt("ipv6", "anna@example.net").startswith("550 5.1.1")
+
+
+def test_a_broken_directory_leaves_the_old_one(running):
+    running.directory.write_text("otto@example.net\nnonsense\n")
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for_log(f"directories stay as they were: {running.directory}:2: ")
+    assert running.rcpt("ipv4", "anna@example.net").startswith("250 2.1.5")
+
+
+# --- the end, and after it -------------------------------------------------------------------------
+
+
+def test_it_stops_clean(running):
+    conversation = running.lab.start("client", PYTHON, CLIENT, "--hold", "--source",
+                                     HONEST["ipv4"], GATEWAY["ipv4"], SMTP, "EHLO client.example")
+    conversation.wait_for("held")
+    running.stop()
+    assert conversation.next_line().startswith('"421 4.3.2')
+    conversation.wait()
+    assert not running.socket.exists()
+    assert running.state.exists()
+    assert not [name for name in (os.listdir("/run/dpdk") if os.path.isdir("/run/dpdk") else [])
+                if name.startswith("posternd")]
+    assert [line for line in running.process.errors if "posternd:" in line] == []
+
+
+@versions
+def test_a_flagged_client_stays_flagged_over_a_restart(running, forgiven, version):
+    running.guess(version)
+    assert running.knock(version, GUESSER) == "silence"
+    running.stop()
+    assert running.knock(version, GUESSER) == "silence"
+    # What the kernel forgets, the checkpoint knows.
+    Shield(running.lab.bpffs).unflag(VERDICT[version])
+    running.start()
+    assert running.knock(version, GUESSER) == "silence"
+    assert running.rcpt(version, "anna@example.net").startswith("250 ")
+    running.stop()
+
+
+def test_a_checkpoint_that_is_torn_is_told_of_and_moved_aside(gateway):
+    gateway.state.write_bytes(b"torn")
+    gateway.start()
+    gateway.wait_for_log(str(gateway.state))
+    assert gateway.state.with_name("harvest.bad").read_bytes() == b"torn"
+    gateway.stop()
+    assert len(gateway.process.errors) == 1, gateway.process.story()
+
+
+def test_a_second_one_leaves_the_first_alone(running):
+    fails(running.lab.run("gw", POSTERND, "-c", running.config), 1,
+          f"posternd: control socket {running.socket}: Address already in use")
+    assert running.rcpt("ipv4", "anna@example.net").startswith("250 ")
+
+
+def test_who_was_killed_is_followed_by_another(running):
+    running.process.kill()
+    running.lab.ended(running.process)
+    running.start()
+    assert running.rcpt("ipv4", "anna@example.net").startswith("250 ")
+    running.stop()
+
+
+def test_the_control_socket_answers(running):
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(10)
+        control.connect(str(running.socket))
+        control.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "version"}\n')
+        answer = json.loads(control.makefile().readline())
+    assert "result" in answer, answer
+
+
+def test_the_service_manager_is_told(gateway, tmp_path):
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(30)
+        gateway.lab.env["NOTIFY_SOCKET"] = str(path)
+        try:
+            gateway.start()
+            assert manager.recv(100) == b"READY=1"
+            gateway.stop()
+            assert manager.recv(100) == b"STOPPING=1"
+        finally:
+            del gateway.lab.env["NOTIFY_SOCKET"]
+
+
+# --- several workers -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_queues():
+    yield from make_lab("--queues", "2")
+
+
+def test_a_verdict_ends_the_guessers_conversations_with_every_worker(two_queues, tmp_path):
+    gateway = Gateway(two_queues, tmp_path, cores="[0, 0, 1]")
+    gateway.start()
+    said, others = gateway.guess("ipv4", "--connections", 8)
+    assert said[-1] is None or said[-1].startswith("421 4.7.1"), said
+    assert [line and line[:9] for line in others] == ["421 4.7.1"] * 7, others
+    gateway.stop()
