@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from lab import Lab, remove_abandoned, ROOT
 from by_hand import Link, Peer
+from gateway import Gateway
+from lab import Lab, remove_abandoned, ROOT
 
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))  # shield.py
 
@@ -152,3 +153,35 @@ def new_peer(link):
 
 # For tests that do not vary with the number of workers.
 one_worker = pytest.mark.parametrize("lab", ["one_worker"], indirect=True)
+
+
+# --- posternd ------------------------------------------------------------------------------
+
+
+def make_lab(*options):
+    lab = Lab.new()
+    try:
+        lab.up(*options)
+        yield lab
+    finally:
+        lab.down()
+
+
+@pytest.fixture(scope="module")
+def gateway_lab():
+    yield from make_lab()
+
+
+@pytest.fixture
+def gateway(gateway_lab, tmp_path):
+    gateway = Gateway(gateway_lab, tmp_path)
+    yield gateway
+    for process in list(gateway_lab.processes):
+        process.kill()
+        gateway_lab.ended(process)
+
+
+@pytest.fixture
+def running(gateway):
+    gateway.start()
+    return gateway

@@ -27,6 +27,7 @@ BY_HAND = BUILD / "tests" / "system"  # programs that send what no kernel would
 
 GATEWAY = {"ipv4": "198.18.0.25", "ipv6": "fd00:18::25"}
 BACKEND = {"ipv4": "198.18.2.1", "ipv6": "fd00:18:2::1"}
+CLIENT = {"ipv4": "198.18.1.1", "ipv6": "fd00:18:1::1"}  # its own address; it has many
 
 
 def endpoint(address, port):

@@ -10,108 +10,11 @@ import subprocess
 
 import pytest
 
-from lab import BUILD, GATEWAY, HERE, PYTHON, Lab, patiently
+from conftest import make_lab
+from gateway import SMTP_CLIENT, GUESSER, HONEST, POSTERND, VERDICT, Gateway
+from lab import GATEWAY, PYTHON
 from services import SMTP, versions
 from shield import Shield, ShieldError
-
-POSTERND = str(BUILD / "control" / "posternd")
-CLIENT = str(HERE / "smtp_client.py")
-
-HONEST = {"ipv4": "198.18.64.10", "ipv6": "fd00:18:64:10::1"}
-GUESSER = {"ipv4": "198.18.64.66", "ipv6": "fd00:18:64:66::1"}
-VERDICT = {"ipv4": "198.18.64.66/32", "ipv6": "fd00:18:64:66::/64"}
-
-CONFIG = """\
-hostname: mx1.example.net
-cores: {cores}
-interfaces: [{{device: mx0}}]
-domains:
-  - {{name: example.net, recipients: {folder}/recipients, pool: mailstore, subaddress: "+"}}
-pools:
-  - {{name: mailstore, servers: ["198.18.2.1:25"]}}
-harvest: {{state: {folder}/harvest, clients: 4K, filter: 64K}}
-limits: {{connections: 4K, buffers: 4K}}
-control: {{socket: {run}/control.sock}}
-shield: {{bpffs: {run}/bpf}}
-"""
-
-DIRECTORY = "# who exists\nanna@example.net\nbait@example.net class=trap\n"
-
-
-class Gateway:
-    """A configuration with a directory, and posternd in the lab's gateway."""
-
-    def __init__(self, lab, folder, cores="[0, 1]"):
-        self.lab, self.folder = lab, folder
-        self.config = folder / "postern.yaml"
-        self.directory = folder / "recipients"
-        self.state = folder / "harvest"
-        self.socket = lab.run_dir / "control.sock"
-        self.config.write_text(CONFIG.format(cores=cores, folder=folder, run=lab.run_dir))
-        self.directory.write_text(DIRECTORY)
-        self.process = None
-
-    def start(self):
-        self.process = self.lab.start("gw", POSTERND, "-c", self.config, name="posternd")
-        self.process.wait_for("ready")
-
-    def stop(self):
-        status = self.process.stop()
-        self.lab.ended(self.process)
-        assert status == 0, self.process.story()
-
-    def talk(self, version, *lines, source=HONEST, options=()):
-        done = self.lab.run("client", PYTHON, CLIENT, "--source", source[version], *options,
-                            GATEWAY[version], SMTP, *lines)
-        assert done.stdout, f"{done.stderr}\n{self.process.story()}"
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    def rcpt(self, version, address):
-        return self.talk(version, "EHLO client.example", "MAIL FROM:<a@client.example>",
-                         f"RCPT TO:<{address}>")[0][-1]
-
-    def guess(self, version, *options):
-        """Says what a guesser says until nobody answers."""
-        names = [f"RCPT TO:<guess{n}@example.net>" for n in range(8)]
-        return self.talk(version, "EHLO client.example", "MAIL FROM:<a@client.example>", *names,
-                         source=GUESSER, options=options)
-
-    def knock(self, version, source):
-        return self.lab.peer("client", "syn", GATEWAY[version], SMTP, "--source", source[version],
-                             timeout=0.5)
-
-    def wait_for_log(self, wanted):
-        patiently(lambda: any(wanted in line for line in self.process.errors),
-                  f"posternd says '{wanted}'\n{self.process.story()}")
-
-
-def make_lab(*options):
-    lab = Lab.new()
-    try:
-        lab.up(*options)
-        yield lab
-    finally:
-        lab.down()
-
-
-@pytest.fixture(scope="module")
-def gateway_lab():
-    yield from make_lab()
-
-
-@pytest.fixture
-def gateway(gateway_lab, tmp_path):
-    gateway = Gateway(gateway_lab, tmp_path)
-    yield gateway
-    for process in list(gateway_lab.processes):
-        process.kill()
-        gateway_lab.ended(process)
-
-
-@pytest.fixture
-def running(gateway):
-    gateway.start()
-    return gateway
 
 
 @pytest.fixture
@@ -230,7 +133,7 @@ def test_a_broken_directory_leaves_the_old_one(running):
 
 
 def test_it_stops_clean(running):
-    conversation = running.lab.start("client", PYTHON, CLIENT, "--hold", "--source",
+    conversation = running.lab.start("client", PYTHON, SMTP_CLIENT, "--hold", "--source",
                                      HONEST["ipv4"], GATEWAY["ipv4"], SMTP, "EHLO client.example")
     conversation.wait_for("held")
     running.stop()

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""posternd in the lab's gateway, with a small directory of its own."""
+
+import json
+
+from lab import BUILD, GATEWAY, HERE, PYTHON, patiently
+from services import SMTP
+
+POSTERND = str(BUILD / "control" / "posternd")
+POSTERNCTL = str(BUILD / "control" / "posternctl")
+SMTP_CLIENT = str(HERE / "smtp_client.py")
+
+HONEST = {"ipv4": "198.18.64.10", "ipv6": "fd00:18:64:10::1"}
+GUESSER = {"ipv4": "198.18.64.66", "ipv6": "fd00:18:64:66::1"}
+VERDICT = {"ipv4": "198.18.64.66/32", "ipv6": "fd00:18:64:66::/64"}
+
+CONFIG = """\
+hostname: mx1.example.net
+cores: {cores}
+interfaces: [{{device: mx0}}]
+domains:
+  - {{name: example.net, recipients: {folder}/recipients, pool: mailstore, subaddress: "+"}}
+pools:
+  - {{name: mailstore, servers: ["198.18.2.1:25"]}}
+harvest: {{state: {folder}/harvest, clients: 4K, filter: 64K}}
+limits: {{connections: 4K, buffers: 4K}}
+control: {{socket: {run}/control.sock}}
+shield: {{bpffs: {run}/bpf}}
+"""
+
+DIRECTORY = "# who exists\nanna@example.net\nbait@example.net class=trap\n"
+
+
+class Gateway:
+    """A configuration with a directory, and posternd in the lab's gateway."""
+
+    def __init__(self, lab, folder, cores="[0, 1]"):
+        self.lab, self.folder = lab, folder
+        self.config = folder / "postern.yaml"
+        self.directory = folder / "recipients"
+        self.state = folder / "harvest"
+        self.socket = lab.run_dir / "control.sock"
+        self.config.write_text(CONFIG.format(cores=cores, folder=folder, run=lab.run_dir))
+        self.directory.write_text(DIRECTORY)
+        self.process = None
+
+    def start(self):
+        self.process = self.lab.start("gw", POSTERND, "-c", self.config, name="posternd")
+        self.process.wait_for("ready")
+
+    def stop(self):
+        status = self.process.stop()
+        self.lab.ended(self.process)
+        assert status == 0, self.process.story()
+
+    def talk(self, version, *lines, source=HONEST, options=()):
+        done = self.lab.run("client", PYTHON, SMTP_CLIENT, "--source", source[version], *options,
+                            GATEWAY[version], SMTP, *lines)
+        assert done.stdout, f"{done.stderr}\n{self.process.story()}"
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def rcpt(self, version, address):
+        return self.talk(version, "EHLO client.example", "MAIL FROM:<a@client.example>",
+                         f"RCPT TO:<{address}>")[0][-1]
+
+    def guess(self, version, *options):
+        """Says what a guesser says until nobody answers."""
+        names = [f"RCPT TO:<guess{n}@example.net>" for n in range(8)]
+        return self.talk(version, "EHLO client.example", "MAIL FROM:<a@client.example>", *names,
+                         source=GUESSER, options=options)
+
+    def knock(self, version, source):
+        return self.lab.peer("client", "syn", GATEWAY[version], SMTP, "--source", source[version],
+                             timeout=0.5)
+
+    def control(self, *words):
+        """What posternctl prints."""
+        done = self.lab.run("gw", POSTERNCTL, "--socket", self.socket, *words)
+        assert done.returncode == 0, done
+        return done.stdout
+
+    def shut_out(self):
+        listed = json.loads(self.control("--json", "shield", "list"))
+        return {entry["address"] for entry in listed["entries"]}
+
+    def wait_for_log(self, wanted):
+        patiently(lambda: any(wanted in line for line in self.process.errors),
+                  f"posternd says '{wanted}'\n{self.process.story()}")
