@@ -260,6 +260,15 @@ bool peer_hear(struct peer *p)
 	return true;
 }
 
+unsigned peer_hear_all(struct peer *p)
+{
+	unsigned n = 0;
+
+	while (peer_hear(p))
+		n++;
+	return n;
+}
+
 void peer_expect(struct peer *p, uint8_t flags, uint32_t len)
 {
 	assert_true(peer_hear(p));

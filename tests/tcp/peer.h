@@ -103,6 +103,8 @@ void peer_burst_give(struct peer *p);
 
 /* Takes tcp's next segment apart into p->got; false: it has nothing to say. */
 bool peer_hear(struct peer *p);
+/* Takes apart all it has to say, and leaves the last of it in p->got; returns how many. */
+unsigned peer_hear_all(struct peer *p);
 /* Asserts that tcp says just this next: flags, length; and takes p->ack along when it is new. */
 void peer_expect(struct peer *p, uint8_t flags, uint32_t len);
 void peer_expect_silence(struct peer *p);

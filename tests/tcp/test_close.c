@@ -277,8 +277,7 @@ static void what_lingers_without_an_owner_is_bounded(void **state)
 	assert_int_equal(p.counters.tcp_orphans_full, CONNS - LINGER);
 	/* Those that were given up make room for others. */
 	peer_wait_ms(&p, TCP_ORPHAN_MS);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	assert_int_equal(peer_conns(&p), 0);
 	peer_open(&p);
 	tcp_close(p.tcp, p.conn);

@@ -142,8 +142,7 @@ static void a_burst_of_acks_grows_the_window_as_single_acks_do(void **state)
 			if (burst)
 				continue;
 			peer_burst_end(&p);
-			while (peer_hear(&p))
-				;
+			peer_hear_all(&p);
 		}
 		if (burst)
 			peer_burst_end(&p);

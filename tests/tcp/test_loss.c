@@ -360,8 +360,7 @@ static void an_ack_of_nothing_new_does_not_put_the_timeout_off(void **state)
 	sack(&p, first, 0, 7, 10);
 	expect_again(&p, first, 0);
 	for (unsigned i = 0; i < 4; i++) {
-		while (peer_hear(&p))
-			;
+		peer_hear_all(&p);
 		peer_wait_ms(&p, 60);
 		sack(&p, first, 0, 7, 10);
 	}
@@ -410,8 +409,7 @@ static void a_flight_is_reduced_once_and_in_proportion(void **state)
 	/* Segment 0 is lost; nine more ACKs bring the others one by one. */
 	for (unsigned i = 2; i <= 10; i++) {
 		sack(&p, first, 0, 1, i);
-		while (peer_hear(&p))
-			sent++;
+		sent += peer_hear_all(&p);
 	}
 	/* Half of the flight: five in place of ten, the lost one among them, give or take one. */
 	assert_in_range(sent, 4, 6);
@@ -455,8 +453,7 @@ static void what_was_delivered_long_ago_proves_no_loss(void **state)
 	peer_send(&p, TCP_ACK, "x", 1);
 	sack(&p, first, 2, 0, 0);
 	peer_wait_ms(&p, 40 * 60 * 1000);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	assert_int_equal(tcp_send(p.tcp, p.conn, pattern + 2 * SEGMENT, 2 * SEGMENT), 2 * SEGMENT);
 	expect_again(&p, first, 2); /* for the first time */
 	expect_again(&p, first, 3);
@@ -545,8 +542,7 @@ static void an_old_echo_beside_a_sack_times_nothing(void **state)
 	peer_send(&p, TCP_ACK, NULL, 0);
 	peer_wait_ms(&p, 5000);
 	tcp_send(p.tcp, p.conn, pattern, 6000);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	peer_wait_ms(&p, RTT_MS);
 	p.n_sack = 2;
 	p.sack_blocks[0] = (struct tcp_range){first + 988, first + 2 * 988};
@@ -702,8 +698,7 @@ static void an_old_echo_of_a_repeated_segment_is_not_timed(void **state)
 
 	first = open_timed(&p, true);
 	tcp_send(p.tcp, p.conn, pattern, 2500);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	peer_wait_ms(&p, RTO_MS);
 	assert_true(peer_hear(&p));
 	p.ack = first + p.got_len;

@@ -81,8 +81,7 @@ static void no_error_makes_segments_smaller_than_any_path_needs(void **state)
 		peer_expect(&p, TCP_ACK, 1440);
 		too_big(&p, p.got.seq, 0); /* of a router that tells none */
 		peer_expect(&p, TCP_ACK, v6 ? 1220 : 536);
-		while (peer_hear(&p))
-			;
+		peer_hear_all(&p);
 		too_big(&p, p.got.seq, 68);
 		peer_expect_silence(&p);
 		peer_release(&p);
@@ -167,8 +166,7 @@ static void a_path_that_swallows_everything_is_no_narrow_one(void **state)
 	peer_open(&p);
 	tcp_send(p.tcp, p.conn, pattern, 5000);
 	for (unsigned s = 0; s < 100; s++) {
-		while (peer_hear(&p))
-			;
+		peer_hear_all(&p);
 		peer_wait_ms(&p, 1000);
 	}
 	assert_true(p.counters.tcp_rto >= 6);

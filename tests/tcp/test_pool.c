@@ -120,8 +120,7 @@ static void an_ack_there_is_no_buffer_for_is_sent_later(void **state)
 	peer_open(&p);
 	for (uint32_t sent = 0; sent < 8192; sent += 1024)
 		peer_send(&p, TCP_ACK, pattern + sent, 1024);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	assert_int_equal(p.got.window, 0);
 	assert_int_equal(rte_pktmbuf_alloc_bulk(p.frames, taken, PEER_BUFFERS), 0);
 	tcp_consume(p.tcp, p.conn, 8192); /* the peer waits to be told */
@@ -239,8 +238,7 @@ static void a_window_the_pool_made_small_opens_as_its_owner_reads(void **state)
 	n = leave_eighths(&p, taken, 2);
 	for (unsigned i = 0; i < 4; i++)
 		peer_send(&p, TCP_ACK, pattern, 1000);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	assert_int_equal(p.got.window, 8192 - 4000); /* promised before */
 	peer_send(&p, TCP_ACK, pattern, 1000);
 	peer_expect(&p, TCP_ACK, 0);
@@ -250,8 +248,7 @@ static void a_window_the_pool_made_small_opens_as_its_owner_reads(void **state)
 	peer_expect_silence(&p); /* the edge of before is still as good */
 	for (unsigned i = 0; i < 4; i++)
 		peer_send(&p, TCP_ACK, pattern, 1000);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	assert_int_equal(p.got.ack, p.seq);
 	assert_int_equal(p.got.window, 192);
 	tcp_consume(p.tcp, p.conn, 4000);
@@ -276,8 +273,7 @@ static void a_reader_that_is_behind_gets_no_more_of_a_low_pool_and_others_do(voi
 	assert_int_equal(tcp_readable(p.conn), 4 * PEER_MSS);
 	assert_int_equal(p.counters.tcp_pool_low, 1);
 	assert_int_equal(p.counters.tcp_no_buffer, 0);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	assert_int_equal(p.got.ack, p.seq - PEER_MSS);
 
 	behind = p;
@@ -386,8 +382,7 @@ static void many_readers_that_are_behind_leave_the_pool_to_others(void **state)
 			p.flow.remote_port = (uint16_t)(port + i);
 			peer_send_at(&p, TCP_ACK, seqs[i] + taken, acks[i], pattern + taken,
 				     PEER_MSS);
-			while (peer_hear(&p))
-				;
+			peer_hear_all(&p);
 		}
 	}
 	assert_true(p.counters.tcp_pool_low > CONNS);
@@ -407,8 +402,7 @@ static void many_readers_that_are_behind_leave_the_pool_to_others(void **state)
 		tcp_consume(p.tcp, conns[i], tcp_readable(conns[i]));
 	}
 	tcp_consume(p.tcp, p.conn, HELLO);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	peer_release(&p);
 }
 

@@ -72,8 +72,7 @@ static void what_is_on_trust_and_of_no_connection_is_given_back(void **state)
 	assert_int_equal(p.counters.tcp_no_connection, 1);
 	assert_int_equal(p.counters.tcp_resets_out, 1);
 	assert_int_equal(tcp_conns(p.tcp), 3);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	peer_release(&p);
 }
 
@@ -158,8 +157,7 @@ static void connections_open_from_ports_whose_answers_come_home(void **state)
 			assert_int_equal(at_home, homes);
 			assert_null(tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, to, &p.path));
 			homes_seen += homes;
-			while (peer_hear(&p))
-				;
+			peer_hear_all(&p);
 			peer_release(&p);
 		}
 	}
@@ -176,8 +174,7 @@ static void without_a_word_on_it_ports_are_taken_in_turn(void **state)
 		for (unsigned i = 0; i < SLICE; i++)
 			assert_int_equal(opened_from(&p, 25),
 					 SLICE_FIRST + (SLICE_BEGIN + i) % SLICE);
-		while (peer_hear(&p))
-			;
+		peer_hear_all(&p);
 		peer_release(&p);
 	}
 }

@@ -43,8 +43,7 @@ static void a_peer_that_answers_nothing_is_given_up(void **state)
 	peer_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	for (unsigned s = 0; s < 1000 && !(p.news & TCP_ENDED); s++) {
-		while (peer_hear(&p))
-			;
+		peer_hear_all(&p);
 		peer_wait_ms(&p, 1000);
 	}
 	assert_int_equal(p.end, TCP_END_TIMEOUT);
@@ -62,8 +61,7 @@ static void an_idle_connection_is_reset(void **state)
 	peer_send(&p, TCP_ACK, hello, HELLO);
 	peer_wait_ms(&p, 200000);
 	assert_false(p.news & TCP_ENDED);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	peer_wait_ms(&p, 101000);
 	assert_int_equal(p.end, TCP_END_IDLE);
 	peer_expect(&p, TCP_RST | TCP_ACK, 0);
@@ -199,8 +197,7 @@ static void a_window_that_opens_and_shuts_and_takes_nothing_ends_the_connection(
 	peer_send(&p, TCP_ACK, hello, HELLO);
 	tcp_send(p.tcp, p.conn, pattern, 3000);
 	for (ms = 0; ms < 2000000 && !(p.news & TCP_ENDED); ms += 100) {
-		while (peer_hear(&p))
-			;
+		peer_hear_all(&p);
 		p.window ^= 1;
 		peer_send(&p, TCP_ACK, NULL, 0);
 		live_until_the_end(&p, 100, false);
@@ -208,15 +205,6 @@ static void a_window_that_opens_and_shuts_and_takes_nothing_ends_the_connection(
 	assert_in_range(ms, 16 * 60 * 1000, 16 * 60 * 1000 + 100);
 	assert_int_equal(p.end, TCP_END_TIMEOUT);
 	peer_release(&p);
-}
-
-static uint32_t segments_heard(struct peer *p)
-{
-	uint32_t n = 0;
-
-	while (peer_hear(p))
-		n++;
-	return n;
 }
 
 static void timers_due_at_once_are_run_some_at_a_time(void **state)
@@ -227,15 +215,15 @@ static void timers_due_at_once_are_run_some_at_a_time(void **state)
 	peer_init(&p, &(struct peer_options){.conns = CONNS, .handshakes = CONNS});
 	for (uint32_t i = 0; i < CONNS; i++, p.flow.remote_port++)
 		peer_send_at(&p, TCP_SYN, p.seq, 0, NULL, 0);
-	assert_int_equal(segments_heard(&p), CONNS);
+	assert_int_equal(peer_hear_all(&p), CONNS);
 	peer_wait_ms(&p, TCP_RTO_INITIAL_MS);
-	assert_int_equal(segments_heard(&p), TCP_TIMERS_MAX);
+	assert_int_equal(peer_hear_all(&p), TCP_TIMERS_MAX);
 	assert_true(tcp_next_due(p.tcp) <= p.now_us); /* and at once */
 	tcp_tick(p.tcp, p.now_us);
-	assert_int_equal(segments_heard(&p), TCP_TIMERS_MAX);
+	assert_int_equal(peer_hear_all(&p), TCP_TIMERS_MAX);
 	assert_true(tcp_next_due(p.tcp) <= p.now_us);
 	tcp_tick(p.tcp, p.now_us);
-	assert_int_equal(segments_heard(&p), 1);
+	assert_int_equal(peer_hear_all(&p), 1);
 	assert_true(tcp_next_due(p.tcp) > p.now_us);
 	peer_release(&p);
 }
