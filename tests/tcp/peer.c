@@ -297,33 +297,57 @@ uint32_t peer_time_waits(struct peer *p)
 
 /* --- handshakes ------------------------------------------------------------------------------ */
 
-void peer_open(struct peer *p)
+void peer_half_open(struct peer *p)
 {
 	peer_send(p, TCP_SYN, NULL, 0);
 	assert_true(peer_hear(p));
 	assert_int_equal(p->got.flags, TCP_SYN | TCP_ACK);
 	assert_int_equal(p->got.ack, p->seq);
+	assert_int_equal(p->got_len, 0);
 	p->ack = p->got.seq + 1;
 	p->ts_echo = p->got.ts_value;
+}
+
+void peer_open_after_ms(struct peer *p, uint32_t rtt_ms)
+{
+	peer_half_open(p);
+	p->now_us += rtt_ms * 1000ull;
 	peer_send(p, TCP_ACK, NULL, 0);
 	assert_true(p->news & TCP_OPENED);
 	peer_expect_silence(p);
 	peer_news_clear(p);
 }
 
-void peer_open_actively(struct peer *p)
+void peer_open(struct peer *p)
+{
+	peer_open_after_ms(p, 0);
+}
+
+void peer_half_open_actively(struct peer *p)
 {
 	p->conn = tcp_connect(p->tcp, &p->flow.local, &p->flow.remote, PEER_PORT, &p->path);
 	assert_non_null(p->conn);
 	assert_true(peer_hear(p));
 	assert_int_equal(p->got.flags, TCP_SYN);
+	assert_int_equal(p->got_len, 0);
 	p->flow.local_port = p->got_flow.remote_port;
 	p->ack = p->got.seq + 1;
 	p->ts_echo = p->got.ts_value;
+}
+
+void peer_open_actively_after_ms(struct peer *p, uint32_t rtt_ms)
+{
+	peer_half_open_actively(p);
+	p->now_us += rtt_ms * 1000ull;
 	peer_send(p, TCP_SYN | TCP_ACK, NULL, 0);
 	peer_expect(p, TCP_ACK, 0);
 	assert_true(p->news & TCP_OPENED);
 	peer_news_clear(p);
+}
+
+void peer_open_actively(struct peer *p)
+{
+	peer_open_actively_after_ms(p, 0);
 }
 
 void peer_part(struct peer *p)

@@ -116,9 +116,16 @@ uint32_t peer_time_waits(struct peer *p);
 /* Moves time and runs the timers. */
 void peer_wait_ms(struct peer *p, uint32_t ms);
 
-/* The whole handshake, from either end. With options on the peer's SYN as set in p. */
+/* The peer's SYN and the answer to it, or our SYN: p->ack and p->ts_echo answer what was heard.
+ * With options on the peer's SYN as set in p. */
+void peer_half_open(struct peer *p);
+void peer_half_open_actively(struct peer *p);
+
+/* The whole handshake, from either end; at once, or with such a round trip. */
 void peer_open(struct peer *p);
+void peer_open_after_ms(struct peer *p, uint32_t rtt_ms);
 void peer_open_actively(struct peer *p);
+void peer_open_actively_after_ms(struct peer *p, uint32_t rtt_ms);
 
 /* Our side closes, the peer closes after it: TIME-WAIT is ours. */
 void peer_part(struct peer *p);

@@ -13,31 +13,6 @@
 
 enum { RTT_MS = 20, SEGMENT = PEER_MSS, INITIAL = 10 };
 
-/* A connection with a round trip of RTT_MS. */
-static void open_timed(struct peer *p)
-{
-	peer_send(p, TCP_SYN, NULL, 0);
-	assert_true(peer_hear(p));
-	p->ack = p->got.seq + 1;
-	p->ts_echo = p->got.ts_value;
-	peer_wait_ms(p, RTT_MS);
-	peer_send(p, TCP_ACK, NULL, 0);
-	peer_expect_silence(p);
-}
-
-/* The same, opened by us. */
-static void open_actively_timed(struct peer *p)
-{
-	p->conn = tcp_connect(p->tcp, &p->flow.local, &p->flow.remote, PEER_PORT, &p->path);
-	assert_non_null(p->conn);
-	assert_true(peer_hear(p));
-	p->flow.local_port = p->got_flow.remote_port;
-	p->ack = p->got.seq + 1;
-	peer_wait_ms(p, RTT_MS);
-	peer_send(p, TCP_SYN | TCP_ACK, NULL, 0);
-	peer_expect(p, TCP_ACK, 0);
-}
-
 static void send_segments(struct peer *p, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
@@ -75,13 +50,11 @@ static void losses_in_the_handshake_make_the_first_window_a_segment(void **state
 		struct peer p;
 
 		peer_init(&p, &(struct peer_options){0});
-		peer_send(&p, TCP_SYN, NULL, 0);
-		assert_true(peer_hear(&p));
+		peer_half_open(&p);
 		for (unsigned i = 0; i < lost; i++) {
 			peer_wait_ms(&p, 1000u << i);
 			assert_true(peer_hear(&p));
 		}
-		p.ack = p.got.seq + 1;
 		peer_send(&p, TCP_ACK, NULL, 0);
 		send_segments(&p, 20);
 		/* One may have been sent again for nothing. */
@@ -104,7 +77,7 @@ static void cwnd_counts_what_is_in_flight(void **state)
 
 	peer_init(&p, &(struct peer_options){0});
 	p.sack = true;
-	open_timed(&p);
+	peer_open_after_ms(&p, RTT_MS);
 	first = p.ack;
 	send_segments(&p, 20);
 	assert_int_equal(hear_segments(&p), INITIAL);
@@ -132,7 +105,7 @@ static void a_burst_of_acks_grows_the_window_as_single_acks_do(void **state)
 		struct peer p;
 
 		peer_init(&p, &(struct peer_options){0});
-		open_timed(&p);
+		peer_open_after_ms(&p, RTT_MS);
 		p.conn->ssthresh = p.conn->cwnd;
 		send_segments(&p, 40);
 		assert_int_equal(hear_segments(&p), INITIAL);
@@ -159,7 +132,7 @@ static void what_is_not_used_does_not_grow(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_timed(&p);
+	peer_open_after_ms(&p, RTT_MS);
 	for (unsigned i = 0; i < 10; i++) {
 		send_segments(&p, INITIAL / 2 - 1);
 		p.ack += hear_segments(&p) * SEGMENT;
@@ -196,7 +169,7 @@ static void a_window_that_was_not_used_for_a_while_begins_anew(void **state)
 		struct peer p;
 
 		peer_init(&p, &(struct peer_options){0});
-		open_timed(&p);
+		peer_open_after_ms(&p, RTT_MS);
 		p.keep_unread = kept; /* a queue that stays must not hide it */
 		send_segments(&p, 30);
 		for (unsigned i = 0; i < 3; i++) {
@@ -224,7 +197,7 @@ static void after_a_timeout_an_ack_adds_a_segment_at_most(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_timed(&p);
+	peer_open_after_ms(&p, RTT_MS);
 	first = p.ack;
 	send_segments(&p, 30);
 	assert_int_equal(hear_segments(&p), INITIAL);
@@ -244,7 +217,7 @@ static void a_repaired_loss_costs_half_of_what_was_in_flight(void **state)
 
 	peer_init(&p, &(struct peer_options){0});
 	p.sack = true;
-	open_timed(&p);
+	peer_open_after_ms(&p, RTT_MS);
 	first = p.ack;
 	send_segments(&p, INITIAL - 2);
 	assert_int_equal(hear_segments(&p), INITIAL - 2);
@@ -270,9 +243,9 @@ static void only_connections_we_open_have_a_curve(void **state)
 
 		peer_init(&p, &(struct peer_options){0});
 		if (active)
-			open_actively_timed(&p);
+			peer_open_actively_after_ms(&p, RTT_MS);
 		else
-			open_timed(&p);
+			peer_open_after_ms(&p, RTT_MS);
 		send_segments(&p, 40);
 		assert_int_equal(hear_segments(&p), INITIAL);
 		for (unsigned i = 0; i < 3; i++)
@@ -299,7 +272,7 @@ static void a_timeout_leaves_seven_tenths_to_slow_start_and_no_curve(void **stat
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_actively_timed(&p);
+	peer_open_actively_after_ms(&p, RTT_MS);
 	send_segments(&p, 40);
 	assert_int_equal(hear_segments(&p), INITIAL);
 	peer_wait_ms(&p, 300);
@@ -316,7 +289,7 @@ static void without_cubic_a_connection_we_open_halves(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){.without = TCP_WITHOUT_CUBIC});
-	open_actively_timed(&p);
+	peer_open_actively_after_ms(&p, RTT_MS);
 	send_segments(&p, 40);
 	assert_int_equal(hear_segments(&p), INITIAL);
 	for (unsigned i = 0; i < 3; i++)
@@ -332,7 +305,7 @@ static void a_while_the_window_is_not_used_is_no_time_of_the_curve(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_actively_timed(&p);
+	peer_open_actively_after_ms(&p, RTT_MS);
 	p.keep_unread = true; /* so that the queue stays */
 	peer_send(&p, TCP_ACK, "x", 1);
 	p.conn->ssthresh = p.conn->cwnd;
@@ -366,7 +339,7 @@ static void what_duplicates_told_an_ack_does_not_tell_again(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_timed(&p);
+	peer_open_after_ms(&p, RTT_MS);
 	first = p.ack;
 	send_segments(&p, 30);
 	assert_int_equal(hear_segments(&p), INITIAL);
@@ -395,7 +368,7 @@ static void duplicates_stand_for_no_more_than_is_under_way(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_timed(&p);
+	peer_open_after_ms(&p, RTT_MS);
 	first = p.ack;
 	send_segments(&p, 4);
 	assert_int_equal(hear_segments(&p), 4);
@@ -415,7 +388,7 @@ static void the_first_two_duplicates_let_a_new_segment_out_each(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_timed(&p);
+	peer_open_after_ms(&p, RTT_MS);
 	first = p.ack;
 	send_segments(&p, 20);
 	assert_int_equal(hear_segments(&p), INITIAL);
@@ -438,7 +411,7 @@ static void a_timeout_for_nothing_halves_once(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_timed(&p);
+	peer_open_after_ms(&p, RTT_MS);
 	first = p.ack;
 	send_segments(&p, 20);
 	assert_int_equal(hear_segments(&p), INITIAL);
@@ -496,7 +469,7 @@ static void marks_of_congestion_are_not_echoed_nor_heeded(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_timed(&p);
+	peer_open_after_ms(&p, RTT_MS);
 	p.ecn = CE;
 	send_segments(&p, INITIAL);
 	peer_send(&p, TCP_ACK, hello, HELLO);

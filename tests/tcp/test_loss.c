@@ -21,11 +21,7 @@ static uint32_t send_flight_without(struct peer *p, unsigned n, uint8_t without)
 
 	peer_init(p, &(struct peer_options){.without = without});
 	p->sack = true;
-	peer_send(p, TCP_SYN, NULL, 0);
-	assert_true(peer_hear(p));
-	p->ack = p->got.seq + 1;
-	peer_wait_ms(p, RTT_MS);
-	peer_send(p, TCP_ACK, NULL, 0);
+	peer_open_after_ms(p, RTT_MS);
 	first = p->ack;
 	assert_int_equal(tcp_send(p->tcp, p->conn, pattern, (size_t)n * SEGMENT), n * SEGMENT);
 	for (unsigned i = 0; i < n; i++)
@@ -534,12 +530,8 @@ static void an_old_echo_beside_a_sack_times_nothing(void **state)
 	peer_init(&p, &(struct peer_options){0});
 	p.sack = p.ts = true;
 	p.ts_value = 1;
-	peer_send(&p, TCP_SYN, NULL, 0);
-	assert_true(peer_hear(&p));
-	first = p.ack = p.got.seq + 1;
-	p.ts_echo = p.got.ts_value; /* of what came last in order: stays while there is a hole */
-	peer_wait_ms(&p, RTT_MS);
-	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_open_after_ms(&p, RTT_MS); /* ts_echo is of what came last in order, and stays */
+	first = p.ack;
 	peer_wait_ms(&p, 5000);
 	tcp_send(p.tcp, p.conn, pattern, 6000);
 	peer_hear_all(&p);
@@ -574,12 +566,7 @@ static uint32_t open_timed(struct peer *p, bool ts)
 	peer_init(p, &(struct peer_options){0});
 	p->ts = ts;
 	p->ts_value = 1;
-	peer_send(p, TCP_SYN, NULL, 0);
-	assert_true(peer_hear(p));
-	p->ack = p->got.seq + 1;
-	p->ts_echo = p->got.ts_value;
-	peer_wait_ms(p, RTT_MS);
-	peer_send(p, TCP_ACK, NULL, 0);
+	peer_open_after_ms(p, RTT_MS);
 	return p->ack;
 }
 
@@ -655,11 +642,7 @@ static void what_waited_for_a_repeated_segment_is_not_timed(void **state)
 
 		peer_init(&p, &(struct peer_options){0});
 		p.sack = sack_too; /* then it is the last one, otherwise the first */
-		peer_send(&p, TCP_SYN, NULL, 0);
-		assert_true(peer_hear(&p));
-		p.ack = p.got.seq + 1;
-		peer_wait_ms(&p, RTT_MS);
-		peer_send(&p, TCP_ACK, NULL, 0);
+		peer_open_after_ms(&p, RTT_MS);
 		srtt_us = p.conn->srtt_us;
 		tcp_send(p.tcp, p.conn, pattern, 5 * SEGMENT);
 		for (unsigned i = 0; i < 5; i++)
@@ -742,8 +725,7 @@ static void without_sack_none_is_agreed_on(void **state)
 
 	peer_init(&p, &(struct peer_options){.without = TCP_WITHOUT_SACK});
 	p.sack = true;
-	peer_send(&p, TCP_SYN, NULL, 0);
-	assert_true(peer_hear(&p));
+	peer_half_open(&p);
 	assert_false(p.got.sack_permitted);
 	assert_non_null(tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path));
 	assert_true(peer_hear(&p));

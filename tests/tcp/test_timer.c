@@ -231,18 +231,6 @@ static void timers_due_at_once_are_run_some_at_a_time(void **state)
 /* --- cases other stacks got wrong ---------------------------------------------------------------
  */
 
-/* A connection whose SYN and ACK took so long to be answered. */
-static void open_after_ms(struct peer *p, uint32_t rtt_ms)
-{
-	peer_init(p, &(struct peer_options){0});
-	peer_send(p, TCP_SYN, NULL, 0);
-	peer_expect(p, TCP_SYN | TCP_ACK, 0);
-	p->ack = p->got.seq + 1;
-	p->now_us += rtt_ms * 1000ull;
-	peer_send(p, TCP_ACK, NULL, 0);
-	peer_expect_silence(p);
-}
-
 /* How long tcp waits before it sends again what it sent just now. */
 static uint32_t until_sent_again_ms(struct peer *p)
 {
@@ -260,7 +248,8 @@ static void the_timeout_is_never_below_200_ms(void **state)
 {
 	struct peer p;
 
-	open_after_ms(&p, 0);
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	peer_expect(&p, TCP_ACK, HELLO);
 	assert_in_range(until_sent_again_ms(&p), 200, 202);
@@ -271,7 +260,8 @@ static void the_timeout_is_the_round_trip_and_four_times_its_variance(void **sta
 {
 	struct peer p;
 
-	open_after_ms(&p, 300);
+	peer_init(&p, &(struct peer_options){0});
+	peer_open_after_ms(&p, 300);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	peer_expect(&p, TCP_ACK, HELLO);
 	assert_in_range(until_sent_again_ms(&p), 900, 902);
@@ -287,7 +277,8 @@ static void what_was_sent_twice_times_nothing(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		struct peer p;
 
-		open_after_ms(&p, 300);
+		peer_init(&p, &(struct peer_options){0});
+		peer_open_after_ms(&p, 300);
 		tcp_send(p.tcp, p.conn, hello, HELLO);
 		peer_expect(&p, TCP_ACK, HELLO);
 		until_sent_again_ms(&p);
@@ -308,7 +299,8 @@ static void an_ack_of_nothing_new_puts_no_timeout_off(void **state)
 	uint32_t begin, ms = 0;
 	struct peer p;
 
-	open_after_ms(&p, 300);
+	peer_init(&p, &(struct peer_options){0});
+	peer_open_after_ms(&p, 300);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	begin = p.ack;
 	peer_expect(&p, TCP_ACK, HELLO);
