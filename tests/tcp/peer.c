@@ -350,6 +350,20 @@ void peer_open_actively(struct peer *p)
 	peer_open_actively_after_ms(p, 0);
 }
 
+void peer_init_open(struct peer *p)
+{
+	peer_init(p, &(struct peer_options){0});
+	peer_open(p);
+}
+
+void peer_init_open_ts(struct peer *p, uint32_t ts_value)
+{
+	peer_init(p, &(struct peer_options){0});
+	p->ts = true;
+	p->ts_value = ts_value;
+	peer_open(p);
+}
+
 void peer_part(struct peer *p)
 {
 	tcp_shutdown(p->tcp, p->conn);

@@ -127,6 +127,10 @@ void peer_open_after_ms(struct peer *p, uint32_t rtt_ms);
 void peer_open_actively(struct peer *p);
 void peer_open_actively_after_ms(struct peer *p, uint32_t rtt_ms);
 
+/* peer_init without options, and peer_open; with timestamps, of which the first is this. */
+void peer_init_open(struct peer *p);
+void peer_init_open_ts(struct peer *p, uint32_t ts_value);
+
 /* Our side closes, the peer closes after it: TIME-WAIT is ours. */
 void peer_part(struct peer *p);
 

@@ -119,8 +119,7 @@ static void an_ack_of_what_was_never_sent_is_challenged(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_send_at(&p, TCP_ACK, p.seq, p.ack + 1, hello, HELLO);
 	assert_int_equal(p.read_len, 0);
 	peer_expect(&p, TCP_ACK, 0);
@@ -134,8 +133,7 @@ static void a_reset_must_hit_the_number_exactly(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_send_at(&p, TCP_RST, p.seq + 1, 0, NULL, 0);
 	peer_expect(&p, TCP_ACK, 0);
 	assert_int_equal(p.counters.tcp_challenge_acks, 1);
@@ -152,8 +150,7 @@ static void a_syn_in_a_connection_is_challenged(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_send_at(&p, TCP_SYN, p.seq + 5, 0, NULL, 0);
 	peer_expect(&p, TCP_ACK, 0);
 	assert_int_equal(p.got.ack, p.seq);
@@ -165,10 +162,7 @@ static void an_old_timestamp_is_not_taken(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	p.ts = true;
-	p.ts_value = 1000;
-	peer_open(&p);
+	peer_init_open_ts(&p, 1000);
 	p.ts_value = 900;
 	peer_send_at(&p, TCP_ACK, p.seq, p.ack, hello, HELLO);
 	assert_int_equal(p.read_len, 0);
@@ -187,10 +181,7 @@ static void a_timestamp_of_weeks_ago_is_no_evidence(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	p.ts = true;
-	p.ts_value = 1000;
-	peer_open(&p);
+	peer_init_open_ts(&p, 1000);
 	peer_wait_ms(&p, 23u * 24 * 3600 * 1000);
 	p.ts_value = 900;
 	peer_send_at(&p, TCP_ACK, p.seq, p.ack, hello, HELLO);
@@ -206,10 +197,7 @@ static void a_segment_whose_ack_is_wrong_sets_no_timestamp(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	p.ts = true;
-	p.ts_value = 1000;
-	peer_open(&p);
+	peer_init_open_ts(&p, 1000);
 	p.ts_value = 0x70000000;
 	peer_send_at(&p, TCP_ACK, p.seq, p.ack + 5000, hello, HELLO);
 	peer_expect(&p, TCP_ACK, 0);
@@ -225,8 +213,7 @@ static void challenges_are_limited_a_connection(void **state)
 	unsigned answers = 0;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	for (unsigned i = 0; i < 1000; i++) {
 		peer_send_at(&p, TCP_RST, p.seq + 1, 0, NULL, 0);
 		answers += peer_hear(&p);
@@ -243,8 +230,7 @@ static void challenges_of_one_connection_cost_another_none(void **state)
 {
 	struct peer p, other;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	other = p;
 	p.flow.remote_port++;
 	peer_open(&p);
@@ -263,8 +249,7 @@ static void acks_out_of_the_window_start_no_storm(void **state)
 	unsigned answers = 0;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	for (unsigned i = 0; i < 1000; i++) {
 		peer_send_at(&p, TCP_ACK, p.seq - 5000, p.ack, NULL, 0);
 		answers += peer_hear(&p);
@@ -315,10 +300,7 @@ static void segments_of_an_old_time_are_challenged_now_and_then(void **state)
 	unsigned answers = 0;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	p.ts = true;
-	p.ts_value = 1000;
-	peer_open(&p);
+	peer_init_open_ts(&p, 1000);
 	p.ts_value = 900;
 	for (unsigned i = 0; i < 1000; i++) {
 		peer_send_at(&p, TCP_ACK, p.seq, p.ack, hello, HELLO);

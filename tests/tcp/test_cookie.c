@@ -88,8 +88,7 @@ static void an_ordinary_connection_is_not_by_cookie(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	assert_false(tcp_is_by_cookie(p.conn));
 	peer_release(&p);
 }

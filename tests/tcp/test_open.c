@@ -458,8 +458,7 @@ static void a_client_that_waits_for_the_greeting_is_not_early(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	greet(&p);
 	assert_false(tcp_spoke_early(p.conn));
 	peer_send(&p, TCP_ACK, hello, HELLO);
@@ -473,8 +472,7 @@ static void a_client_that_waits_is_not_early_whatever_is_lost(void **state)
 	struct peer p;
 	uint32_t seq;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	greet(&p);
 	p.ack -= GREETING;
 	peer_wait_ms(&p, 1000); /* the greeting is lost, and comes again; so is the first line */
@@ -493,8 +491,7 @@ static void a_client_that_has_heard_a_part_is_not_early(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	greet(&p);
 	p.ack -= GREETING - 1;
 	peer_send(&p, TCP_ACK, hello, HELLO);
@@ -538,8 +535,7 @@ static void a_client_that_speaks_behind_a_lost_greeting_is_early(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	greet(&p);
 	p.ack -= GREETING;
 	peer_send(&p, TCP_ACK, hello, HELLO);
@@ -551,8 +547,7 @@ static void a_client_whose_first_bytes_come_out_of_order_is_early(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_send_at(&p, TCP_ACK, p.seq + HELLO, p.ack, hello, HELLO);
 	assert_true(tcp_spoke_early(p.conn));
 	peer_release(&p);
@@ -621,8 +616,7 @@ static void a_client_that_began_anew_is_let_in_after_its_reset(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	p.seq += 1000000;
 	peer_send_at(&p, TCP_SYN, p.seq, 0, NULL, 0);
 	peer_expect(&p, TCP_ACK, 0); /* of numbers the client does not know */

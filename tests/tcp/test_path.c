@@ -14,8 +14,7 @@ static void a_path_that_is_too_narrow_gets_smaller_segments(void **state)
 	struct net_segment error;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, pattern, 1000);
 	peer_expect(&p, TCP_ACK, 1000);
 	error = (struct net_segment){
@@ -53,8 +52,7 @@ static void a_flood_of_errors_costs_little_and_hides_none_for_long(void **state)
 	struct peer p;
 	uint32_t seq;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, pattern, 1000);
 	peer_expect(&p, TCP_ACK, 1000);
 	seq = p.got.seq;

@@ -32,8 +32,7 @@ static void an_empty_pool_loses_no_byte(void **state)
 	struct rte_mbuf *taken[PEER_BUFFERS];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	assert_int_equal(rte_pktmbuf_alloc_bulk(p.kept, taken, PEER_BUFFERS), 0);
 	assert_int_equal(tcp_send(p.tcp, p.conn, hello, HELLO), 0);
 	peer_send_at(&p, TCP_ACK, p.seq + HELLO, p.ack, hello, HELLO);
@@ -57,8 +56,7 @@ static void a_frame_there_is_no_buffer_for_is_sent_later(void **state)
 	struct rte_mbuf *taken[PEER_BUFFERS];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	assert_int_equal(rte_pktmbuf_alloc_bulk(p.frames, taken, PEER_BUFFERS), 0);
 	peer_expect_silence(&p);
@@ -91,8 +89,7 @@ static void an_owner_the_pool_had_nothing_for_is_told_to_try_again(void **state)
 	struct rte_mbuf *taken[PEER_BUFFERS];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	assert_int_equal(rte_pktmbuf_alloc_bulk(p.kept, taken, PEER_BUFFERS), 0);
 	/* Nothing is under way, so that no ACK will ever bring TCP_ROOM. */
 	assert_int_equal(tcp_send(p.tcp, p.conn, hello, HELLO), 0);
@@ -138,8 +135,7 @@ static void what_is_ahead_of_a_gap_leaves_buffers_for_the_rest(void **state)
 	struct rte_mbuf *taken[TAKEN];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	assert_int_equal(rte_pktmbuf_alloc_bulk(p.kept, taken, TAKEN), 0);
 	peer_send_at(&p, TCP_ACK, p.seq + HELLO, p.ack, hello, HELLO);
 	assert_int_equal(rte_mempool_in_use_count(p.kept), TAKEN);
@@ -190,8 +186,7 @@ static void windows_shrink_with_the_pool_and_their_edges_stay(void **state)
 	struct peer p;
 	unsigned n;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	window_after(&p, 2);
 	assert_in_range(window_after(&p, 100), 65535 - 2 * PEER_MSS, 65535);
 	n = leave_eighths(&p, taken, 3);
@@ -301,8 +296,7 @@ static void a_send_queue_shrinks_with_the_pool(void **state)
 	struct peer p;
 	unsigned n;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	assert_int_equal(tcp_send_room(p.tcp, p.conn), 65536);
 	n = leave_eighths(&p, taken, 3);
 	tcp_tick(p.tcp, p.now_us);
@@ -333,8 +327,7 @@ static void who_shuts_his_window_on_a_low_pool_is_given_up_sooner(void **state)
 		unsigned n = 0, s;
 		struct peer p;
 
-		peer_init(&p, &(struct peer_options){0});
-		peer_open(&p);
+		peer_init_open(&p);
 		p.window = 0;
 		peer_send(&p, TCP_ACK, hello, HELLO);
 		tcp_send(p.tcp, p.conn, pattern, 3000);

@@ -48,8 +48,7 @@ static void what_is_on_trust_and_of_no_connection_is_given_back(void **state)
 	struct net_segment burst[N];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	burst[0] = segment_from(&p, SYN_FROM, TCP_SYN, true);
 	burst[1] = segment_from(&p, p.flow.remote_port, TCP_ACK, true);
 	burst[2] = segment_from(&p, OURS_FROM, TCP_SYN, false);
@@ -82,8 +81,7 @@ static void what_ends_a_connection_ends_the_trust_in_its_flow(void **state)
 	struct net_segment burst[2];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	burst[0] = segment_from(&p, p.flow.remote_port, TCP_RST, true);
 	burst[1] = segment_from(&p, p.flow.remote_port, TCP_ACK, true);
 	tcp_header_write(&(struct tcp_header){.seq = p.seq, .flags = TCP_RST},

@@ -35,8 +35,7 @@ static void it_is_no_connection_and_lasts_ten_seconds(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_part(&p);
 	assert_int_equal(peer_conns(&p), 0);
 	assert_int_equal(tcp_next_due(p.tcp), p.now_us + 10000000);
@@ -84,9 +83,7 @@ static void its_timestamps_go_on_where_the_connections_were(void **state)
 	uint32_t before;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	p.ts = true;
-	peer_open(&p);
+	peer_init_open_ts(&p, 0);
 	peer_part(&p);
 	before = p.got.ts_value;
 	peer_wait_ms(&p, 5000);
@@ -100,8 +97,7 @@ static void bytes_repeated_before_the_fin_are_acknowledged(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_shutdown(p.tcp, p.conn);
 	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
 	peer_send(&p, TCP_ACK | TCP_FIN, hello, HELLO);
@@ -146,8 +142,7 @@ static void an_ack_there_is_no_buffer_for_comes_when_the_fin_does_again(void **s
 	struct rte_mbuf *taken[PEER_BUFFERS];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_shutdown(p.tcp, p.conn);
 	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
 	peer_burst_add(&p, TCP_ACK | TCP_FIN, NULL, 0);
@@ -169,8 +164,7 @@ static void a_reset_does_not_end_it(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_part(&p);
 	peer_send_at(&p, TCP_RST, p.seq, 0, NULL, 0);
 	peer_send_at(&p, TCP_RST, p.seq - 1, 0, NULL, 0);
@@ -186,10 +180,7 @@ static void old_segments_are_challenged_but_not_for_ever(void **state)
 	unsigned answers = 0;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	p.ts = true;
-	p.ts_value = 1000;
-	peer_open(&p);
+	peer_init_open_ts(&p, 1000);
 	peer_part(&p);
 	p.ts_value = 900;
 	repeat_fin(&p);
@@ -214,8 +205,7 @@ static void an_ack_alone_is_not_answered(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_part(&p);
 	peer_send(&p, TCP_ACK, NULL, 0);
 	peer_expect_silence(&p);
@@ -229,8 +219,7 @@ static void a_syn_with_newer_numbers_opens(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_part(&p);
 	peer_send_at(&p, TCP_SYN, p.seq - 1000, 0, NULL, 0);
 	peer_expect(&p, TCP_ACK, 0);
@@ -248,10 +237,7 @@ static void a_syn_with_a_newer_time_opens_whatever_its_number(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	p.ts = true;
-	p.ts_value = 1000;
-	peer_open(&p);
+	peer_init_open_ts(&p, 1000);
 	peer_part(&p);
 	p.ts_value = 999;
 	p.seq += 1000;
@@ -284,8 +270,7 @@ static void a_new_incarnation_begins_beyond_the_old_ones_numbers(void **state)
 	uint32_t old;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	/* Faster than the clock of the initial numbers. */
 	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 60000), 60000);
 	tcp_shutdown(p.tcp, p.conn);

@@ -14,8 +14,7 @@ static void a_lost_segment_is_sent_again_and_backs_off(void **state)
 	struct peer p;
 	uint32_t seq;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	seq = p.ack;
 	peer_expect(&p, TCP_ACK, HELLO);
@@ -39,8 +38,7 @@ static void a_peer_that_answers_nothing_is_given_up(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	for (unsigned s = 0; s < 1000 && !(p.news & TCP_ENDED); s++) {
 		peer_hear_all(&p);
@@ -191,8 +189,7 @@ static void a_window_that_opens_and_shuts_and_takes_nothing_ends_the_connection(
 	struct peer p;
 	uint32_t ms;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	p.window = 0;
 	peer_send(&p, TCP_ACK, hello, HELLO);
 	tcp_send(p.tcp, p.conn, pattern, 3000);
@@ -248,8 +245,7 @@ static void the_timeout_is_never_below_200_ms(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	peer_expect(&p, TCP_ACK, HELLO);
 	assert_in_range(until_sent_again_ms(&p), 200, 202);

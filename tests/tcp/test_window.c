@@ -111,8 +111,7 @@ static void a_shut_window_is_probed_until_it_opens(void **state)
 	struct peer p;
 	uint32_t una;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	p.window = 0;
 	peer_send(&p, TCP_ACK, hello, HELLO);
 	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 3000), 3000);
@@ -139,8 +138,7 @@ static void a_window_that_never_opens_ends_the_connection(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	p.window = 0;
 	peer_send(&p, TCP_ACK, hello, HELLO);
 	tcp_send(p.tcp, p.conn, pattern, 3000);
@@ -162,8 +160,7 @@ static uint32_t shut_over_a_flight(struct peer *p)
 {
 	uint32_t una;
 
-	peer_init(p, &(struct peer_options){0});
-	peer_open(p);
+	peer_init_open(p);
 	una = p->ack;
 	assert_int_equal(tcp_send(p->tcp, p->conn, pattern, 5000), 5000);
 	for (unsigned i = 0; i < 5; i++)
@@ -231,8 +228,7 @@ static void a_peer_that_shuts_its_window_at_the_last_moment_is_alive(void **stat
 	unsigned timeouts;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	peer_expect(&p, TCP_ACK, HELLO);
 	while (p.counters.tcp_rto < 10) {
@@ -333,8 +329,7 @@ static void a_shut_window_is_probed_on_when_nothing_answers(void **state)
 	unsigned probes = 0;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	p.window = 0;
 	peer_send(&p, TCP_ACK, hello, HELLO);
 	tcp_send(p.tcp, p.conn, pattern, 3000);
