@@ -269,6 +269,38 @@ unsigned peer_hear_all(struct peer *p)
 	return n;
 }
 
+void peer_acknowledge_all(struct peer *p)
+{
+	while (peer_hear(p))
+		p->ack = p->got.seq + p->got_len + !!(p->got.flags & TCP_FIN);
+	peer_send(p, TCP_ACK, NULL, 0);
+}
+
+unsigned peer_count_answers(struct peer *p, unsigned times, uint8_t flags, uint32_t seq,
+			    uint32_t ack, const void *payload, uint32_t len)
+{
+	unsigned answers = 0;
+
+	for (unsigned i = 0; i < times; i++) {
+		peer_send_at(p, flags, seq, ack, payload, len);
+		answers += peer_hear_all(p);
+	}
+	return answers;
+}
+
+unsigned peer_wait_for_end(struct peer *p, unsigned most_s, bool lives)
+{
+	unsigned s;
+
+	for (s = 0; s < most_s && !(p->news & TCP_ENDED); s++) {
+		while (peer_hear(p))
+			if (lives)
+				peer_send(p, TCP_ACK, NULL, 0);
+		peer_wait_ms(p, 1000);
+	}
+	return s;
+}
+
 void peer_expect(struct peer *p, uint8_t flags, uint32_t len)
 {
 	assert_true(peer_hear(p));
@@ -362,6 +394,24 @@ void peer_init_open_ts(struct peer *p, uint32_t ts_value)
 	p->ts = true;
 	p->ts_value = ts_value;
 	peer_open(p);
+}
+
+void peer_init_full(struct peer *p, unsigned kib)
+{
+	peer_init(p, &(struct peer_options){.receive_window = kib << 10});
+	p->keep_unread = true;
+	peer_open(p);
+	for (unsigned i = 0; i < kib; i++)
+		peer_send(p, TCP_ACK, pattern + (i << 10), 1 << 10);
+	peer_hear_all(p);
+	assert_int_equal(p->got.window, 0);
+}
+
+void peer_shut_window(struct peer *p)
+{
+	p->window = 0;
+	peer_send(p, TCP_ACK, hello, HELLO);
+	assert_int_equal(tcp_send(p->tcp, p->conn, pattern, PEER_WAITING), PEER_WAITING);
 }
 
 void peer_part(struct peer *p)

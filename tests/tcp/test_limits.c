@@ -131,10 +131,7 @@ static void a_handshake_that_ends_makes_room_for_another(void **state)
 	}
 	/* One that is given up, too. */
 	peer_send(&p, TCP_SYN, NULL, 0);
-	for (unsigned s = 0; s < 100; s++) {
-		peer_hear_all(&p);
-		peer_wait_ms(&p, 1000);
-	}
+	peer_wait_for_end(&p, 100, false);
 	assert_int_equal(p.counters.tcp_timeouts, 1);
 	assert_counted(&p, 0, 0);
 	assert_int_equal(p.counters.tcp_cookies_sent, 0);

@@ -223,10 +223,7 @@ static void a_half_open_connection_ends_unseen(void **state)
 
 	peer_init(&p, &(struct peer_options){0});
 	peer_send(&p, TCP_SYN, NULL, 0);
-	for (unsigned s = 0; s < 200; s++) {
-		peer_hear_all(&p);
-		peer_wait_ms(&p, 1000);
-	}
+	peer_wait_for_end(&p, 200, false);
 	assert_int_equal(p.news, 0);
 	assert_int_equal(peer_conns(&p), 0);
 	peer_release(&p);

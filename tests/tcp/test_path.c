@@ -163,10 +163,7 @@ static void a_path_that_swallows_everything_is_no_narrow_one(void **state)
 	p.mss = 1460;
 	peer_open(&p);
 	tcp_send(p.tcp, p.conn, pattern, 5000);
-	for (unsigned s = 0; s < 100; s++) {
-		peer_hear_all(&p);
-		peer_wait_ms(&p, 1000);
-	}
+	peer_wait_for_end(&p, 100, false);
 	assert_true(p.counters.tcp_rto >= 6);
 	assert_int_equal(p.counters.tcp_black_holes, 0);
 	peer_send(&p, TCP_ACK, NULL, 0);

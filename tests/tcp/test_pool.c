@@ -19,9 +19,7 @@ static void the_send_queue_is_bounded(void **state)
 	assert_int_equal(tcp_send_room(p.tcp, p.conn), 5000);
 	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 6000), 5000);
 	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 1), 0);
-	while (peer_hear(&p))
-		p.ack += p.got_len;
-	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_acknowledge_all(&p);
 	assert_true(p.news & TCP_ROOM);
 	assert_int_equal(tcp_send_room(p.tcp, p.conn), 5000);
 	peer_release(&p);
@@ -112,13 +110,7 @@ static void an_ack_there_is_no_buffer_for_is_sent_later(void **state)
 	struct rte_mbuf *taken[PEER_BUFFERS];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){.receive_window = 8192});
-	p.keep_unread = true;
-	peer_open(&p);
-	for (uint32_t sent = 0; sent < 8192; sent += 1024)
-		peer_send(&p, TCP_ACK, pattern + sent, 1024);
-	peer_hear_all(&p);
-	assert_int_equal(p.got.window, 0);
+	peer_init_full(&p, 8);
 	assert_int_equal(rte_pktmbuf_alloc_bulk(p.frames, taken, PEER_BUFFERS), 0);
 	tcp_consume(p.tcp, p.conn, 8192); /* the peer waits to be told */
 	peer_expect_silence(&p);
@@ -307,9 +299,7 @@ static void a_send_queue_shrinks_with_the_pool(void **state)
 	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 10000), 4096);
 	assert_int_equal(tcp_send_room(p.tcp, p.conn), 0);
 	/* There is always something whose ACK will tell of room. */
-	while (peer_hear(&p))
-		p.ack = p.got.seq + p.got_len;
-	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_acknowledge_all(&p);
 	assert_true(p.news & TCP_ROOM);
 	assert_int_equal(tcp_send_room(p.tcp, p.conn), 4096);
 	rte_pktmbuf_free_bulk(taken, n);
@@ -324,22 +314,15 @@ static void who_shuts_his_window_on_a_low_pool_is_given_up_sooner(void **state)
 	uint32_t seconds[2];
 
 	for (int low = 0; low < 2; low++) {
-		unsigned n = 0, s;
+		unsigned n = 0;
 		struct peer p;
 
 		peer_init_open(&p);
-		p.window = 0;
-		peer_send(&p, TCP_ACK, hello, HELLO);
-		tcp_send(p.tcp, p.conn, pattern, 3000);
+		peer_shut_window(&p);
 		if (low)
 			n = leave_eighths(&p, taken, 1);
-		for (s = 0; s < 1000 && !(p.news & TCP_ENDED); s++) {
-			while (peer_hear(&p))
-				peer_send(&p, TCP_ACK, NULL, 0);
-			peer_wait_ms(&p, 1000);
-		}
+		seconds[low] = peer_wait_for_end(&p, 1000, true);
 		assert_int_equal(p.end, TCP_END_TIMEOUT);
-		seconds[low] = s;
 		rte_pktmbuf_free_bulk(taken, n);
 		peer_release(&p);
 	}

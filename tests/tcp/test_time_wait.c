@@ -177,7 +177,6 @@ static void a_reset_does_not_end_it(void **state)
 
 static void old_segments_are_challenged_but_not_for_ever(void **state)
 {
-	unsigned answers = 0;
 	struct peer p;
 
 	peer_init_open_ts(&p, 1000);
@@ -189,11 +188,7 @@ static void old_segments_are_challenged_but_not_for_ever(void **state)
 	assert_int_equal(p.counters.tcp_challenge_acks, 1);
 	p.ts_value = 1000;
 	peer_wait_ms(&p, 100);
-	for (unsigned i = 0; i < 100; i++) {
-		peer_send_at(&p, TCP_ACK, p.seq + 5000, p.ack, NULL, 0);
-		answers += peer_hear(&p);
-	}
-	assert_int_equal(answers, 1);
+	assert_int_equal(peer_count_answers(&p, 100, TCP_ACK, p.seq + 5000, p.ack, NULL, 0), 1);
 	assert_int_equal(p.counters.tcp_unacceptable, 100);
 	/* None of it begins the wait anew. */
 	peer_wait_ms(&p, 9900);
@@ -274,11 +269,8 @@ static void a_new_incarnation_begins_beyond_the_old_ones_numbers(void **state)
 	/* Faster than the clock of the initial numbers. */
 	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 60000), 60000);
 	tcp_shutdown(p.tcp, p.conn);
-	while (tcp_unacknowledged(p.conn)) {
-		while (peer_hear(&p))
-			p.ack = p.got.seq + p.got_len + !!(p.got.flags & TCP_FIN);
-		peer_send(&p, TCP_ACK, NULL, 0);
-	}
+	while (tcp_unacknowledged(p.conn))
+		peer_acknowledge_all(&p);
 	old = p.ack;
 	peer_send(&p, TCP_ACK | TCP_FIN, NULL, 0);
 	peer_expect(&p, TCP_ACK, 0);
@@ -331,15 +323,10 @@ static void send_fast(struct peer *p, uint32_t octets)
 		uint32_t len = octets < PATTERN ? octets : PATTERN;
 
 		octets -= (uint32_t)tcp_send(p->tcp, p->conn, pattern, len);
-		while (peer_hear(p))
-			p->ack = p->got.seq + p->got_len;
-		peer_send(p, TCP_ACK, NULL, 0);
+		peer_acknowledge_all(p);
 	}
-	while (tcp_unacknowledged(p->conn)) {
-		while (peer_hear(p))
-			p->ack = p->got.seq + p->got_len;
-		peer_send(p, TCP_ACK, NULL, 0);
-	}
+	while (tcp_unacknowledged(p->conn))
+		peer_acknowledge_all(p);
 }
 
 static void we_open_from_its_port_once_the_numbers_are_beyond(void **state)

@@ -40,10 +40,7 @@ static void a_peer_that_answers_nothing_is_given_up(void **state)
 
 	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
-	for (unsigned s = 0; s < 1000 && !(p.news & TCP_ENDED); s++) {
-		peer_hear_all(&p);
-		peer_wait_ms(&p, 1000);
-	}
+	peer_wait_for_end(&p, 1000, false);
 	assert_int_equal(p.end, TCP_END_TIMEOUT);
 	assert_int_equal(p.counters.tcp_timeouts, 1);
 	peer_release(&p);
@@ -138,9 +135,7 @@ static void a_shut_window_waits_no_longer_than_the_user_whatever_it_answers(void
 
 	peer_init(&p, &(struct peer_options){.user_timeout_ms = 20000});
 	peer_open(&p);
-	p.window = 0;
-	peer_send(&p, TCP_ACK, hello, HELLO);
-	tcp_send(p.tcp, p.conn, pattern, 3000);
+	peer_shut_window(&p);
 	assert_in_range(live_until_the_end(&p, 100000, true), 19999, 20001);
 	assert_int_equal(p.end, TCP_END_TIMEOUT);
 	assert_true(p.counters.tcp_window_probes >= 5);
@@ -190,9 +185,7 @@ static void a_window_that_opens_and_shuts_and_takes_nothing_ends_the_connection(
 	uint32_t ms;
 
 	peer_init_open(&p);
-	p.window = 0;
-	peer_send(&p, TCP_ACK, hello, HELLO);
-	tcp_send(p.tcp, p.conn, pattern, 3000);
+	peer_shut_window(&p);
 	for (ms = 0; ms < 2000000 && !(p.news & TCP_ENDED); ms += 100) {
 		peer_hear_all(&p);
 		p.window ^= 1;
