@@ -29,6 +29,17 @@ static unsigned hear_segments(struct peer *p)
 	return n;
 }
 
+/* Gives tcp so many segments to send, of which it sends what the first window holds; returns where
+ * they begin. */
+static uint32_t send_flight(struct peer *p, unsigned n)
+{
+	uint32_t first = p->ack;
+
+	send_segments(p, n);
+	assert_int_equal(hear_segments(p), n < INITIAL ? n : INITIAL);
+	return first;
+}
+
 static void acknowledge(struct peer *p, uint32_t ack)
 {
 	peer_send_at(p, TCP_ACK, p->seq, ack, NULL, 0);
@@ -78,9 +89,7 @@ static void cwnd_counts_what_is_in_flight(void **state)
 	peer_init(&p, &(struct peer_options){0});
 	p.sack = true;
 	peer_open_after_ms(&p, RTT_MS);
-	first = p.ack;
-	send_segments(&p, 20);
-	assert_int_equal(hear_segments(&p), INITIAL);
+	first = send_flight(&p, 20);
 	/* Two have come ahead of the first: they leave room, though nothing is acknowledged. */
 	p.n_sack = 1;
 	p.sack_blocks[0] = (struct tcp_range){first + SEGMENT, first + 3 * SEGMENT};
@@ -107,8 +116,7 @@ static void a_burst_of_acks_grows_the_window_as_single_acks_do(void **state)
 		peer_init(&p, &(struct peer_options){0});
 		peer_open_after_ms(&p, RTT_MS);
 		p.conn->ssthresh = p.conn->cwnd;
-		send_segments(&p, 40);
-		assert_int_equal(hear_segments(&p), INITIAL);
+		send_flight(&p, 40);
 		for (unsigned i = 0; i < INITIAL / 2; i++) {
 			p.ack += 2 * SEGMENT;
 			peer_burst_add(&p, TCP_ACK, NULL, 0);
@@ -135,20 +143,17 @@ static void what_is_not_used_does_not_grow(void **state)
 	peer_open_after_ms(&p, RTT_MS);
 	for (unsigned i = 0; i < 10; i++) {
 		send_segments(&p, INITIAL / 2 - 1);
-		p.ack += hear_segments(&p) * SEGMENT;
-		acknowledge(&p, p.ack);
+		peer_acknowledge_all(&p);
 	}
 	assert_int_equal(p.conn->cwnd, INITIAL * SEGMENT);
 	/* Slow start may double what half of is used, */
 	send_segments(&p, INITIAL / 2);
-	p.ack += hear_segments(&p) * SEGMENT;
-	acknowledge(&p, p.ack);
+	peer_acknowledge_all(&p);
 	assert_int_equal(p.conn->cwnd, (INITIAL + 2) * SEGMENT);
 	/* congestion avoidance not. */
 	p.conn->ssthresh = p.conn->cwnd;
 	send_segments(&p, INITIAL);
-	p.ack += hear_segments(&p) * SEGMENT;
-	acknowledge(&p, p.ack);
+	peer_acknowledge_all(&p);
 	assert_int_equal(p.conn->cwnd, (INITIAL + 2) * SEGMENT);
 	peer_release(&p);
 }
@@ -172,10 +177,8 @@ static void a_window_that_was_not_used_for_a_while_begins_anew(void **state)
 		peer_open_after_ms(&p, RTT_MS);
 		p.keep_unread = kept; /* a queue that stays must not hide it */
 		send_segments(&p, 30);
-		for (unsigned i = 0; i < 3; i++) {
-			p.ack += hear_segments(&p) * SEGMENT;
-			acknowledge(&p, p.ack);
-		}
+		for (unsigned i = 0; i < 3; i++)
+			peer_acknowledge_all(&p);
 		assert_int_equal(tcp_unacknowledged(p.conn), 0);
 		assert_true(p.conn->cwnd > INITIAL * SEGMENT);
 		/* A pause of less than a timeout changes nothing. */
@@ -198,9 +201,7 @@ static void after_a_timeout_an_ack_adds_a_segment_at_most(void **state)
 
 	peer_init(&p, &(struct peer_options){0});
 	peer_open_after_ms(&p, RTT_MS);
-	first = p.ack;
-	send_segments(&p, 30);
-	assert_int_equal(hear_segments(&p), INITIAL);
+	first = send_flight(&p, 30);
 	peer_wait_ms(&p, 300);
 	assert_int_equal(p.counters.tcp_rto, 1);
 	assert_int_equal(hear_segments(&p), 1);
@@ -218,9 +219,7 @@ static void a_repaired_loss_costs_half_of_what_was_in_flight(void **state)
 	peer_init(&p, &(struct peer_options){0});
 	p.sack = true;
 	peer_open_after_ms(&p, RTT_MS);
-	first = p.ack;
-	send_segments(&p, INITIAL - 2);
-	assert_int_equal(hear_segments(&p), INITIAL - 2);
+	first = send_flight(&p, INITIAL - 2);
 	acknowledge(&p, first + SEGMENT);
 	peer_wait_ms(&p, 2 * RTT_MS + 5);
 	assert_int_equal(hear_segments(&p), 1);
@@ -246,8 +245,7 @@ static void only_connections_we_open_have_a_curve(void **state)
 			peer_open_actively_after_ms(&p, RTT_MS);
 		else
 			peer_open_after_ms(&p, RTT_MS);
-		send_segments(&p, 40);
-		assert_int_equal(hear_segments(&p), INITIAL);
+		send_flight(&p, 40);
 		for (unsigned i = 0; i < 3; i++)
 			acknowledge(&p, p.ack);
 		assert_int_equal(p.counters.tcp_fast_retransmits, 1);
@@ -273,8 +271,7 @@ static void a_timeout_leaves_seven_tenths_to_slow_start_and_no_curve(void **stat
 
 	peer_init(&p, &(struct peer_options){0});
 	peer_open_actively_after_ms(&p, RTT_MS);
-	send_segments(&p, 40);
-	assert_int_equal(hear_segments(&p), INITIAL);
+	send_flight(&p, 40);
 	peer_wait_ms(&p, 300);
 	assert_int_equal(p.counters.tcp_rto, 1);
 	assert_int_equal(p.conn->ssthresh, 7 * SEGMENT);
@@ -290,8 +287,7 @@ static void without_cubic_a_connection_we_open_halves(void **state)
 
 	peer_init(&p, &(struct peer_options){.without = TCP_WITHOUT_CUBIC});
 	peer_open_actively_after_ms(&p, RTT_MS);
-	send_segments(&p, 40);
-	assert_int_equal(hear_segments(&p), INITIAL);
+	send_flight(&p, 40);
 	for (unsigned i = 0; i < 3; i++)
 		acknowledge(&p, p.ack);
 	assert_int_equal(p.conn->ssthresh, INITIAL / 2 * SEGMENT);
@@ -310,8 +306,7 @@ static void a_while_the_window_is_not_used_is_no_time_of_the_curve(void **state)
 	peer_send(&p, TCP_ACK, "x", 1);
 	p.conn->ssthresh = p.conn->cwnd;
 	send_segments(&p, INITIAL);
-	p.ack += hear_segments(&p) * SEGMENT;
-	acknowledge(&p, p.ack);
+	peer_acknowledge_all(&p);
 	epoch_us = p.conn->q->cubic.epoch_us;
 	assert_int_equal(epoch_us, p.now_us);
 	peer_wait_ms(&p, 100);
@@ -340,9 +335,7 @@ static void what_duplicates_told_an_ack_does_not_tell_again(void **state)
 
 	peer_init(&p, &(struct peer_options){0});
 	peer_open_after_ms(&p, RTT_MS);
-	first = p.ack;
-	send_segments(&p, 30);
-	assert_int_equal(hear_segments(&p), INITIAL);
+	first = send_flight(&p, 30);
 	/* The first and the sixth are lost; the others, and two more that two duplicates let out.
 	 */
 	for (unsigned i = 0; i < 10; i++) {
@@ -369,9 +362,7 @@ static void duplicates_stand_for_no_more_than_is_under_way(void **state)
 
 	peer_init(&p, &(struct peer_options){0});
 	peer_open_after_ms(&p, RTT_MS);
-	first = p.ack;
-	send_segments(&p, 4);
-	assert_int_equal(hear_segments(&p), 4);
+	first = send_flight(&p, 4);
 	for (unsigned i = 0; i < 50; i++) {
 		acknowledge(&p, first);
 		hear_segments(&p);
@@ -389,9 +380,7 @@ static void the_first_two_duplicates_let_a_new_segment_out_each(void **state)
 
 	peer_init(&p, &(struct peer_options){0});
 	peer_open_after_ms(&p, RTT_MS);
-	first = p.ack;
-	send_segments(&p, 20);
-	assert_int_equal(hear_segments(&p), INITIAL);
+	first = send_flight(&p, 20);
 	for (unsigned i = 0; i < 2; i++) {
 		acknowledge(&p, first);
 		peer_expect(&p, TCP_ACK, SEGMENT);
@@ -412,9 +401,7 @@ static void a_timeout_for_nothing_halves_once(void **state)
 
 	peer_init(&p, &(struct peer_options){0});
 	peer_open_after_ms(&p, RTT_MS);
-	first = p.ack;
-	send_segments(&p, 20);
-	assert_int_equal(hear_segments(&p), INITIAL);
+	first = send_flight(&p, 20);
 	peer_wait_ms(&p, 300);
 	assert_int_equal(hear_segments(&p), 1);
 	assert_int_equal(p.counters.tcp_rto, 1);
