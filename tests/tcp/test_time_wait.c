@@ -13,6 +13,7 @@
 #include <rte_mempool.h>
 
 #include "common/eal.h"
+#include "common/random.h"
 #include "peer.h"
 
 /* A conversation from one port after another, each of which leaves a TIME-WAIT. */
@@ -470,10 +471,9 @@ static void waits_end_in_time_whatever_comes(void **state)
 	enum { FLOWS = 200 };
 	uint64_t end_ms[FLOWS] = {0}, now_ms;
 	uint32_t seq[FLOWS], waiting;
-	const char *text = getenv("POSTERN_SEED");
 	struct peer p;
 
-	srandom(text ? (unsigned)strtoul(text, NULL, 0) : 1);
+	srandom((unsigned)test_seed(1));
 	peer_init(&p, &(struct peer_options){0});
 	for (unsigned step = 0; step < 5000; step++) {
 		unsigned i = (unsigned)random() % FLOWS;
@@ -526,9 +526,7 @@ int main(void)
 		cmocka_unit_test(a_client_that_opens_and_leaves_all_day_costs_no_connection),
 		cmocka_unit_test(waits_end_in_time_whatever_comes),
 	};
-	const char *text = getenv("POSTERN_SEED");
 
-	printf("POSTERN_SEED=%s\n", text ? text : "1");
 	test_eal_start("tcp-time-wait");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
