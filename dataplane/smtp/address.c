@@ -109,6 +109,18 @@ static bool read_beyond_ascii(struct reader *r)
 	return true;
 }
 
+/* part *("." part) */
+static bool read_dotted(struct reader *r, bool (*read_part)(struct reader *r))
+{
+	while (read_part(r)) {
+		if (!skip(r, '.'))
+			return true;
+		if (!put(r, '.'))
+			return false;
+	}
+	return false;
+}
+
 /* --- local parts ------------------------------------------------------------------------------ */
 
 static bool read_atom(struct reader *r)
@@ -132,13 +144,7 @@ static bool read_atom(struct reader *r)
 /* Dot-string = Atom *("." Atom) */
 static bool read_dot_string(struct reader *r)
 {
-	while (read_atom(r)) {
-		if (!skip(r, '.'))
-			return true;
-		if (!put(r, '.'))
-			return false;
-	}
-	return false;
+	return read_dotted(r, read_atom);
 }
 
 /* One octet of a quoted string's content, without its quoting. */
@@ -211,15 +217,10 @@ static bool read_label(struct reader *r)
 	       (u_label || r->at - first <= SMTP_LABEL_MAX);
 }
 
+/* Domain = sub-domain *("." sub-domain) */
 static bool read_domain(struct reader *r)
 {
-	while (read_label(r)) {
-		if (!skip(r, '.'))
-			return true;
-		if (!put(r, '.'))
-			return false;
-	}
-	return false;
+	return read_dotted(r, read_label);
 }
 
 /* IPv4-address-literal = Snum 3("." Snum) */
