@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ascii.h"
 #include "policy/harvest_private.h"
 
 enum {
@@ -108,9 +109,8 @@ uint64_t harvest_digest(const struct harvest *h, const char *local, size_t local
 		local_len = RECIPIENT_LOCAL_MAX; /* a sender's; its beginning will do */
 	if (domain_len > RECIPIENT_DOMAIN_MAX)
 		domain_len = RECIPIENT_DOMAIN_MAX;
-	for (size_t i = 0; i < local_len; i++, n++)
-		name[n] = local[i] >= 'A' && local[i] <= 'Z' ? (uint8_t)(local[i] | 0x20)
-							     : (uint8_t)local[i];
+	for (; n < local_len; n++)
+		name[n] = ascii_lower((uint8_t)local[n]);
 	name[n++] = '@';
 	memcpy(name + n, domain, domain_len);
 	return siphash13(&h->key, name, n + domain_len);

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/ascii.h"
 #include "base/siphash.h"
 #include "policy/recipients_private.h"
 #include "postern/recipients.h"
@@ -325,12 +326,7 @@ struct name {
 	uint8_t len;
 };
 
-static uint8_t fold(uint8_t c)
-{
-	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
-}
-
-/* The same for eight octets at a time: the top bit of each marks those between A and Z. */
+/* ascii_lower for eight octets at a time: the top bit of each marks those between A and Z. */
 static uint64_t fold_word(uint64_t word)
 {
 	const uint64_t ones = 0x0101010101010101, low = word & 0x7f * ones;
@@ -616,18 +612,6 @@ struct search {
 	struct digest digests[2];
 };
 
-static bool is_postmaster(const char *local, size_t len)
-{
-	static const char word[] = "postmaster";
-
-	if (len != sizeof(word) - 1)
-		return false;
-	for (size_t i = 0; i < len; i++)
-		if (fold((uint8_t)local[i]) != (uint8_t)word[i])
-			return false;
-	return true;
-}
-
 /* How long the local part is before its first separator; 0: there is none, or nothing before. */
 static size_t base_len(const struct domain *d, const struct name *n)
 {
@@ -681,7 +665,7 @@ static void begin(const struct recipients *r, const struct recipient_address *a,
 		return;
 	answer->domain = (uint32_t)(s->domain - r->domains);
 	answer->finding = RECIPIENT_UNKNOWN;
-	answer->is_postmaster = is_postmaster(a->local, a->local_len);
+	answer->is_postmaster = ascii_is_word(a->local, a->local_len, "postmaster");
 	if (a->local_len == 0 || a->local_len > RECIPIENT_LOCAL_MAX)
 		return; /* nobody can be called so */
 	name_write(&name, s->domain, a->local, a->local_len);
