@@ -223,7 +223,6 @@ int64_t recipients_domain_find(const struct recipients *r, const char *name, siz
 	return d ? d - r->domains : -ENOENT;
 }
 
-/* Room for one more, each array by doubling; what grew stays when another cannot. */
 static int names_grow(struct recipients *r)
 {
 	uint64_t slots = r->by_name ? 2 * (r->by_name_mask + 1ull) : 16;
@@ -242,6 +241,7 @@ static int names_grow(struct recipients *r)
 	return 0;
 }
 
+/* Room for one more, each array by doubling; what grew stays when another cannot. */
 static int domains_grow(struct recipients *r, size_t name_len)
 {
 	if (!r->domains || r->n_domains == r->domains_room) {
@@ -399,7 +399,7 @@ static uint32_t code_in(uint32_t word, unsigned slot)
 	return word >> (slot * CODE_BITS) & CODE_MASK;
 }
 
-static const struct bucket *next_bucket(const struct recipients *r, const struct bucket *b)
+static struct bucket *next_bucket(const struct recipients *r, struct bucket *b)
 {
 	return b + 1 == r->buckets + r->n_buckets ? r->buckets : b + 1;
 }
@@ -447,8 +447,8 @@ static uint32_t bucket_code(const struct bucket *b, const struct digest *d, unsi
 
 /* What else must be looked at when it is not in b; NULL: nothing. The word is read before the
  * slots: what overflows later is being added just now. */
-static const struct bucket *follower(const struct recipients *r, const struct bucket *b,
-				     uint32_t word, unsigned looked)
+static struct bucket *follower(const struct recipients *r, struct bucket *b, uint32_t word,
+			       unsigned looked)
 {
 	return word & OVERFLOWED && looked < FOLLOWERS_MAX ? next_bucket(r, b) : NULL;
 }
@@ -457,13 +457,13 @@ static const struct bucket *follower(const struct recipients *r, const struct bu
 static uint32_t find(const struct recipients *r, const struct digest *d, struct bucket **at,
 		     unsigned *slot)
 {
-	const struct bucket *b = &r->buckets[d->bucket];
+	struct bucket *b = &r->buckets[d->bucket];
 
 	for (unsigned looked = 1; b; looked++) {
 		uint32_t word = load(&b->word), code = bucket_code(b, d, slot);
 
 		if (code) {
-			*at = (struct bucket *)b;
+			*at = b;
 			return code;
 		}
 		b = follower(r, b, word, looked);
@@ -497,10 +497,10 @@ static int insert(struct recipients *r, const struct digest *d, uint32_t code)
 	while ((slot = free_slot(b)) < 0) {
 		if (++passed == FOLLOWERS_MAX)
 			return -ENOSPC;
-		b = (struct bucket *)next_bucket(r, b);
+		b = next_bucket(r, b);
 	}
 	/* It must be found from the moment it is there: the way to it first. */
-	for (struct bucket *on = home; on != b; on = (struct bucket *)next_bucket(r, on))
+	for (struct bucket *on = home; on != b; on = next_bucket(r, on))
 		atomic_fetch_or_explicit(&on->word, OVERFLOWED, memory_order_release);
 	store(&b->a[slot], d->a);
 	store(&b->b[slot], d->b);
@@ -608,7 +608,7 @@ struct search {
 	uint8_t tries, try;	     /* how many names there are, and which is being looked for */
 	uint8_t looked;		     /* buckets, for this one */
 	uint32_t code;
-	const struct bucket *at; /* the one to look at next; NULL: the search is over */
+	struct bucket *at; /* the one to look at next; NULL: the search is over */
 	struct digest digests[2];
 };
 
