@@ -494,14 +494,18 @@ static void asking_init(struct asking *a, struct harvest *h, const struct harves
 	verdicts->n = 0;
 }
 
+static void asking_enter(struct asking *a, struct place place)
+{
+	a->place = place;
+	expire(a->h, &a->place, a->len, a->now_s);
+	a->is_allowed = network_is_allowed(a->h, &a->client->address);
+}
+
 /* Its entry, made at its first evidence. */
 static void asking_place(struct asking *a)
 {
-	if (a->place.bucket)
-		return;
-	a->place = table_get(a->h, a->key, a->now_s);
-	expire(a->h, &a->place, a->len, a->now_s);
-	a->is_allowed = network_is_allowed(a->h, &a->client->address);
+	if (!a->place.bucket)
+		asking_enter(a, table_get(a->h, a->key, a->now_s));
 }
 
 /* What is beyond a client's line leads to. */
@@ -724,6 +728,7 @@ bool harvest_settle(struct harvest *h, const struct harvest_client *client,
 		    struct harvest_verdicts *verdicts)
 {
 	struct harvest_loan settled = *loan;
+	struct place place;
 	struct asking a;
 
 	asking_init(&a, h, client, now_s, verdicts);
@@ -736,11 +741,10 @@ bool harvest_settle(struct harvest *h, const struct harvest_client *client,
 		return false;
 	}
 	/* Called back: what it had against it stands alone. */
-	a.place = table_find(h, a.key);
-	if (!a.place.bucket || client->null_sender)
+	place = table_find(h, a.key);
+	if (!place.bucket || client->null_sender)
 		return false;
-	asking_place(&a);
-	a.is_allowed = network_is_allowed(h, &client->address);
+	asking_enter(&a, place);
 	if (score_at(h, load(&a.place.bucket->scores[a.place.slot]), now_s).score < h->line)
 		return false;
 	return verdict(&a) != HARVEST_ANSWER;
