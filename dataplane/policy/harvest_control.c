@@ -59,16 +59,16 @@ static void story_of(struct harvest *h, uint32_t now_s, struct harvest_story *st
 
 	if (!p.bucket)
 		return;
-	s = score_at(h, load(&p.bucket->scores[p.slot]), now_s);
-	until = until_unpack(load(&p.bucket->untils[p.slot]));
-	c = counts_at(load(&p.bucket->counts[p.slot]), now_s);
+	s = score_at(h, load(score_word(&p)), now_s);
+	until = until_unpack(load(until_word(&p)));
+	c = counts_at(load(counts_word(&p)), now_s);
 	story->is_known = true;
 	story->score = s.score;
 	story->null_score = (int16_t)(s.null_score * (SCORE_ONE / NULL_ONE));
 	story->level = s.level;
 	story->until_s = until.drop_s > now_s ? until.drop_s : 0;
 	story->null_until_s = until.null_s > now_s ? until.null_s : 0;
-	story->seen_s = now_s - minutes_since_score(load(&p.bucket->scores[p.slot]), now_s) * 60;
+	story->seen_s = now_s - minutes_since_score(load(score_word(&p)), now_s) * 60;
 	story->unknown_today = c.unknown_today;
 	story->delivered_today = c.delivered_today;
 	story->unknown_week = (uint16_t)(c.unknown[0] + c.unknown[1]);
@@ -104,7 +104,7 @@ bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t pre
 	if (!p.bucket)
 		return false;
 	/* Credit stays. The score first: nobody may be found beyond the line without a verdict. */
-	word = load(&p.bucket->scores[p.slot]);
+	word = load(score_word(&p));
 	do {
 		s = score_unpack(word);
 		if (s.score > 0)
@@ -112,8 +112,8 @@ bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t pre
 		if (s.null_score > 0)
 			s.null_score = 0;
 		s.level = 0;
-	} while (!atomic_compare_exchange_strong(&p.bucket->scores[p.slot], &word, score_pack(&s)));
-	atomic_store(&p.bucket->untils[p.slot], 0);
+	} while (!atomic_compare_exchange_strong(score_word(&p), &word, score_pack(&s)));
+	atomic_store(until_word(&p), 0);
 	return true;
 }
 
@@ -134,7 +134,7 @@ void harvest_spared(struct harvest *h, const struct ip_addr *address, uint8_t pr
 		if (n > 256)
 			client.octets[last - 1] = (uint8_t)(i >> 8);
 		p = table_find(h, table_key(&client, len));
-		if (p.bucket && score_at(h, load(&p.bucket->scores[p.slot]), now_s).score < 0)
+		if (p.bucket && score_at(h, load(score_word(&p)), now_s).score < 0)
 			each(arg, &client);
 	}
 }
@@ -174,9 +174,9 @@ int harvest_restore(struct harvest *h, const void *octets, size_t len)
 		s = score_unpack(r.score);
 		p = table_get(h, r.key, s.minute * 60);
 		s.tag = p.tag;
-		atomic_store(&p.bucket->scores[p.slot], score_pack(&s));
-		atomic_store(&p.bucket->untils[p.slot], r.until);
-		atomic_store(&p.bucket->counts[p.slot], r.counts);
+		atomic_store(score_word(&p), score_pack(&s));
+		atomic_store(until_word(&p), r.until);
+		atomic_store(counts_word(&p), r.counts);
 	}
 	return 0;
 }
