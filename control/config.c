@@ -15,16 +15,16 @@
 #include "control/config_types.h"
 #include "postern/dataplane.h"
 
-#define ONE(struct_, field, type_, fallback_, says_)                                            \
-	{                                                                                       \
-		.name = #field, .shape = SCHEMA_ONE, .type = &(type_),                          \
-		.at = offsetof(struct struct_, field), .fallback = (fallback_), .says = (says_) \
-	}
 #define ONE_AS(name_, struct_, field, type_, names_, fallback_, says_)                          \
 	{                                                                                       \
 		.name = (name_), .shape = SCHEMA_ONE, .type = &(type_), .names = (names_),      \
 		.at = offsetof(struct struct_, field), .fallback = (fallback_), .says = (says_) \
 	}
+#define ONE(struct_, field, type_, fallback_, says_) \
+	ONE_AS(#field, struct_, field, type_, NULL, fallback_, says_)
+/* A field of a part of the configuration. */
+#define ONE_OF(part, field, type_, fallback_, says_) \
+	ONE_AS(#field, config, part.field, type_, NULL, fallback_, says_)
 #define MANY_AS(name_, struct_, field, count_, type_, least_, most_, says_)                       \
 	{                                                                                         \
 		.name = (name_), .shape = SCHEMA_MANY, .type = &(type_),                          \
@@ -113,19 +113,17 @@ static const struct schema_key harvest_keys[] = {
 	       "and at most"),
 	ONE_AS("known_ttl", config, harvest.known_ttl_s, type_duration, NULL, "4h",
 	       "and at most a client that mail was delivered for"),
-	ONE_AS("honest_unknown", config, harvest.honest_unknown, type_share, NULL, "0.03",
+	ONE_OF(harvest, honest_unknown, type_share, "0.03",
 	       "share of unknown recipients of an honest sender"),
-	ONE_AS("guesser_unknown", config, harvest.guesser_unknown, type_share, NULL, "0.9",
-	       "and of a guesser"),
-	ONE_AS("false_positive", config, harvest.false_positive, type_share, NULL, "0.00001",
+	ONE_OF(harvest, guesser_unknown, type_share, "0.9", "and of a guesser"),
+	ONE_OF(harvest, false_positive, type_share, "0.00001",
 	       "how often an honest sender may be taken for a guesser"),
-	ONE_AS("false_negative", config, harvest.false_negative, type_share, NULL, "0.01",
-	       "and a guesser for an honest sender"),
-	ONE_AS("clients", config, harvest.clients, type_size, NULL, "1M",
+	ONE_OF(harvest, false_negative, type_share, "0.01", "and a guesser for an honest sender"),
+	ONE_OF(harvest, clients, type_size, "1M",
 	       "clients and prefixes told apart, a power of two"),
 	ONE_AS("filter", config, harvest.filter_octets, type_size, NULL, "64M",
 	       "memory for a day's pairs of client and recipient, a power of two"),
-	ONE_AS("state", config, harvest.state, type_string, NULL, "",
+	ONE_OF(harvest, state, type_string, "",
 	       "where scores are kept over a restart; without: nowhere"),
 	MANY_AS("allow", config, harvest.allow, harvest.n_allow, type_network, 0,
 		CONFIG_NETWORKS_MAX, "networks that are never shut out"),
@@ -133,29 +131,25 @@ static const struct schema_key harvest_keys[] = {
 };
 
 static const struct schema_key limits_keys[] = {
-	ONE_AS("message_size", config, limits.message_size, type_size, NULL, "50M",
-	       "the largest message, octets"),
-	ONE_AS("recipients", config, limits.recipients, type_number, NULL, "1000",
+	ONE_OF(limits, message_size, type_size, "50M", "the largest message, octets"),
+	ONE_OF(limits, recipients, type_number, "1000",
 	       "of a transaction; not under 100 (RFC 5321 4.5.3.1.8)"),
-	ONE_AS("connections_per_client", config, limits.connections_per_client, type_number, NULL,
-	       "50", "open at once; 0: no limit"),
-	ONE_AS("half_open_per_client", config, limits.half_open_per_client, type_number, NULL,
-	       "50", "handshakes under way at once; beyond, SYN cookies; 0: no limit"),
-	ONE_AS("connections", config, limits.connections, type_size, NULL, "128K",
-	       "open at once, a worker"),
-	ONE_AS("buffers", config, limits.buffers, type_size, NULL, "32K",
-	       "of 2 KiB for bytes under way, a worker"),
+	ONE_OF(limits, connections_per_client, type_number, "50", "open at once; 0: no limit"),
+	ONE_OF(limits, half_open_per_client, type_number, "50",
+	       "handshakes under way at once; beyond, SYN cookies; 0: no limit"),
+	ONE_OF(limits, connections, type_size, "128K", "open at once, a worker"),
+	ONE_OF(limits, buffers, type_size, "32K", "of 2 KiB for bytes under way, a worker"),
 	END,
 };
 
 static const struct schema_key control_keys[] = {
-	ONE_AS("socket", config, control.socket, type_path, NULL, "/run/postern/control.sock",
+	ONE_OF(control, socket, type_path, "/run/postern/control.sock",
 	       "where posternctl finds us"),
 	END,
 };
 
 static const struct schema_key shield_keys[] = {
-	ONE_AS("bpffs", config, shield.bpffs, type_path, NULL, "/run/postern/bpf",
+	ONE_OF(shield, bpffs, type_path, "/run/postern/bpf",
 	       "where the XDP program and its maps are pinned"),
 	END,
 };

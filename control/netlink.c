@@ -46,9 +46,15 @@ struct list {
 	uint32_t n, room, max;
 };
 
+/* A socket that asks. */
+struct requests {
+	struct mnl_socket *nl;
+	uint32_t sequence; /* of the last one */
+};
+
 struct netlink_watch {
-	struct mnl_socket *events, *requests;
-	uint32_t sequence;
+	struct mnl_socket *events;
+	struct requests requests;
 	char names[NETLINK_INTERFACES_MAX][IFNAMSIZ]; /* empty: the kernel has no such port */
 	struct netlink_interfaces interfaces;
 	unsigned stale;
@@ -73,6 +79,18 @@ static int list_add(struct list *l, const void *item)
 	}
 	memcpy((char *)l->items + l->n++ * l->size, item, l->size);
 	return 0;
+}
+
+static void list_copy(const struct list *l, void *to)
+{
+	if (l->n)
+		memcpy(to, l->items, l->n * l->size);
+}
+
+static void list_sort(struct list *l, int (*compare)(const void *a, const void *b))
+{
+	if (l->n)
+		qsort(l->items, l->n, l->size, compare);
 }
 
 /* --- asking ------------------------------------------------------------------------------- */
@@ -137,46 +155,39 @@ static void answer_take(struct answer *answer, const struct nlmsghdr *nlh)
 
 /* Sends a request and takes its answer to the end, whatever comes between, because a dump half
  * read would stand in the way of the next. -EINTR: the list changed while it was dumped. */
-static int request(struct mnl_socket *nl, uint32_t sequence, struct nlmsghdr *nlh, answer_cb take,
-		   void *data)
+static int request(struct requests *r, struct nlmsghdr *nlh, answer_cb take, void *data)
 {
 	struct answer answer = {.take = take, .data = data};
 	_Alignas(struct nlmsghdr) char buf[DATAGRAM_MAX];
 
-	nlh->nlmsg_seq = sequence;
-	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
+	nlh->nlmsg_seq = ++r->sequence;
+	if (mnl_socket_sendto(r->nl, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
 	while (!answer.done) {
-		ssize_t received = mnl_socket_recvfrom(nl, buf, sizeof(buf));
+		ssize_t received = mnl_socket_recvfrom(r->nl, buf, sizeof(buf));
 		const struct nlmsghdr *at = (const struct nlmsghdr *)buf;
 		int left = received;
 
 		if (received < 0 && errno != EINTR)
 			return -errno;
 		for (; mnl_nlmsg_ok(at, left); at = mnl_nlmsg_next(at, &left)) {
-			if (at->nlmsg_seq == sequence)
+			if (at->nlmsg_seq == r->sequence)
 				answer_take(&answer, at);
 		}
 	}
 	return answer.error ? answer.error : answer.interrupted ? -EINTR : 0;
 }
 
-/* What a dump fills: a list from the messages of one kind. */
-struct dump {
-	struct netlink_watch *w;
-	struct list *list;
-};
-
-/* Adds what a dump finds to a list. */
-static int dump(struct netlink_watch *w, struct nlmsghdr *nlh, struct list *list, answer_cb take)
+/* Has a dump taken, which adds what it finds to a list. */
+static int dump(struct requests *r, struct nlmsghdr *nlh, struct list *list, answer_cb take,
+		void *data)
 {
-	struct dump d = {w, list};
 	uint32_t kept = list->n;
 	int error = -EINTR;
 
 	for (int tries = 0; error == -EINTR && tries < DUMP_TRIES; tries++) {
 		list->n = kept;
-		error = request(w->requests, ++w->sequence, nlh, take, &d);
+		error = request(r, nlh, take, data);
 	}
 	return error;
 }
@@ -203,7 +214,7 @@ static int link_take(const struct nlmsghdr *nlh, void *data)
 }
 
 /* The kernel's index of an interface; -ENODEV when there is none of this name. */
-static int link_find(struct mnl_socket *nl, uint32_t sequence, const char *name, uint32_t *index)
+static int link_find(struct requests *r, const char *name, uint32_t *index)
 {
 	_Alignas(struct nlmsghdr) char buf[MNL_NLMSG_HDRLEN + 256];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
@@ -215,7 +226,7 @@ static int link_find(struct mnl_socket *nl, uint32_t sequence, const char *name,
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	ifi->ifi_family = AF_UNSPEC;
 	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
-	error = request(nl, sequence, nlh, link_take, &found);
+	error = request(r, nlh, link_take, &found);
 	if (!error && !found.index)
 		error = -ENODEV;
 	if (!error)
@@ -231,7 +242,7 @@ static int links_refresh(struct netlink_watch *w)
 
 		if (!w->names[i][0])
 			continue;
-		error = link_find(w->requests, ++w->sequence, w->names[i], &index);
+		error = link_find(&w->requests, w->names[i], &index);
 		if (error && error != -ENODEV)
 			return error;
 		w->interfaces.index[i] = index;
@@ -243,13 +254,12 @@ static int links_refresh(struct netlink_watch *w)
 
 static int route_take(const struct nlmsghdr *nlh, void *data)
 {
-	struct dump *d = data;
+	struct netlink_watch *w = data;
 	struct route route;
 
-	if (nlh->nlmsg_type != RTM_NEWROUTE ||
-	    !netlink_message_route(nlh, &d->w->interfaces, &route))
+	if (nlh->nlmsg_type != RTM_NEWROUTE || !netlink_message_route(nlh, &w->interfaces, &route))
 		return 0;
-	return list_add(d->list, &route);
+	return list_add(&w->routes, &route);
 }
 
 static int routes_dump(struct netlink_watch *w, uint8_t family)
@@ -262,7 +272,7 @@ static int routes_dump(struct netlink_watch *w, uint8_t family)
 	rtm->rtm_family = family;
 	rtm->rtm_table = RT_TABLE_MAIN;
 	rtm->rtm_type = RTN_UNICAST;
-	error = dump(w, nlh, &w->routes, route_take);
+	error = dump(&w->requests, nlh, &w->routes, route_take, w);
 	/* Until its first route a namespace has no main table. */
 	return error == -ENOENT ? 0 : error;
 }
@@ -304,8 +314,7 @@ static int routes_refresh(struct netlink_watch *w)
 		error = routes_dump(w, AF_INET6);
 	if (error)
 		return error;
-	if (w->routes.n)
-		qsort(w->routes.items, w->routes.n, sizeof(struct route), route_compare);
+	list_sort(&w->routes, route_compare);
 	routes_drop_shadowed(&w->routes);
 	return 0;
 }
@@ -323,13 +332,12 @@ static int neighbour_compare(const void *pa, const void *pb)
 
 static int neighbour_take(const struct nlmsghdr *nlh, void *data)
 {
-	struct dump *d = data;
+	struct netlink_watch *w = data;
 	struct neighbour neighbour;
 
-	if (netlink_message_neighbour(nlh, &d->w->interfaces, &neighbour) !=
-	    NETLINK_NEIGHBOUR_USABLE)
+	if (netlink_message_neighbour(nlh, &w->interfaces, &neighbour) != NETLINK_NEIGHBOUR_USABLE)
 		return 0;
-	return list_add(d->list, &neighbour);
+	return list_add(&w->neighbours, &neighbour);
 }
 
 static int neighbours_dump(struct netlink_watch *w, uint8_t family)
@@ -339,7 +347,7 @@ static int neighbours_dump(struct netlink_watch *w, uint8_t family)
 	struct ndmsg *ndm = mnl_nlmsg_put_extra_header(nlh, sizeof(*ndm));
 
 	ndm->ndm_family = family;
-	return dump(w, nlh, &w->neighbours, neighbour_take);
+	return dump(&w->requests, nlh, &w->neighbours, neighbour_take, w);
 }
 
 static int neighbours_refresh(struct netlink_watch *w)
@@ -350,9 +358,8 @@ static int neighbours_refresh(struct netlink_watch *w)
 	error = neighbours_dump(w, AF_INET);
 	if (!error)
 		error = neighbours_dump(w, AF_INET6);
-	if (!error && w->neighbours.n)
-		qsort(w->neighbours.items, w->neighbours.n, sizeof(struct neighbour),
-		      neighbour_compare);
+	if (!error)
+		list_sort(&w->neighbours, neighbour_compare);
 	return error;
 }
 
@@ -498,12 +505,9 @@ int netlink_watch_snapshot(struct netlink_watch *w, struct routes **routes)
 	if (!r)
 		return -ENOMEM;
 	r->n_routes = w->routes.n;
-	if (w->routes.n)
-		memcpy(r->routes, w->routes.items, w->routes.n * sizeof(struct route));
+	list_copy(&w->routes, r->routes);
 	r->n_neighbours = w->neighbours.n;
-	if (w->neighbours.n)
-		memcpy(r->neighbours, w->neighbours.items,
-		       w->neighbours.n * sizeof(struct neighbour));
+	list_copy(&w->neighbours, r->neighbours);
 	routes_sort(r);
 	*routes = r;
 	return 0;
@@ -525,7 +529,7 @@ int netlink_resolve(struct netlink_watch *w, uint8_t port, const struct ip_addr 
 	ndm->ndm_state = NUD_NONE;
 	ndm->ndm_flags = NTF_USE;
 	mnl_attr_put(nlh, NDA_DST, v4 ? 4 : 16, next_hop->octets + (v4 ? 12 : 0));
-	return request(w->requests, ++w->sequence, nlh, NULL, NULL);
+	return request(&w->requests, nlh, NULL, NULL);
 }
 
 /* --- opening ------------------------------------------------------------------------------ */
@@ -577,7 +581,7 @@ static int sockets_open(struct netlink_watch *w)
 	if (!error)
 		error = events_join(w->events);
 	if (!error)
-		error = socket_open(&w->requests, 0);
+		error = socket_open(&w->requests.nl, 0);
 	return error;
 }
 
@@ -617,8 +621,8 @@ void netlink_watch_close(struct netlink_watch *w)
 		return;
 	if (w->events)
 		mnl_socket_close(w->events);
-	if (w->requests)
-		mnl_socket_close(w->requests);
+	if (w->requests.nl)
+		mnl_socket_close(w->requests.nl);
 	free(w->routes.items);
 	free(w->neighbours.items);
 	free(w);
@@ -627,68 +631,67 @@ void netlink_watch_close(struct netlink_watch *w)
 /* --- addresses ---------------------------------------------------------------------------- */
 
 struct addresses {
-	uint32_t index; /* of the interface */
-	struct list usable, deprecated;
+	uint32_t index;	   /* of the interface */
+	struct list found; /* struct netlink_address */
 };
 
 static int address_take(const struct nlmsghdr *nlh, void *data)
 {
-	struct addresses *found = data;
+	struct addresses *a = data;
 	struct netlink_address address;
 
 	if (nlh->nlmsg_type != RTM_NEWADDR || !netlink_message_address(nlh, &address) ||
-	    address.index != found->index || !address.usable)
+	    address.index != a->index || !address.usable)
 		return 0;
-	return list_add(address.deprecated ? &found->deprecated : &found->usable, &address.address);
+	return list_add(&a->found, &address);
 }
 
-static int addresses_dump(struct mnl_socket *nl, uint32_t *sequence, struct addresses *found)
+static int addresses_dump(struct requests *r, struct addresses *a)
 {
-	int error = -EINTR;
+	_Alignas(struct nlmsghdr) char buf[MNL_NLMSG_HDRLEN + 256];
+	struct nlmsghdr *nlh = dump_header(buf, RTM_GETADDR);
+	struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
 
-	for (int tries = 0; error == -EINTR && tries < DUMP_TRIES; tries++) {
-		_Alignas(struct nlmsghdr) char buf[MNL_NLMSG_HDRLEN + 256];
-		struct nlmsghdr *nlh = dump_header(buf, RTM_GETADDR);
-		struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
+	ifa->ifa_family = AF_UNSPEC;
+	ifa->ifa_index = a->index;
+	return dump(r, nlh, &a->found, address_take, a);
+}
 
-		ifa->ifa_family = AF_UNSPEC;
-		ifa->ifa_index = found->index;
-		found->usable.n = found->deprecated.n = 0;
-		error = request(nl, ++*sequence, nlh, address_take, found);
-	}
-	return error;
+/* Those that are deprecated, or those that are not; returns how many. */
+static uint32_t addresses_copy(const struct addresses *a, bool deprecated, struct ip_addr *to)
+{
+	const struct netlink_address *found = a->found.items;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < a->found.n; i++)
+		if (found[i].deprecated == deprecated)
+			to[n++] = found[i].address;
+	return n;
 }
 
 int netlink_addresses(const char *name, struct ip_addr *addresses, uint32_t room, uint32_t *n)
 {
-	struct addresses found = {
-		.usable = {.size = sizeof(struct ip_addr), .max = NETLINK_NEIGHBOURS_MAX},
-		.deprecated = {.size = sizeof(struct ip_addr), .max = NETLINK_NEIGHBOURS_MAX},
+	struct addresses a = {
+		.found = {.size = sizeof(struct netlink_address), .max = NETLINK_NEIGHBOURS_MAX},
 	};
-	uint32_t sequence = 0;
-	struct mnl_socket *nl;
+	struct requests r = {0};
 	int error;
 
 	if (strlen(name) >= IFNAMSIZ)
 		return -ENODEV;
-	error = socket_open(&nl, 0);
+	error = socket_open(&r.nl, 0);
 	if (error)
 		return error;
-	error = link_find(nl, ++sequence, name, &found.index);
+	error = link_find(&r, name, &a.index);
 	if (!error)
-		error = addresses_dump(nl, &sequence, &found);
-	if (!error && found.usable.n + found.deprecated.n > room)
+		error = addresses_dump(&r, &a);
+	if (!error && a.found.n > room)
 		error = -E2BIG;
 	if (!error) {
-		if (found.usable.n)
-			memcpy(addresses, found.usable.items, found.usable.n * sizeof(*addresses));
-		if (found.deprecated.n)
-			memcpy(addresses + found.usable.n, found.deprecated.items,
-			       found.deprecated.n * sizeof(*addresses));
-		*n = found.usable.n + found.deprecated.n;
+		*n = addresses_copy(&a, false, addresses);
+		*n += addresses_copy(&a, true, addresses + *n);
 	}
-	free(found.usable.items);
-	free(found.deprecated.items);
-	mnl_socket_close(nl);
+	free(a.found.items);
+	mnl_socket_close(r.nl);
 	return error;
 }

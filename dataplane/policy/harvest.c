@@ -16,12 +16,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ascii.h"
 #include "policy/harvest_private.h"
 
 enum {
 	PREFIX_LINES = 3, /* of a /24 and a /56 */
 	WIDE_LINES = 6,	  /* of a /48 */
 	PREFIXES_MAX = 2,
+	V4_PREFIX = 120, /* lengths as in the mapped form */
+	V6_PREFIX = 56,
+	V6_WIDE_PREFIX = 48,
+
+	NULL_FLOOR = FLOOR * NULL_ONE / SCORE_ONE,
+	NULL_MAX = 0x7ff,
 
 	DAY_FREE = 4,	  /* unknown recipients of a day that count once, and one more ... */
 	DAY_SHARE = 4,	  /* ... for so many that were delivered */
@@ -108,9 +115,8 @@ uint64_t harvest_digest(const struct harvest *h, const char *local, size_t local
 		local_len = RECIPIENT_LOCAL_MAX; /* a sender's; its beginning will do */
 	if (domain_len > RECIPIENT_DOMAIN_MAX)
 		domain_len = RECIPIENT_DOMAIN_MAX;
-	for (size_t i = 0; i < local_len; i++, n++)
-		name[n] = local[i] >= 'A' && local[i] <= 'Z' ? (uint8_t)(local[i] | 0x20)
-							     : (uint8_t)local[i];
+	for (; n < local_len; n++)
+		name[n] = ascii_lower((uint8_t)local[n]);
 	name[n++] = '@';
 	memcpy(name + n, domain, domain_len);
 	return siphash13(&h->key, name, n + domain_len);
@@ -127,21 +133,21 @@ bool harvest_observes(const struct harvest *h)
 static size_t prefixes_of(const struct ip_addr *address, uint8_t lens[PREFIXES_MAX])
 {
 	if (ip_addr_is_v4(address)) {
-		lens[0] = 120;
+		lens[0] = V4_PREFIX;
 		return 1;
 	}
-	lens[0] = 56;
-	lens[1] = 48;
+	lens[0] = V6_PREFIX;
+	lens[1] = V6_WIDE_PREFIX;
 	return 2;
 }
 
 static int32_t line_of(const struct harvest *h, uint8_t len)
 {
 	switch (len) {
-	case 120:
-	case 56:
+	case V4_PREFIX:
+	case V6_PREFIX:
 		return PREFIX_LINES * h->line;
-	case 48:
+	case V6_WIDE_PREFIX:
 		return WIDE_LINES * h->line;
 	default:
 		return h->line;
@@ -180,8 +186,7 @@ static int32_t bounded(int32_t value, int32_t least, int32_t most)
  * beyond the line without a verdict. */
 static void expire(const struct harvest *h, const struct place *p, uint8_t len, uint32_t now_s)
 {
-	uint64_t word = load(&p->bucket->untils[p->slot]),
-		 score = load(&p->bucket->scores[p->slot]);
+	uint64_t word = load(until_word(p)), score = load(score_word(p));
 	struct until until = until_unpack(word);
 	struct score s;
 
@@ -192,10 +197,10 @@ static void expire(const struct harvest *h, const struct place *p, uint8_t len, 
 		if (s.score > line_of(h, len) / 2)
 			s.score = (int16_t)(line_of(h, len) / 2);
 		s.by_hand = false;
-	} while (is_theirs(p, score) && load(&p->bucket->untils[p->slot]) == word &&
-		 !swap(&p->bucket->scores[p->slot], &score, score_pack(&s)));
+	} while (is_theirs(p, score) && load(until_word(p)) == word &&
+		 !swap(score_word(p), &score, score_pack(&s)));
 	until.drop_s = 0;
-	swap(&p->bucket->untils[p->slot], &word, until_pack(&until));
+	swap(until_word(p), &word, until_pack(&until));
 }
 
 /* What adding evidence came to. */
@@ -205,12 +210,11 @@ enum added {
 	BEYOND,	      /* nothing was added: it was beyond already */
 };
 
-/* Adds to an entry's score unless it is beyond the line; `lent` is what an open transaction holds
- * against it. Before: the score it had. */
+/* Adds to an entry's score unless it is beyond the line. Before: the score it had. */
 static enum added score_add(const struct harvest *h, const struct place *p, int32_t value,
 			    int32_t line, uint32_t now_s, int32_t *before)
 {
-	uint64_t word = load(&p->bucket->scores[p->slot]);
+	uint64_t word = load(score_word(p));
 	struct score s;
 
 	do {
@@ -221,14 +225,14 @@ static enum added score_add(const struct harvest *h, const struct place *p, int3
 		if (s.score >= line && !h->config.observe)
 			return BEYOND;
 		s.score = (int16_t)bounded(s.score + value, FLOOR, INT16_MAX);
-	} while (!swap(&p->bucket->scores[p->slot], &word, score_pack(&s)));
+	} while (!swap(score_word(p), &word, score_pack(&s)));
 	return *before < line && s.score >= line ? ADDED_ACROSS : ADDED;
 }
 
 static enum added null_score_add(const struct harvest *h, const struct place *p, int32_t value,
 				 uint32_t now_s)
 {
-	uint64_t word = load(&p->bucket->scores[p->slot]);
+	uint64_t word = load(score_word(p));
 	int32_t line = h->line * NULL_ONE / SCORE_ONE, before;
 	struct score s;
 
@@ -239,9 +243,8 @@ static enum added null_score_add(const struct harvest *h, const struct place *p,
 		before = s.null_score;
 		if (before >= line && !h->config.observe)
 			return BEYOND;
-		s.null_score =
-			(int16_t)bounded(before + value, FLOOR * NULL_ONE / SCORE_ONE, 0x7ff);
-	} while (!swap(&p->bucket->scores[p->slot], &word, score_pack(&s)));
+		s.null_score = (int16_t)bounded(before + value, NULL_FLOOR, NULL_MAX);
+	} while (!swap(score_word(p), &word, score_pack(&s)));
 	return before < line && s.null_score >= line ? ADDED_ACROSS : ADDED;
 }
 
@@ -249,7 +252,7 @@ static struct counts count(const struct place *p, uint32_t unknown, uint32_t del
 			   uint32_t now_s)
 {
 	enum { TODAY_MAX = 0x1fff, HALF_MAX = UINT8_MAX };
-	uint64_t word = load(&p->bucket->counts[p->slot]);
+	uint64_t word = load(counts_word(p));
 	struct counts c;
 
 	do {
@@ -269,7 +272,7 @@ static struct counts count(const struct place *p, uint32_t unknown, uint32_t del
 			(uint16_t)bounded((int32_t)(c.unknown_today + unknown), 0, TODAY_MAX);
 		c.delivered_today =
 			(uint16_t)bounded((int32_t)(c.delivered_today + delivered), 0, TODAY_MAX);
-	} while (!swap(&p->bucket->counts[p->slot], &word, counts_pack(&c)));
+	} while (!swap(counts_word(p), &word, counts_pack(&c)));
 	return c;
 }
 
@@ -317,17 +320,16 @@ static uint32_t ttl_of(const struct harvest *h, const struct score *s)
 }
 
 /* One verdict more before. */
-static struct score level_up(const struct harvest *h, const struct place *p, uint32_t now_s)
+static void level_up(const struct harvest *h, const struct place *p, uint32_t now_s)
 {
-	uint64_t word = load(&p->bucket->scores[p->slot]);
-	struct score before, s;
+	uint64_t word = load(score_word(p));
+	struct score s;
 
 	do {
-		before = s = score_at(h, word, now_s);
+		s = score_at(h, word, now_s);
 		if (s.level < LEVEL_MAX)
 			s.level++;
-	} while (!swap(&p->bucket->scores[p->slot], &word, score_pack(&s)));
-	return before;
+	} while (!swap(score_word(p), &word, score_pack(&s)));
 }
 
 static void tell(const struct harvest *h, struct harvest_verdicts *verdicts,
@@ -343,9 +345,9 @@ static void tell(const struct harvest *h, struct harvest_verdicts *verdicts,
 static void drop(const struct harvest *h, const struct place *p, uint8_t len, uint64_t key,
 		 uint32_t now_s, struct harvest_verdicts *verdicts)
 {
-	uint64_t word = load(&p->bucket->untils[p->slot]);
-	struct counts c = counts_at(load(&p->bucket->counts[p->slot]), now_s);
-	struct score s = score_at(h, load(&p->bucket->scores[p->slot]), now_s);
+	uint64_t word = load(until_word(p));
+	struct counts c = counts_at(load(counts_word(p)), now_s);
+	struct score s = score_at(h, load(score_word(p)), now_s);
 	struct harvest_verdict v = {
 		.kind = HARVEST_VERDICT_DROP,
 		.level = s.level,
@@ -359,7 +361,7 @@ static void drop(const struct harvest *h, const struct place *p, uint8_t len, ui
 	if (until.drop_s > now_s)
 		return;
 	until.drop_s = v.until_s = now_s + v.ttl_s;
-	if (!swap(&p->bucket->untils[p->slot], &word, until_pack(&until)))
+	if (!swap(until_word(p), &word, until_pack(&until)))
 		return;
 	level_up(h, p, now_s);
 	entries_key_address(key, &v.address);
@@ -370,8 +372,8 @@ static void drop(const struct harvest *h, const struct place *p, uint8_t len, ui
 static void limit_null(const struct harvest *h, const struct place *p, uint8_t len, uint64_t key,
 		       uint32_t now_s, struct harvest_verdicts *verdicts)
 {
-	uint64_t word = load(&p->bucket->untils[p->slot]), score;
-	struct score s = score_at(h, load(&p->bucket->scores[p->slot]), now_s);
+	uint64_t word = load(until_word(p)), score;
+	struct score s = score_at(h, load(score_word(p)), now_s);
 	struct harvest_verdict v = {
 		.kind = HARVEST_VERDICT_NULL,
 		.ttl_s = h->config.first_ttl_s,
@@ -384,14 +386,14 @@ static void limit_null(const struct harvest *h, const struct place *p, uint8_t l
 	if (until.null_s > now_s)
 		return;
 	until.null_s = v.until_s = now_s + v.ttl_s;
-	if (!swap(&p->bucket->untils[p->slot], &word, until_pack(&until)))
+	if (!swap(until_word(p), &word, until_pack(&until)))
 		return;
 	/* What the time leaves behind. */
-	score = load(&p->bucket->scores[p->slot]);
+	score = load(score_word(p));
 	do {
 		s = score_at(h, score, now_s);
 		s.null_score = (int16_t)(h->line / 2 * NULL_ONE / SCORE_ONE);
-	} while (is_theirs(p, score) && !swap(&p->bucket->scores[p->slot], &score, score_pack(&s)));
+	} while (is_theirs(p, score) && !swap(score_word(p), &score, score_pack(&s)));
 	entries_key_address(key, &v.address);
 	tell(h, verdicts, &v);
 }
@@ -409,7 +411,7 @@ static void limit_sender(struct harvest *h, const struct place *p, uint8_t len, 
 			 uint64_t sender, uint32_t now_s, struct harvest_verdicts *verdicts)
 {
 	struct place at = entries_get(h, sender_key(h, key, sender), now_s);
-	uint64_t word = load(&p->bucket->scores[p->slot]);
+	uint64_t word = load(score_word(p));
 	struct score s;
 	struct harvest_verdict v = {
 		.kind = HARVEST_VERDICT_SENDER,
@@ -423,8 +425,8 @@ static void limit_sender(struct harvest *h, const struct place *p, uint8_t len, 
 		s = score_at(h, word, now_s);
 		v.score = s.score;
 		s.score = 0;
-	} while (is_theirs(p, word) && !swap(&p->bucket->scores[p->slot], &word, score_pack(&s)));
-	atomic_store(&at.bucket->untils[at.slot], until_pack(&until));
+	} while (is_theirs(p, word) && !swap(score_word(p), &word, score_pack(&s)));
+	atomic_store(until_word(&at), until_pack(&until));
 	entries_key_address(key, &v.address);
 	tell(h, verdicts, &v);
 }
@@ -435,7 +437,7 @@ static bool has_credit(const struct harvest *h, uint64_t key, uint32_t now_s)
 {
 	struct place p = entries_find(h, key);
 
-	return p.bucket && score_at(h, load(&p.bucket->scores[p.slot]), now_s).score < 0;
+	return p.bucket && score_at(h, load(score_word(&p)), now_s).score < 0;
 }
 
 /* Whether a verdict holds at this entry now. */
@@ -446,7 +448,7 @@ static bool is_dropped(const struct harvest *h, uint64_t key, uint8_t len, uint3
 	if (!p.bucket)
 		return false;
 	expire(h, &p, len, now_s);
-	return until_unpack(load(&p.bucket->untils[p.slot])).drop_s > now_s;
+	return until_unpack(load(until_word(&p))).drop_s > now_s;
 }
 
 static enum harvest_standing standing(struct harvest *h, const struct harvest_client *client,
@@ -465,7 +467,7 @@ static enum harvest_standing standing(struct harvest *h, const struct harvest_cl
 			return HARVEST_GONE;
 	p = client->null_sender ? entries_find(h, key)
 				: entries_find(h, sender_key(h, key, client->sender));
-	if (p.bucket && until_unpack(load(&p.bucket->untils[p.slot])).null_s > now_s)
+	if (p.bucket && until_unpack(load(until_word(&p))).null_s > now_s)
 		return HARVEST_LIMITED;
 	return HARVEST_WELCOME;
 }
@@ -510,20 +512,24 @@ static void asking_init(struct asking *a, struct harvest *h, const struct harves
 	verdicts->n = 0;
 }
 
-/* Its entry, made at its first evidence. */
-static void asking_place(struct asking *a)
+static void asking_enter(struct asking *a, struct place place)
 {
-	if (a->place.bucket)
-		return;
-	a->place = entries_get(a->h, a->key, a->now_s);
+	a->place = place;
 	expire(a->h, &a->place, a->len, a->now_s);
 	a->is_allowed = harvest_is_allowed(a->h, &a->client->address);
 }
 
-/* What is beyond a client's line leads to. */
+/* Its entry, made at its first evidence. */
+static void asking_place(struct asking *a)
+{
+	if (!a->place.bucket)
+		asking_enter(a, entries_get(a->h, a->key, a->now_s));
+}
+
+/* What being beyond its line leads to for a client. */
 static enum harvest_answer verdict(struct asking *a)
 {
-	struct counts c = counts_at(load(&a->place.bucket->counts[a->place.slot]), a->now_s);
+	struct counts c = counts_at(load(counts_word(&a->place)), a->now_s);
 
 	if (a->is_allowed)
 		return HARVEST_ANSWER;
@@ -566,7 +572,7 @@ static enum harvest_answer prefixes_add(struct asking *a, int32_t value, int32_t
 
 static int32_t weight(struct asking *a, uint64_t recipient, enum harvest_evidence evidence)
 {
-	struct score s = score_at(a->h, load(&a->place.bucket->scores[a->place.slot]), a->now_s);
+	struct score s = score_at(a->h, load(score_word(&a->place)), a->now_s);
 	struct counts c;
 
 	if (evidence == HARVEST_TRAP)
@@ -575,7 +581,7 @@ static int32_t weight(struct asking *a, uint64_t recipient, enum harvest_evidenc
 		dead_add(a->h, recipient, a->now_s);
 	if (dead_count(a->h, recipient, a->now_s) >= DEAD_CLIENTS)
 		return a->h->unknown / DEAD_WEIGHT;
-	c = counts_at(load(&a->place.bucket->counts[a->place.slot]), a->now_s);
+	c = counts_at(load(counts_word(&a->place)), a->now_s);
 	if (c.unknown_today >= DAY_FREE + c.delivered_today / DAY_SHARE)
 		return 2 * a->h->unknown;
 	return a->h->unknown;
@@ -682,7 +688,7 @@ bool harvest_note(struct harvest *h, const struct harvest_client *client, enum h
 static void repay(const struct harvest *h, const struct place *p, int32_t value, bool delivered,
 		  uint32_t now_s)
 {
-	uint64_t word = load(&p->bucket->scores[p->slot]);
+	uint64_t word = load(score_word(p));
 	struct score s;
 
 	do {
@@ -696,13 +702,13 @@ static void repay(const struct harvest *h, const struct place *p, int32_t value,
 		s.delivered |= delivered;
 		if (s.score <= PROVED)
 			s.level = 0;
-	} while (!swap(&p->bucket->scores[p->slot], &word, score_pack(&s)));
+	} while (!swap(score_word(p), &word, score_pack(&s)));
 }
 
 static void repay_null(const struct harvest *h, const struct place *p, int32_t value,
 		       uint32_t now_s)
 {
-	uint64_t word = load(&p->bucket->scores[p->slot]);
+	uint64_t word = load(score_word(p));
 	struct score s;
 
 	do {
@@ -710,8 +716,8 @@ static void repay_null(const struct harvest *h, const struct place *p, int32_t v
 			return;
 		s = score_at(h, word, now_s);
 		s.null_score = (int16_t)bounded(s.null_score - value * NULL_ONE / SCORE_ONE,
-						FLOOR * NULL_ONE / SCORE_ONE, 0x7ff);
-	} while (!swap(&p->bucket->scores[p->slot], &word, score_pack(&s)));
+						NULL_FLOOR, NULL_MAX);
+	} while (!swap(score_word(p), &word, score_pack(&s)));
 }
 
 static void settle_good(struct asking *a, const struct harvest_loan *loan, bool delivered)
@@ -741,6 +747,7 @@ bool harvest_settle(struct harvest *h, const struct harvest_client *client,
 		    struct harvest_verdicts *verdicts)
 {
 	struct harvest_loan settled = *loan;
+	struct place place;
 	struct asking a;
 
 	asking_init(&a, h, client, now_s, verdicts);
@@ -753,12 +760,11 @@ bool harvest_settle(struct harvest *h, const struct harvest_client *client,
 		return false;
 	}
 	/* Called back: what it had against it stands alone. */
-	a.place = entries_find(h, a.key);
-	if (!a.place.bucket || client->null_sender)
+	place = entries_find(h, a.key);
+	if (!place.bucket || client->null_sender)
 		return false;
-	asking_place(&a);
-	a.is_allowed = harvest_is_allowed(h, &client->address);
-	if (score_at(h, load(&a.place.bucket->scores[a.place.slot]), now_s).score < h->line)
+	asking_enter(&a, place);
+	if (score_at(h, load(score_word(&a.place)), now_s).score < h->line)
 		return false;
 	return verdict(&a) != HARVEST_ANSWER;
 }

@@ -59,9 +59,9 @@ static void story_of(struct harvest *h, uint32_t now_s, struct harvest_story *st
 
 	if (!p.bucket)
 		return;
-	s = score_at(h, load(&p.bucket->scores[p.slot]), now_s);
-	until = until_unpack(load(&p.bucket->untils[p.slot]));
-	c = counts_at(load(&p.bucket->counts[p.slot]), now_s);
+	s = score_at(h, load(score_word(&p)), now_s);
+	until = until_unpack(load(until_word(&p)));
+	c = counts_at(load(counts_word(&p)), now_s);
 	story->is_known = true;
 	story->score = s.score;
 	story->null_score = (int16_t)(s.null_score * (SCORE_ONE / NULL_ONE));
@@ -69,7 +69,7 @@ static void story_of(struct harvest *h, uint32_t now_s, struct harvest_story *st
 	story->by_hand = s.by_hand && until.drop_s > now_s;
 	story->until_s = until.drop_s > now_s ? until.drop_s : 0;
 	story->null_until_s = until.null_s > now_s ? until.null_s : 0;
-	story->seen_s = now_s - minutes_since_score(load(&p.bucket->scores[p.slot]), now_s) * 60;
+	story->seen_s = now_s - minutes_since_score(load(score_word(&p)), now_s) * 60;
 	story->unknown_today = c.unknown_today;
 	story->delivered_today = c.delivered_today;
 	story->unknown_week = (uint16_t)(c.unknown[0] + c.unknown[1]);
@@ -105,7 +105,7 @@ bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t pre
 	if (!p.bucket)
 		return false;
 	/* Credit stays. The score first: nobody may be found beyond the line without a verdict. */
-	word = load(&p.bucket->scores[p.slot]);
+	word = load(score_word(&p));
 	do {
 		s = score_unpack(word);
 		if (s.score > 0)
@@ -114,8 +114,8 @@ bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t pre
 			s.null_score = 0;
 		s.level = 0;
 		s.by_hand = false;
-	} while (!atomic_compare_exchange_strong(&p.bucket->scores[p.slot], &word, score_pack(&s)));
-	atomic_store(&p.bucket->untils[p.slot], 0);
+	} while (!atomic_compare_exchange_strong(score_word(&p), &word, score_pack(&s)));
+	atomic_store(until_word(&p), 0);
 	return true;
 }
 
@@ -140,18 +140,17 @@ int harvest_shut_out(struct harvest *h, const struct ip_addr *address, uint8_t p
 	if (h->config.observe)
 		return -ENOTSUP;
 	p = entries_get(h, entries_key(address, prefix_len), now_s);
-	word = load(&p.bucket->scores[p.slot]);
+	word = load(score_word(&p));
 	do {
 		s = score_unpack(word);
 		s.by_hand = by_hand;
 	} while (s.tag == p.tag &&
-		 !atomic_compare_exchange_strong(&p.bucket->scores[p.slot], &word, score_pack(&s)));
-	word = load(&p.bucket->untils[p.slot]);
+		 !atomic_compare_exchange_strong(score_word(&p), &word, score_pack(&s)));
+	word = load(until_word(&p));
 	do {
 		until = until_unpack(word);
 		until.drop_s = until_s;
-	} while (!atomic_compare_exchange_strong(&p.bucket->untils[p.slot], &word,
-						 until_pack(&until)));
+	} while (!atomic_compare_exchange_strong(until_word(&p), &word, until_pack(&until)));
 	return 0;
 }
 
@@ -225,7 +224,7 @@ void harvest_spared(struct harvest *h, const struct ip_addr *address, uint8_t pr
 		if (n > 256)
 			client.octets[last - 1] = (uint8_t)(i >> 8);
 		p = entries_find(h, entries_key(&client, len));
-		if (p.bucket && score_at(h, load(&p.bucket->scores[p.slot]), now_s).score < 0)
+		if (p.bucket && score_at(h, load(score_word(&p)), now_s).score < 0)
 			each(arg, &client);
 	}
 }
@@ -277,9 +276,9 @@ int harvest_restore(struct harvest *h, const void *octets, size_t len)
 		s = score_unpack(r.score);
 		p = entries_get(h, r.key, s.minute * 60);
 		s.tag = p.tag;
-		atomic_store(&p.bucket->scores[p.slot], score_pack(&s));
-		atomic_store(&p.bucket->untils[p.slot], r.until);
-		atomic_store(&p.bucket->counts[p.slot], r.counts);
+		atomic_store(score_word(&p), score_pack(&s));
+		atomic_store(until_word(&p), r.until);
+		atomic_store(counts_word(&p), r.counts);
 	}
 	return 0;
 }

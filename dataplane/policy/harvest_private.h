@@ -69,6 +69,21 @@ struct place {
 	uint8_t tag;
 };
 
+static inline _Atomic uint64_t *score_word(const struct place *p)
+{
+	return &p->bucket->scores[p->slot];
+}
+
+static inline _Atomic uint64_t *until_word(const struct place *p)
+{
+	return &p->bucket->untils[p->slot];
+}
+
+static inline _Atomic uint64_t *counts_word(const struct place *p)
+{
+	return &p->bucket->counts[p->slot];
+}
+
 struct harvest {
 	struct harvest_config config;
 	struct siphash_key key;

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/ascii.h"
 #include "base/siphash.h"
 #include "policy/recipients_private.h"
 #include "postern/recipients.h"
@@ -222,7 +223,6 @@ int64_t recipients_domain_find(const struct recipients *r, const char *name, siz
 	return d ? d - r->domains : -ENOENT;
 }
 
-/* Room for one more, each array by doubling; what grew stays when another cannot. */
 static int names_grow(struct recipients *r)
 {
 	uint64_t slots = r->by_name ? 2 * (r->by_name_mask + 1ull) : 16;
@@ -241,6 +241,7 @@ static int names_grow(struct recipients *r)
 	return 0;
 }
 
+/* Room for one more, each array by doubling; what grew stays when another cannot. */
 static int domains_grow(struct recipients *r, size_t name_len)
 {
 	if (!r->domains || r->n_domains == r->domains_room) {
@@ -325,12 +326,7 @@ struct name {
 	uint8_t len;
 };
 
-static uint8_t fold(uint8_t c)
-{
-	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
-}
-
-/* The same for eight octets at a time: the top bit of each marks those between A and Z. */
+/* ascii_lower for eight octets at a time: the top bit of each marks those between A and Z. */
 static uint64_t fold_word(uint64_t word)
 {
 	const uint64_t ones = 0x0101010101010101, low = word & 0x7f * ones;
@@ -403,7 +399,7 @@ static uint32_t code_in(uint32_t word, unsigned slot)
 	return word >> (slot * CODE_BITS) & CODE_MASK;
 }
 
-static const struct bucket *next_bucket(const struct recipients *r, const struct bucket *b)
+static struct bucket *next_bucket(const struct recipients *r, struct bucket *b)
 {
 	return b + 1 == r->buckets + r->n_buckets ? r->buckets : b + 1;
 }
@@ -451,8 +447,8 @@ static uint32_t bucket_code(const struct bucket *b, const struct digest *d, unsi
 
 /* What else must be looked at when it is not in b; NULL: nothing. The word is read before the
  * slots: what overflows later is being added just now. */
-static const struct bucket *follower(const struct recipients *r, const struct bucket *b,
-				     uint32_t word, unsigned looked)
+static struct bucket *follower(const struct recipients *r, struct bucket *b, uint32_t word,
+			       unsigned looked)
 {
 	return word & OVERFLOWED && looked < FOLLOWERS_MAX ? next_bucket(r, b) : NULL;
 }
@@ -461,13 +457,13 @@ static const struct bucket *follower(const struct recipients *r, const struct bu
 static uint32_t find(const struct recipients *r, const struct digest *d, struct bucket **at,
 		     unsigned *slot)
 {
-	const struct bucket *b = &r->buckets[d->bucket];
+	struct bucket *b = &r->buckets[d->bucket];
 
 	for (unsigned looked = 1; b; looked++) {
 		uint32_t word = load(&b->word), code = bucket_code(b, d, slot);
 
 		if (code) {
-			*at = (struct bucket *)b;
+			*at = b;
 			return code;
 		}
 		b = follower(r, b, word, looked);
@@ -501,10 +497,10 @@ static int insert(struct recipients *r, const struct digest *d, uint32_t code)
 	while ((slot = free_slot(b)) < 0) {
 		if (++passed == FOLLOWERS_MAX)
 			return -ENOSPC;
-		b = (struct bucket *)next_bucket(r, b);
+		b = next_bucket(r, b);
 	}
 	/* It must be found from the moment it is there: the way to it first. */
-	for (struct bucket *on = home; on != b; on = (struct bucket *)next_bucket(r, on))
+	for (struct bucket *on = home; on != b; on = next_bucket(r, on))
 		atomic_fetch_or_explicit(&on->word, OVERFLOWED, memory_order_release);
 	store(&b->a[slot], d->a);
 	store(&b->b[slot], d->b);
@@ -612,21 +608,9 @@ struct search {
 	uint8_t tries, try;	     /* how many names there are, and which is being looked for */
 	uint8_t looked;		     /* buckets, for this one */
 	uint32_t code;
-	const struct bucket *at; /* the one to look at next; NULL: the search is over */
+	struct bucket *at; /* the one to look at next; NULL: the search is over */
 	struct digest digests[2];
 };
-
-static bool is_postmaster(const char *local, size_t len)
-{
-	static const char word[] = "postmaster";
-
-	if (len != sizeof(word) - 1)
-		return false;
-	for (size_t i = 0; i < len; i++)
-		if (fold((uint8_t)local[i]) != (uint8_t)word[i])
-			return false;
-	return true;
-}
 
 /* How long the local part is before its first separator; 0: there is none, or nothing before. */
 static size_t base_len(const struct domain *d, const struct name *n)
@@ -681,7 +665,7 @@ static void begin(const struct recipients *r, const struct recipient_address *a,
 		return;
 	answer->domain = (uint32_t)(s->domain - r->domains);
 	answer->finding = RECIPIENT_UNKNOWN;
-	answer->is_postmaster = is_postmaster(a->local, a->local_len);
+	answer->is_postmaster = ascii_is_word(a->local, a->local_len, "postmaster");
 	if (a->local_len == 0 || a->local_len > RECIPIENT_LOCAL_MAX)
 		return; /* nobody can be called so */
 	name_write(&name, s->domain, a->local, a->local_len);

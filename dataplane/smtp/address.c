@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "base/ascii.h"
 #include "smtp/address.h"
 #include "smtp/utf8.h"
 
@@ -90,11 +91,6 @@ static bool put(struct reader *r, uint8_t octet)
 	return true;
 }
 
-static uint8_t lower(uint8_t octet)
-{
-	return octet >= 'A' && octet <= 'Z' ? octet | 0x20 : octet;
-}
-
 /* Copies a character beyond ASCII. */
 static bool read_beyond_ascii(struct reader *r)
 {
@@ -107,6 +103,18 @@ static bool read_beyond_ascii(struct reader *r)
 	r->to += len;
 	r->at += len;
 	return true;
+}
+
+/* part *("." part) */
+static bool read_dotted(struct reader *r, bool (*read_part)(struct reader *r))
+{
+	while (read_part(r)) {
+		if (!skip(r, '.'))
+			return true;
+		if (!put(r, '.'))
+			return false;
+	}
+	return false;
 }
 
 /* --- local parts ------------------------------------------------------------------------------ */
@@ -132,13 +140,7 @@ static bool read_atom(struct reader *r)
 /* Dot-string = Atom *("." Atom) */
 static bool read_dot_string(struct reader *r)
 {
-	while (read_atom(r)) {
-		if (!skip(r, '.'))
-			return true;
-		if (!put(r, '.'))
-			return false;
-	}
-	return false;
+	return read_dotted(r, read_atom);
 }
 
 /* One octet of a quoted string's content, without its quoting. */
@@ -201,7 +203,7 @@ static bool read_label(struct reader *r)
 				return false;
 			u_label = true;
 		} else if (is(*r->at, LET_DIG) || *r->at == '-') {
-			if (!put(r, lower(*r->at++)))
+			if (!put(r, ascii_lower(*r->at++)))
 				return false;
 		} else {
 			break;
@@ -211,15 +213,10 @@ static bool read_label(struct reader *r)
 	       (u_label || r->at - first <= SMTP_LABEL_MAX);
 }
 
+/* Domain = sub-domain *("." sub-domain) */
 static bool read_domain(struct reader *r)
 {
-	while (read_label(r)) {
-		if (!skip(r, '.'))
-			return true;
-		if (!put(r, '.'))
-			return false;
-	}
-	return false;
+	return read_dotted(r, read_label);
 }
 
 /* IPv4-address-literal = Snum 3("." Snum) */
@@ -306,7 +303,7 @@ static bool read_literal(struct reader *r)
 	if (!put(r, '['))
 		return false;
 	while (r->at < r->end && is(*r->at, DCONTENT))
-		if (!put(r, lower(*r->at++)))
+		if (!put(r, ascii_lower(*r->at++)))
 			return false;
 	return is_literal(opening + 1, r->to) && skip(r, ']') && put(r, ']');
 }
@@ -328,25 +325,13 @@ static bool read_source_route(struct reader *r)
 	return read && skip(r, ':');
 }
 
-static bool is_postmaster(const uint8_t *local, size_t len)
-{
-	static const char name[] = "postmaster";
-
-	if (len != sizeof(name) - 1)
-		return false;
-	for (size_t i = 0; i < len; i++)
-		if (lower(local[i]) != (uint8_t)name[i])
-			return false;
-	return true;
-}
-
 /* RFC 5321 4.1.1.3: <Postmaster> is the one mailbox without a domain. */
 static bool read_bare_postmaster(struct reader *r, enum address_kind kind, struct address *a)
 {
-	if (kind != ADDRESS_OF_RECIPIENT || !is_postmaster(a->text, a->local_len))
+	if (kind != ADDRESS_OF_RECIPIENT || !ascii_is_word(a->text, a->local_len, "postmaster"))
 		return false;
 	for (size_t i = 0; i < a->local_len; i++)
-		a->text[i] = lower(a->text[i]);
+		a->text[i] = ascii_lower(a->text[i]);
 	return skip(r, '>');
 }
 

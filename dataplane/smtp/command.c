@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "base/ascii.h"
 #include "smtp/session.h"
 
 /* A command line, taken apart. */
@@ -95,12 +96,9 @@ static bool skip_word(struct span *s, const char *word)
 
 	if (s->len < len)
 		return false;
-	for (size_t i = 0; i < len; i++) {
-		const uint8_t octet = s->bytes[i];
-
-		if ((octet >= 'a' && octet <= 'z' ? octet - 0x20 : octet) != word[i])
+	for (size_t i = 0; i < len; i++)
+		if (ascii_upper(s->bytes[i]) != (uint8_t)word[i])
 			return false;
-	}
 	skip(s, len);
 	return true;
 }

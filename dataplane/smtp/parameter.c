@@ -2,6 +2,7 @@
 /* The parameters of MAIL and RCPT, by a table. Thread, Time, Memory, Rules: parameter.h. */
 #include <string.h>
 
+#include "base/ascii.h"
 #include "smtp/parameter.h"
 #include "smtp/smtp.h"
 #include "smtp/utf8.h"
@@ -17,17 +18,12 @@ struct kind {
 	read_value *read;
 };
 
-static uint8_t upper(uint8_t octet)
-{
-	return octet >= 'a' && octet <= 'z' ? octet & ~0x20 : octet;
-}
-
 static bool equals(const struct span *s, const char *word)
 {
 	size_t i;
 
 	for (i = 0; i < s->len && word[i]; i++)
-		if (upper(s->bytes[i]) != (uint8_t)word[i])
+		if (ascii_upper(s->bytes[i]) != (uint8_t)word[i])
 			return false;
 	return i == s->len && !word[i];
 }

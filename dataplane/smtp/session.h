@@ -157,7 +157,7 @@ struct smtp {
 	uint32_t now_ms;
 	uint32_t idle_ms;
 	/* The sweep over all sessions for those that took too long. */
-	uint32_t sweep_at;
+	uint32_t sweep_at, sweep_piece; /* where it is, and where the call's piece of it ends */
 	uint32_t swept_from_ms;
 	uint64_t sweep_due_us;
 	enum smtp_finding noted;

@@ -78,24 +78,26 @@ static uint64_t next_step_us(const struct smtp *m, uint64_t now_us)
 
 struct smtp_session *smtp_next_overdue(struct smtp *m, uint64_t now_us, enum reply *why)
 {
-	uint32_t target, end;
+	uint32_t target;
 
 	if (now_us < m->sweep_due_us)
 		return NULL;
 	m->now_ms = (uint32_t)(now_us / US_PER_MS);
 	target = sweep_target(m);
-	end = target - m->sweep_at > SWEEP_MOST ? m->sweep_at + SWEEP_MOST : target;
-	for (; m->sweep_at < end; m->sweep_at++) {
+	if (m->sweep_at == m->sweep_piece)
+		m->sweep_piece =
+			target - m->sweep_at > SWEEP_MOST ? m->sweep_at + SWEEP_MOST : target;
+	for (; m->sweep_at < m->sweep_piece; m->sweep_at++) {
 		struct smtp_session *s = slab_at(&m->sessions, m->sweep_at);
 
 		*why = verdict_on(m, s);
 		if (*why != REPLY_NONE)
 			return s;
 	}
-	if (end < target)
+	if (m->sweep_at < target)
 		return NULL; /* and due at once */
 	if (m->now_ms - m->swept_from_ms >= SMTP_SWEEP_MS) {
-		m->sweep_at = 0;
+		m->sweep_at = m->sweep_piece = 0;
 		m->swept_from_ms = m->now_ms;
 	}
 	m->sweep_due_us = next_step_us(m, now_us);

@@ -12,18 +12,9 @@
 #include <cmocka.h>
 
 #include "base/octets.h"
+#include "common/random.h"
 
 static uint64_t random_state;
-
-/* splitmix64 */
-static uint64_t random_u64(void)
-{
-	uint64_t z = random_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
-}
 
 static uint64_t by_loop(const uint8_t *p, uint8_t octet)
 {
@@ -65,8 +56,8 @@ static void random_octets_make_the_loops_mask(void **state)
 	for (unsigned i = 0; i < 100000; i++) {
 		/* Few different ones, so that they are found, at any alignment. */
 		for (size_t at = 0; at < sizeof(bytes); at++)
-			bytes[at] = "\0\r\n.\x80\xffra"[random_u64() % 8];
-		check(bytes + i % 8, bytes[random_u64() % sizeof(bytes)]);
+			bytes[at] = "\0\r\n.\x80\xffra"[test_random(&random_state) % 8];
+		check(bytes + i % 8, bytes[test_random(&random_state) % sizeof(bytes)]);
 	}
 }
 
@@ -76,9 +67,7 @@ int main(void)
 		cmocka_unit_test(every_octet_is_found_in_every_place_and_taken_for_no_other),
 		cmocka_unit_test(random_octets_make_the_loops_mask),
 	};
-	const char *seed = getenv("POSTERN_SEED");
 
-	random_state = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-	printf("POSTERN_SEED=%llu\n", (unsigned long long)random_state);
+	random_state = test_seed((uint64_t)time(NULL));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

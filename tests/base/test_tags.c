@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/tags.h"
+#include "common/random.h"
 
 enum { NUMBERS = 600 };
 
@@ -82,9 +83,7 @@ static void remove_one(struct model *m, uint32_t number)
 
 static void init(struct model *m)
 {
-	const char *text = getenv("POSTERN_SEED");
-
-	*m = (struct model){.random = text ? strtoull(text, NULL, 0) : 1};
+	*m = (struct model){.random = test_seed(1)};
 	m->random = m->random * 0x9e3779b97f4a7c15 | 1;
 	assert_true(tags_init(&m->by_tag, NUMBERS));
 }
@@ -180,8 +179,6 @@ int main(void)
 		cmocka_unit_test(a_table_for_one_has_room_for_it),
 		cmocka_unit_test(a_number_costs_twelve_octets),
 	};
-	const char *text = getenv("POSTERN_SEED");
 
-	printf("POSTERN_SEED=%s\n", text ? text : "1");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

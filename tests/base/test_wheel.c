@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/wheel.h"
+#include "common/random.h"
 
 enum {
 	TIMERS = 200,
@@ -23,25 +24,15 @@ enum {
 
 static uint64_t random_state;
 
-/* splitmix64 */
-static uint64_t random_u64(void)
-{
-	uint64_t z = random_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
-}
-
 static uint64_t random_below(uint64_t n)
 {
-	return random_u64() % n;
+	return test_random(&random_state) % n;
 }
 
 /* Every magnitude up to 2^bits is as likely as any other. */
 static uint64_t random_magnitude(unsigned bits)
 {
-	return random_u64() >> (63 - random_below(bits));
+	return test_random(&random_state) >> (63 - random_below(bits));
 }
 
 static uint64_t round_up(uint64_t us, uint32_t shift)
@@ -413,9 +404,7 @@ int main(void)
 		cmocka_unit_test(the_wheel_does_what_a_list_of_all_timers_would),
 		cmocka_unit_test(jumping_by_next_due_finds_every_timer_at_its_tick),
 	};
-	const char *seed = getenv("POSTERN_SEED");
 
-	random_state = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-	printf("POSTERN_SEED=%" PRIu64 "\n", random_state);
+	random_state = test_seed((uint64_t)time(NULL));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@
 #include <rte_mempool.h>
 
 #include "common/eal.h"
+#include "measure.h"
 #include "tcp/clients.h"
 #include "tcp/header.h"
 #include "tcp/tcp.h"
@@ -221,21 +222,13 @@ static uint64_t measure(enum kind kind, uint32_t n)
 	return octets;
 }
 
-static int by_size(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(enum kind kind, uint32_t n)
+static double median_octets(enum kind kind, uint32_t n)
 {
 	double octets[RUNS];
 
 	for (unsigned i = 0; i < RUNS; i++)
 		octets[i] = ((double)measure(kind, n) - (double)measure(kind, 1)) / n;
-	qsort(octets, RUNS, sizeof(octets[0]), by_size);
-	return octets[RUNS / 2];
+	return median(octets, RUNS);
 }
 
 int main(int argc, char **argv)
@@ -252,6 +245,6 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (enum kind kind = IDLE; kind <= TIME_WAIT; kind++)
-		printf("%-32s %7.1f octets\n", names[kind], median(kind, n));
+		printf("%-32s %7.1f octets\n", names[kind], median_octets(kind, n));
 	return 0;
 }

@@ -23,6 +23,7 @@
 #include "common/eal.h"
 #include "common/network.h"
 #include "common/veth.h"
+#include "measure.h"
 #include "port/port.h"
 
 enum {
@@ -49,11 +50,11 @@ struct loop {
 	double latency_us[SAMPLES];
 };
 
-static uint64_t now_ns(clockid_t clock)
+static uint64_t now_ns(void)
 {
 	struct timespec t;
 
-	clock_gettime(clock, &t);
+	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
@@ -68,7 +69,7 @@ static void pin(unsigned cpu)
 
 static void note(struct loop *l, struct rte_mbuf *m)
 {
-	uint64_t stamp, now = now_ns(CLOCK_MONOTONIC);
+	uint64_t stamp, now = now_ns();
 
 	memcpy(&stamp, rte_pktmbuf_mtod_offset(m, const char *, STAMP_AT), sizeof(stamp));
 	rte_pktmbuf_free(m);
@@ -82,10 +83,10 @@ static void *loop_run(void *arg)
 	struct loop *l = arg;
 	struct rte_mbuf *frames[PORT_BURST];
 	unsigned empty = 0;
-	uint64_t began;
+	double began;
 
 	pin(1);
-	began = now_ns(CLOCK_THREAD_CPUTIME_ID);
+	began = cpu_seconds();
 	while (!__atomic_load_n(&l->stop, __ATOMIC_ACQUIRE)) {
 		uint16_t n = port_rx(l->bed->port, 0, frames, PORT_BURST);
 
@@ -96,7 +97,7 @@ static void *loop_run(void *arg)
 		if (l->sleeps && empty >= EMPTY_TURNS)
 			port_idle(&l->bed->port, 1, 0, l->wake_fd, SLEEP_MAX_US);
 	}
-	l->cpu_seconds = (double)(now_ns(CLOCK_THREAD_CPUTIME_ID) - began) / 1e9;
+	l->cpu_seconds = cpu_seconds() - began;
 	return NULL;
 }
 
@@ -110,7 +111,7 @@ static void send_one(struct bed *bed)
 	frame[22] = 64;
 	frame[23] = 6;
 	if (!bed->peer) {
-		stamp = now_ns(CLOCK_MONOTONIC);
+		stamp = now_ns();
 		memcpy(frame + STAMP_AT, &stamp, sizeof(stamp));
 		if (send(bed->veth.raw, frame, sizeof(frame), 0) < 0)
 			perror("send");
@@ -119,7 +120,7 @@ static void send_one(struct bed *bed)
 	m = rte_pktmbuf_alloc(port_pool(bed->peer, 0));
 	if (!m)
 		return;
-	stamp = now_ns(CLOCK_MONOTONIC);
+	stamp = now_ns();
 	memcpy(frame + STAMP_AT, &stamp, sizeof(stamp));
 	memcpy(rte_pktmbuf_append(m, sizeof(frame)), frame, sizeof(frame));
 	port_tx_take(bed->peer, 0, &m, 1);
@@ -147,17 +148,10 @@ static void send_samples(struct bed *bed, const struct loop *l)
 	}
 }
 
-static int by_size(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* seconds 0: frames come; else none does for so long. Returns the share of a core, percent. */
 static double measure(struct bed *bed, struct loop *l, bool sleeps, unsigned seconds)
 {
-	uint64_t began = now_ns(CLOCK_MONOTONIC);
+	uint64_t began = now_ns();
 	const uint64_t one = 1;
 	pthread_t thread;
 
@@ -174,7 +168,7 @@ static double measure(struct bed *bed, struct loop *l, bool sleeps, unsigned sec
 	pthread_join(thread, NULL);
 	close(l->wake_fd);
 	qsort(l->latency_us, RTE_MIN(l->n, (uint32_t)SAMPLES), sizeof(double), by_size);
-	return 100 * l->cpu_seconds / ((double)(now_ns(CLOCK_MONOTONIC) - began) / 1e9);
+	return 100 * l->cpu_seconds / ((double)(now_ns() - began) / 1e9);
 }
 
 static void report(struct bed *bed, const char *name, unsigned seconds)

@@ -8,12 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <rte_mbuf.h>
 #include <rte_thash.h>
 
 #include "common/eal.h"
+#include "measure.h"
 #include "net/checksum.h"
 #include "net/net.h"
 #include "net/rss.h"
@@ -28,17 +28,9 @@ struct bench {
 	uint64_t rounds;
 };
 
-static double seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static void report(const struct bench *b, const char *what, uint16_t octets, double start)
 {
-	double ns = (seconds() - start) * 1e9 / (double)(b->rounds * BURST);
+	double ns = (cpu_seconds() - start) * 1e9 / (double)(b->rounds * BURST);
 
 	printf("%-14s %5u octets %8.1f ns\n", what, octets, ns);
 }
@@ -62,7 +54,7 @@ static void bench_output(struct bench *b, struct rte_mbuf **burst, uint16_t len)
 
 	for (unsigned i = 0; i < BURST; i++)
 		put_tcp(burst[i], len);
-	start = seconds();
+	start = cpu_seconds();
 	for (uint64_t round = 0; round < b->rounds; round++) {
 		for (unsigned i = 0; i < BURST; i++) {
 			struct rte_mbuf *m = burst[i];
@@ -83,7 +75,7 @@ static void bench_input(struct bench *b, struct rte_mbuf **burst)
 {
 	struct net_segment seg;
 	uint64_t found = 0;
-	double start = seconds();
+	double start = cpu_seconds();
 
 	for (uint64_t round = 0; round < b->rounds; round++) {
 		for (unsigned i = 0; i < BURST; i++) {
@@ -102,7 +94,7 @@ static void bench_owner(struct bench *b)
 {
 	struct flow flow = b->flow;
 	unsigned sum = 0;
-	double start = seconds();
+	double start = cpu_seconds();
 
 	for (uint64_t i = 0; i < b->rounds * BURST; i++) {
 		flow.remote_port = (uint16_t)i;
@@ -139,7 +131,7 @@ static void bench_rss(struct bench *b)
 	double start;
 
 	rss_init(&rss, 0, 2);
-	start = seconds();
+	start = cpu_seconds();
 	for (uint64_t i = 0; i < b->rounds * BURST; i++) {
 		flow.remote_port = (uint16_t)(i + sum);
 		sum += net_rss_hash(&rss, &flow);
@@ -157,7 +149,7 @@ static void choose(struct choices *c, const struct net_rss *rss, const struct fl
 		   uint16_t slice, uint64_t opens)
 {
 	struct flow flow = *to;
-	double start = seconds();
+	double start = cpu_seconds();
 	uint16_t next = 0;
 
 	for (uint64_t i = 0; i < opens; i++) {
@@ -176,7 +168,7 @@ static void choose(struct choices *c, const struct net_rss *rss, const struct fl
 		c->in_vain += !home;
 	}
 	c->opens += opens;
-	c->took += seconds() - start;
+	c->took += cpu_seconds() - start;
 }
 
 /* The source ports an active open looks at until one brings the answers to its own queue, in one of
@@ -209,7 +201,7 @@ static void bench_softrss(struct bench *b)
 	rte_convert_rss_key(be, be, sizeof(be));
 	for (uint32_t i = 0; i < n; i++)
 		words[i] *= 0x9e3779b1;
-	start = seconds();
+	start = cpu_seconds();
 	for (uint64_t i = 0; i < b->rounds * BURST; i++) {
 		words[n - 1] = (uint32_t)(i + sum);
 		sum += rte_softrss_be(words, n, (const uint8_t *)be);

@@ -20,6 +20,7 @@
 #include <rte_malloc.h>
 
 #include "base/siphash.h"
+#include "measure.h"
 #include "postern/recipients.h"
 
 enum {
@@ -246,19 +247,6 @@ static double hit_beside_changes(struct recipients *r, uint32_t count, double se
 
 /* --- figures
  * -------------------------------------------------------------------------------------- */
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *values, int n)
-{
-	qsort(values, (size_t)n, sizeof(*values), by_value);
-	return values[n / 2];
-}
 
 static void print_figure(const char *metric, const char *unit, double value, int runs,
 			 const char *baseline, double of_baseline)

@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "measure.h"
 #include "smtp/session.h"
 
 enum {
@@ -30,14 +30,6 @@ struct bench {
 	uint8_t bytes[64 * 1024];
 	uint64_t replies; /* octets */
 };
-
-static double seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static bool bench_init(struct bench *b, uint32_t sessions)
 {
@@ -113,11 +105,11 @@ static void converse(struct bench *b)
 
 static double run_conversations(struct bench *b, uint64_t n)
 {
-	const double begin = seconds();
+	const double begin = cpu_seconds();
 
 	for (uint64_t i = 0; i < n; i++)
 		converse(b);
-	return (seconds() - begin) / (double)n;
+	return (cpu_seconds() - begin) / (double)n;
 }
 
 /* --- pipelined recipients --------------------------------------------------------------------- */
@@ -137,12 +129,12 @@ static double run_recipients(struct bench *b, enum reply reply)
 
 		feed(b, s, text("HELO a\r\nMAIL FROM:<a@b>\r\n"), reply);
 		send(b);
-		begin = seconds();
+		begin = cpu_seconds();
 		for (unsigned j = 0; j < 100; j++) {
 			feed(b, s, all, reply);
 			send(b);
 		}
-		took += seconds() - begin;
+		took += cpu_seconds() - begin;
 		smtp_close(b->m, s);
 	}
 	return took / GROUPS / SMTP_ASKED_MAX;
@@ -187,7 +179,7 @@ static double run_messages(struct bench *b, const char *message, size_t len, siz
 
 	for (unsigned i = 0; i < MESSAGES; i++) {
 		struct smtp_session *s = begin_message(b);
-		const double begin = seconds();
+		const double begin = cpu_seconds();
 
 		for (size_t at = 0; at < len; at += segment) {
 			struct span in = {(const uint8_t *)message + at,
@@ -201,7 +193,7 @@ static double run_messages(struct bench *b, const char *message, size_t len, siz
 					given += spans[j].len;
 			}
 		}
-		took += seconds() - begin;
+		took += cpu_seconds() - begin;
 		smtp_close(b->m, s);
 	}
 	if (given != MESSAGES * len)
@@ -226,13 +218,13 @@ static double run_sweep(struct bench *b)
 		now_us = smtp_next_due(b->m);
 		smtp_next_overdue(b->m, now_us, &why);
 	}
-	begin = seconds();
+	begin = cpu_seconds();
 	while (smtp_next_due(b->m) < 2000000) {
 		now_us = smtp_next_due(b->m);
 		if (smtp_next_overdue(b->m, now_us, &why))
 			abort();
 	}
-	return seconds() - begin;
+	return cpu_seconds() - begin;
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */

@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <rte_mempool.h>
 
 #include "common/eal.h"
+#include "measure.h"
 #include "tcp/conn.h"
 
 enum {
@@ -51,18 +51,10 @@ static struct flow new_flow(struct bed *b)
 	return f;
 }
 
-static double cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
 /* Nanoseconds a lookup; all of them must be hits, or misses. */
 static double look_up(const struct bed *b, bool hits)
 {
-	double began = cpu_ns();
+	double began = cpu_seconds();
 	uint32_t found = 0;
 
 	for (uint32_t i = 0; i < LOOKUPS; i += BURST) {
@@ -82,14 +74,7 @@ static double look_up(const struct bed *b, bool hits)
 		fprintf(stderr, "%u of %d found\n", found, LOOKUPS);
 		exit(1);
 	}
-	return (cpu_ns() - began) / LOOKUPS;
-}
-
-static int by_size(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
+	return (cpu_seconds() - began) * 1e9 / LOOKUPS;
 }
 
 enum kind {
@@ -113,7 +98,7 @@ static void enter_time_waits(struct bed *b)
 	}
 }
 
-static double median(struct bed *b, enum kind kind)
+static double median_ns(struct bed *b, enum kind kind)
 {
 	double ns[ROUNDS];
 
@@ -121,17 +106,16 @@ static double median(struct bed *b, enum kind kind)
 		ask(b, kind);
 		ns[round] = look_up(b, kind == HITS);
 	}
-	qsort(ns, ROUNDS, sizeof(ns[0]), by_size);
-	return ns[ROUNDS / 2];
+	return median(ns, ROUNDS);
 }
 
 static void measure(struct bed *b)
 {
-	double hit = median(b, HITS), miss = median(b, MISSES);
+	double hit = median_ns(b, HITS), miss = median_ns(b, MISSES);
 
 	enter_time_waits(b);
 	printf("%10u connections %8.1f ns a hit %8.1f ns a miss %8.1f among TIME-WAITs\n", b->n,
-	       hit, miss, median(b, MISSES_AMONG_TIME_WAITS));
+	       hit, miss, median_ns(b, MISSES_AMONG_TIME_WAITS));
 }
 
 static void fill(struct bed *b, struct rte_mempool *pool, uint32_t n)

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "base/wheel.h"
+#include "measure.h"
 
 enum {
 	HUGE_PAGE = 2 << 20,
@@ -42,14 +42,6 @@ static inline uint64_t random_due(uint64_t now_us)
 	return now_us + 200000 + random_u64() % 2800000;
 }
 
-static double seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* On huge pages where the kernel has them, as a worker's table is. */
 static struct record *records_new(uint64_t n)
 {
@@ -72,14 +64,14 @@ static void report(const char *what, double took, uint64_t n)
 static void measure_choice(const struct record *records, uint64_t n)
 {
 	uint64_t sum = 0;
-	double begin = seconds();
+	double begin = cpu_seconds();
 
 	for (uint64_t i = 0; i < REARMS; i++) {
 		uint64_t due_us = random_due(i);
 
 		sum += due_us + records[random_u64() % n].timer.due_us;
 	}
-	report("choice and one cache miss", seconds() - begin, REARMS);
+	report("choice and one cache miss", cpu_seconds() - begin, REARMS);
 	if (sum == 0)
 		puts("");
 }
@@ -88,7 +80,7 @@ static uint64_t measure_rearm(const char *what, struct wheel *w, struct record *
 			      uint64_t now_us, bool at_random)
 {
 	uint64_t fired = 0;
-	double begin = seconds();
+	double begin = cpu_seconds();
 	struct timer *t;
 
 	for (uint64_t i = 0; i < REARMS; i++) {
@@ -103,7 +95,7 @@ static uint64_t measure_rearm(const char *what, struct wheel *w, struct record *
 			wheel_arm(w, t, random_due(now_us));
 		}
 	}
-	report(what, seconds() - begin, REARMS + fired);
+	report(what, cpu_seconds() - begin, REARMS + fired);
 	return now_us;
 }
 
@@ -127,10 +119,10 @@ int main(int argc, char **argv)
 	measure_choice(records, n);
 	now_us = measure_rearm("re-arm, in order", w, records, n, now_us, false);
 	now_us = measure_rearm("re-arm, at random", w, records, n, now_us, true);
-	begin = seconds();
+	begin = cpu_seconds();
 	while (wheel_next(w, now_us + 10000000) != NULL)
 		;
-	report("fire, all at once", seconds() - begin, n);
+	report("fire, all at once", cpu_seconds() - begin, n);
 	free(records);
 	free(w);
 	return 0;

@@ -14,6 +14,7 @@
 
 #include "base/span.h"
 #include "common/eal.h"
+#include "common/random.h"
 #include "generator/forge.h"
 #include "generator/histogram.h"
 #include "generator/options.h"
@@ -379,10 +380,8 @@ int main(void)
 		cmocka_unit_test(addresses_are_counted_from_the_first),
 		cmocka_unit_test(a_flood_needs_no_client),
 	};
-	const char *seed = getenv("POSTERN_SEED");
 
-	random_numbers.state = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-	print_message("POSTERN_SEED=%llu\n", (unsigned long long)random_numbers.state);
+	random_numbers.state = test_seed((uint64_t)time(NULL));
 	test_eal_start("generator-test");
 	pool = rte_pktmbuf_pool_create("test", BUFFERS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
 				       SOCKET_ID_ANY);

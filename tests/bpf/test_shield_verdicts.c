@@ -20,6 +20,7 @@
 #include <bpf/bpf.h>
 #include <cmocka.h>
 
+#include "common/random.h"
 #include "fixture.h"
 #include "frame.h"
 
@@ -1077,15 +1078,6 @@ static void full_allowlist_says_so(void **state)
 	assert_int_equal(shield_disallow(fix.shield, &a, 128, fix.error, ERROR_LEN), 0);
 }
 
-static uint64_t seed_of_run(void)
-{
-	const char *given = getenv("POSTERN_SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 0) : shield_now_ns();
-
-	print_message("POSTERN_SEED=%llu\n", (unsigned long long)seed);
-	return seed;
-}
-
 static uint32_t random_next(uint64_t *state)
 {
 	*state = *state * 6364136223846793005u + 1442695040888963407u;
@@ -1096,7 +1088,7 @@ static uint32_t random_next(uint64_t *state)
  * whole in its frame. */
 static void spoilt_frames_are_counted_once(void **state)
 {
-	uint64_t seed = seed_of_run();
+	uint64_t seed = test_seed(shield_now_ns());
 	struct frame f;
 	bool spared;
 

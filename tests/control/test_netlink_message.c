@@ -22,6 +22,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
+#include "common/random.h"
 #include "control/netlink_message.h"
 
 enum { MESSAGE_MAX = 1024, OURS = 7, OTHER = 8 };
@@ -390,19 +391,9 @@ static void nothing_is_read_behind_a_message_cut_short(void **state)
 	}
 }
 
-static uint64_t seed_from_environment(void)
-{
-	const char *text = getenv("POSTERN_SEED");
-
-	return text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL);
-}
-
 static void nothing_is_read_behind_a_damaged_message(void **state)
 {
-	uint64_t seed = seed_from_environment();
-
-	print_message("POSTERN_SEED=%llu\n", (unsigned long long)seed);
-	srandom(seed);
+	srandom((unsigned)test_seed((uint64_t)time(NULL)));
 	for (int round = 0; round < 20000; round++) {
 		struct nlmsghdr *nlh = any_message(random() % MESSAGES);
 		uint8_t *bytes = (uint8_t *)nlh;

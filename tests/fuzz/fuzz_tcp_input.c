@@ -15,6 +15,7 @@
  */
 #include "common/eal.h"
 #include "octets.h"
+#include "start.h"
 #include "tcp/clients.h"
 #include "tcp/conn.h"
 
@@ -63,13 +64,6 @@ enum world {
 	WORLD_WIDE = 1 << 5,	/* windows that need scaling, queues that fill scoreboards */
 	WORLD_IDLE = 1 << 6,	/* an idle timeout */
 	WORLD_LIMITS = 1 << 7,	/* of what the peer may have */
-};
-
-enum start {
-	START_PLAIN,
-	START_NUMBERS, /* the first flow's initial sequence number */
-	START_MICROSECONDS,
-	START_MILLISECONDS,
 };
 
 /* A step's first octet. */
@@ -598,27 +592,10 @@ static void choose_world(struct fuzz *f)
 		f->conversations[i].our_next = 0xfffffe00; /* wraps soon */
 }
 
-/* Each clock has room to wrap within the input. */
-static uint64_t start_us(const struct fuzz *f, const struct siphash_key *isn_key)
-{
-	const struct flow first = flow_of(f, 0);
-	uint32_t secret = (uint32_t)siphash24(isn_key, &first, sizeof(first));
-
-	switch (f->world & WORLD_START) {
-	case START_NUMBERS:
-		return 4ull * (uint32_t)(-2000u - secret);
-	case START_MICROSECONDS:
-		return (1ull << 32) - 100000;
-	case START_MILLISECONDS:
-		return (1ull << 32) * 1000 - 1000000;
-	default:
-		return 1000000;
-	}
-}
-
 static void start(struct fuzz *f)
 {
 	bool wide = f->world & WORLD_WIDE;
+	const struct flow first = flow_of(f, 0);
 	const struct clients_config limits = {.conns = FLOWS, .limits = {2, 1}};
 	struct tcp_config config = {
 		.conns = f->world & WORLD_SMALL ? 2 : FLOWS,
@@ -643,7 +620,7 @@ static void start(struct fuzz *f)
 		config.client_half_open = limits.limits[CLIENTS_HALF_OPEN];
 		config.client_conns = limits.limits[CLIENTS_OPEN];
 	}
-	f->now_us = start_us(f, &config.isn_key);
+	f->now_us = start_us(f->world & WORLD_START, &config.isn_key, &first);
 	f->tcp = tcp_new(&config, f->now_us);
 	if (!f->tcp || !tcp_listen(f->tcp, SERVICE_PORT))
 		abort();

@@ -14,6 +14,7 @@
  */
 #include "common/eal.h"
 #include "octets.h"
+#include "start.h"
 #include "tcp/conn.h"
 
 enum {
@@ -40,8 +41,6 @@ enum world {
 	WORLD_NO_TIMES = 1 << 6,
 	WORLD_NARROW = 1 << 7, /* the passive end's link */
 };
-
-enum start { START_PLAIN, START_NUMBERS, START_MICROSECONDS, START_MILLISECONDS };
 
 /* A step's first octet. */
 enum what {
@@ -592,7 +591,7 @@ static void stranger_begins(struct fuzz *f, struct end *to)
 	tcp_input_take(to->tcp, &s, 1, f->now_us);
 }
 
-static uint64_t start_us(const struct fuzz *f)
+static uint64_t begin_us(const struct fuzz *f)
 {
 	const struct siphash_key isn_key = {0, 1};
 	struct flow first = {
@@ -601,18 +600,8 @@ static uint64_t start_us(const struct fuzz *f)
 		.local_port = ACTIVE_PORT,
 		.remote_port = f->world & WORLD_BOTH ? ACTIVE_PORT + 1 : SERVICE_PORT,
 	};
-	uint32_t secret = (uint32_t)siphash24(&isn_key, &first, sizeof(first));
 
-	switch (f->world & WORLD_START) {
-	case START_NUMBERS:
-		return 4ull * (uint32_t)(-2000u - secret);
-	case START_MICROSECONDS:
-		return (1ull << 32) - 100000;
-	case START_MILLISECONDS:
-		return (1ull << 32) * 1000 - 1000000;
-	default:
-		return 1000000;
-	}
+	return start_us(f->world & WORLD_START, &isn_key, &first);
 }
 
 static void begin(struct fuzz *f)
@@ -622,7 +611,7 @@ static void begin(struct fuzz *f)
 	f->world = next8(&f->in);
 	sizes = next8(&f->in);
 	f->without = next8(&f->in);
-	f->now_us = f->began_us = start_us(f);
+	f->now_us = f->began_us = begin_us(f);
 	pool_init(&f->wire, "wire");
 	choose_end(f, &f->ends[0], 0, sizes);
 	choose_end(f, &f->ends[1], 1, sizes >> 4);

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <rte_eal.h>
 
@@ -344,23 +343,4 @@ int frames_teardown(void **state)
 	if (in_use != 0)
 		print_error("%u buffers were not freed\n", in_use);
 	return in_use == 0 ? 0 : -1;
-}
-
-uint64_t seed_of_test(void)
-{
-	const char *given = getenv("POSTERN_SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-
-	print_message("POSTERN_SEED=%llu\n", (unsigned long long)seed);
-	return seed;
-}
-
-/* splitmix64 (Steele, Lea, Flood, OOPSLA 2014). */
-uint64_t next_random(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
 }

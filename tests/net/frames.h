@@ -102,8 +102,4 @@ uint64_t counted_in_all(const struct postern_counters *c);
 /* The world's view; counters are zeroed. */
 void net_of_tests(struct net *n, struct postern_counters *counters);
 
-/* From POSTERN_SEED or the clock; printed. */
-uint64_t seed_of_test(void);
-uint64_t next_random(uint64_t *state);
-
 #endif

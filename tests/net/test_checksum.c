@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The fast checksum against the plainest one. */
 #include <string.h>
+#include <time.h>
 
+#include "common/random.h"
 #include "frames.h"
 #include "net/checksum.h"
 
@@ -20,10 +22,10 @@ static void the_example_of_rfc_1071_sums_to_ddf2(void **state)
 static void sums_of_any_length_and_alignment_agree(void **state)
 {
 	uint8_t octets[600];
-	uint64_t seed = seed_of_test();
+	uint64_t seed = test_seed((uint64_t)time(NULL));
 
 	for (unsigned i = 0; i < sizeof(octets); i++)
-		octets[i] = (uint8_t)next_random(&seed);
+		octets[i] = (uint8_t)test_random(&seed);
 	for (unsigned at = 0; at < 16; at++) {
 		for (unsigned len = 0; at + len <= sizeof(octets); len++)
 			assert_int_equal(complemented(checksum_add(octets + at, len)),
@@ -43,19 +45,19 @@ static void no_carry_is_lost_in_a_packet_of_ones(void **state)
 
 static void sums_of_chains_agree_wherever_they_are_split(void **state)
 {
-	uint64_t seed = seed_of_test();
+	uint64_t seed = test_seed((uint64_t)time(NULL));
 
 	for (unsigned round = 0; round < 4000; round++) {
-		struct frame f = {.len = (uint32_t)(next_random(&seed) % 1200)};
+		struct frame f = {.len = (uint32_t)(test_random(&seed) % 1200)};
 		uint16_t splits[6];
-		uint32_t offset = (uint32_t)(next_random(&seed) % (f.len + 1));
-		uint32_t len = (uint32_t)(next_random(&seed) % (f.len - offset + 1));
+		uint32_t offset = (uint32_t)(test_random(&seed) % (f.len + 1));
+		uint32_t len = (uint32_t)(test_random(&seed) % (f.len - offset + 1));
 		struct rte_mbuf *m;
 
 		for (unsigned i = 0; i < f.len; i++)
-			f.octets[i] = (uint8_t)next_random(&seed);
+			f.octets[i] = (uint8_t)test_random(&seed);
 		for (unsigned i = 0; i < RTE_DIM(splits); i++)
-			splits[i] = (uint16_t)(next_random(&seed) % (round % 2 ? 8 : 400));
+			splits[i] = (uint16_t)(test_random(&seed) % (round % 2 ? 8 : 400));
 		m = frame_mbuf_exact(&f, splits, RTE_DIM(splits));
 		assert_int_equal(complemented(checksum_add_chain(m, offset, len)),
 				 plain_checksum(f.octets + offset, len, 0));
@@ -65,17 +67,17 @@ static void sums_of_chains_agree_wherever_they_are_split(void **state)
 
 static void pseudo_headers_of_both_versions_agree(void **state)
 {
-	uint64_t seed = seed_of_test();
+	uint64_t seed = test_seed((uint64_t)time(NULL));
 
 	for (unsigned round = 0; round < 2000; round++) {
 		struct ip_addr from, to;
-		uint32_t len = (uint32_t)(next_random(&seed) & 0xffff);
+		uint32_t len = (uint32_t)(test_random(&seed) & 0xffff);
 		bool v6 = round & 1;
 		uint16_t plain;
 
 		for (unsigned i = 0; i < 16; i++) {
-			from.octets[i] = (uint8_t)next_random(&seed);
-			to.octets[i] = (uint8_t)next_random(&seed);
+			from.octets[i] = (uint8_t)test_random(&seed);
+			to.octets[i] = (uint8_t)test_random(&seed);
 		}
 		if (v6) {
 			plain = plain_checksum(

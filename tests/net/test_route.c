@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/random.h"
 #include "frames.h"
 
 #define GATEWAY4      "192.0.2.1"
@@ -132,14 +133,14 @@ static void the_longest_prefix_with_the_lowest_metric_is_taken(void **state)
 
 static void routes_are_sorted_by_prefix_and_metric_from_any_order(void **state)
 {
-	uint64_t seed = seed_of_test();
+	uint64_t seed = test_seed((uint64_t)time(NULL));
 
 	for (unsigned round = 0; round < 200; round++) {
 		struct routes *r = routes_new(40, 0);
 
 		for (unsigned i = 0; i < 40; i++)
-			add_route(r, "10.0.0.0", next_random(&seed) % 4, 0)->metric =
-				(uint32_t)(next_random(&seed) % 3 * UINT32_MAX / 2);
+			add_route(r, "10.0.0.0", test_random(&seed) % 4, 0)->metric =
+				(uint32_t)(test_random(&seed) % 3 * UINT32_MAX / 2);
 		routes_sort(r);
 		for (unsigned i = 1; i < 40; i++) {
 			const struct route *a = &r->routes[i - 1], *b = &r->routes[i];
@@ -153,12 +154,12 @@ static void routes_are_sorted_by_prefix_and_metric_from_any_order(void **state)
 
 static struct ip_addr random_address(uint64_t *seed)
 {
-	const uint8_t v4[4] = {10, next_random(seed) % 2, next_random(seed) % 4,
-			       next_random(seed) % 4};
-	const uint8_t v6[16] = {0x20, [1] = next_random(seed) % 2, [2] = next_random(seed) % 4,
-				[15] = next_random(seed) % 4};
+	const uint8_t v4[4] = {10, test_random(seed) % 2, test_random(seed) % 4,
+			       test_random(seed) % 4};
+	const uint8_t v6[16] = {0x20, [1] = test_random(seed) % 2, [2] = test_random(seed) % 4,
+				[15] = test_random(seed) % 4};
 
-	return next_random(seed) % 2 ? ip_addr_from_v4(v4) : ip_addr_from_v6(v6);
+	return test_random(seed) % 2 ? ip_addr_from_v4(v4) : ip_addr_from_v6(v6);
 }
 
 static void add_random_route(struct routes *r, uint64_t *seed)
@@ -167,14 +168,14 @@ static void add_random_route(struct routes *r, uint64_t *seed)
 	const struct ip_addr from = random_address(seed);
 	unsigned shortest = ip_addr_is_v4(&from) ? 96 : 0, len;
 
-	len = shortest + next_random(seed) % (129 - shortest);
+	len = shortest + test_random(seed) % (129 - shortest);
 	for (unsigned bit = 0; bit < len; bit++)
 		route->prefix.octets[bit / 8] |= from.octets[bit / 8] & 0x80 >> bit % 8;
 	/* Of a default route nothing but this says which version it is of. */
 	if (shortest)
 		route->prefix.octets[10] = route->prefix.octets[11] = 0xff;
 	route->prefix_len = (uint8_t)len;
-	route->metric = (uint32_t)next_random(seed) % 3;
+	route->metric = (uint32_t)test_random(seed) % 3;
 	route->on_link = true;
 }
 
@@ -198,7 +199,7 @@ static const struct route *best_route(const struct routes *r, const struct ip_ad
 
 static void the_route_found_is_the_best_of_all(void **state)
 {
-	uint64_t seed = seed_of_test();
+	uint64_t seed = test_seed((uint64_t)time(NULL));
 	struct postern_counters counters;
 	unsigned found = 0;
 	struct net n;
@@ -206,7 +207,7 @@ static void the_route_found_is_the_best_of_all(void **state)
 	net_of_tests(&n, &counters);
 	for (unsigned round = 0; round < 500; round++) {
 		struct routes *r = routes_new(200, 0);
-		unsigned count = next_random(&seed) % 200;
+		unsigned count = test_random(&seed) % 200;
 
 		for (unsigned i = 0; i < count; i++)
 			add_random_route(r, &seed);
@@ -345,7 +346,7 @@ static void every_neighbour_is_found_among_many(void **state)
 {
 	struct postern_counters counters;
 	struct net n;
-	uint64_t seed = seed_of_test();
+	uint64_t seed = test_seed((uint64_t)time(NULL));
 
 	net_of_tests(&n, &counters);
 	for (unsigned count = 0; count < 40; count++) {
@@ -353,11 +354,11 @@ static void every_neighbour_is_found_among_many(void **state)
 
 		add_route(r, "192.0.2.0", 24, 0);
 		for (unsigned i = 0; i < count; i++) {
-			uint8_t ip[4] = {192, 0, 2, 100 + next_random(&seed) % 64};
+			uint8_t ip[4] = {192, 0, 2, 100 + test_random(&seed) % 64};
 			struct neighbour *neighbour = &r->neighbours[r->n_neighbours];
 
 			neighbour->address = ip_addr_from_v4(ip);
-			neighbour->port = next_random(&seed) % 2;
+			neighbour->port = test_random(&seed) % 2;
 			neighbour->mac[5] = ip[3];
 			if (!plain_find(r, neighbour->port, &neighbour->address))
 				r->n_neighbours++;

@@ -5,6 +5,7 @@
 
 #include <rte_thash.h>
 
+#include "common/random.h"
 #include "frames.h"
 #include "net/rss.h"
 
@@ -191,10 +192,7 @@ int main(void)
 		cmocka_unit_test(a_short_key_is_known_for_what_it_suffices),
 		cmocka_unit_test(a_table_of_no_length_a_card_could_mask_is_not_known),
 	};
-	const char *text = getenv("POSTERN_SEED");
-	unsigned seed = text ? (unsigned)strtoul(text, NULL, 0) : 1;
 
-	print_message("POSTERN_SEED=%u\n", seed);
-	srandom(seed);
+	srandom((unsigned)test_seed(1));
 	return cmocka_run_group_tests(tests, frames_setup, frames_teardown);
 }

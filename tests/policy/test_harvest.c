@@ -388,6 +388,24 @@ static void an_open_transaction_lends_nothing_to_another(void **state)
 	end(&w);
 }
 
+static void a_loan_called_back_passes_no_verdict_whose_time_is_over(void **state)
+{
+	struct harvest_client c = v4(1);
+	struct harvest_loan open = {0};
+	struct world w;
+
+	begin(&w, false);
+	ask(&w, &c, HARVEST_GOOD, &open);
+	while (ask(&w, &c, HARVEST_UNKNOWN, NULL) == HARVEST_ANSWER)
+		;
+	assert_int_equal(w.verdicts.n, 1);
+	w.now_s = w.verdicts.at[0].until_s;
+	assert_false(harvest_settle(w.h, &c, &open, HARVEST_ABANDONED, w.now_s, &w.verdicts));
+	assert_int_equal(w.verdicts.n, 0);
+	assert_int_equal(standing(&w, &c), HARVEST_WELCOME);
+	end(&w);
+}
+
 static void what_fails_at_our_end_makes_up_for_evidence_and_is_no_credit(void **state)
 {
 	struct harvest_client c = v4(1);
@@ -912,6 +930,7 @@ int main(void)
 		cmocka_unit_test(a_pair_earns_once_a_day),
 		cmocka_unit_test(a_loan_is_called_back_when_the_client_gives_up),
 		cmocka_unit_test(an_open_transaction_lends_nothing_to_another),
+		cmocka_unit_test(a_loan_called_back_passes_no_verdict_whose_time_is_over),
 		cmocka_unit_test(what_fails_at_our_end_makes_up_for_evidence_and_is_no_credit),
 		cmocka_unit_test(a_day_beyond_its_share_counts_double),
 		cmocka_unit_test(a_dead_address_that_many_good_senders_mail_says_little),

@@ -16,6 +16,7 @@
 #include <rte_ip.h>
 
 #include "common/eal.h"
+#include "common/random.h"
 #include "support.h"
 
 static const struct port_config plain = {
@@ -383,14 +384,11 @@ static void link_padding_is_no_part_of_a_checksum(void **state)
 /* Whatever octets arrive, a checking port neither reads outside nor claims a whole frame. */
 static void random_octets_are_never_taken_for_a_good_segment(void **state)
 {
-	const char *given = getenv("POSTERN_SEED");
-	unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : 20240229;
 	struct port_config config = plain;
 	struct test_counters c;
 	struct port *port;
 
-	print_message("POSTERN_SEED=%u\n", seed);
-	srandom(seed);
+	srandom((unsigned)test_seed(20240229));
 	config.memory_checksums = true;
 	port = test_port_open(&config, &c);
 	for (unsigned i = 0; i < 20000; i++) {

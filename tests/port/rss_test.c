@@ -17,6 +17,7 @@
 #include <rte_ethdev.h>
 
 #include "common/eal.h"
+#include "common/random.h"
 #include "port/rss.h"
 #include "support.h"
 
@@ -298,11 +299,9 @@ static void lengths_beyond_the_answer_are_not_believed(void **state)
 /* No octets lead outside the block, and what is read names our queues alone. */
 static void random_octets_are_read_within_bounds(void **state)
 {
-	const char *given = getenv("POSTERN_SEED");
-	unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : 20240229, n_read = 0;
+	unsigned n_read = 0;
 
-	print_message("POSTERN_SEED=%u\n", seed);
-	srandom(seed);
+	srandom((unsigned)test_seed(20240229));
 	for (unsigned i = 0; i < 50000; i++) {
 		union answer answer;
 		struct port_rss rss = {0};

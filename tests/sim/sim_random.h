@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The simulation's random numbers: splitmix64, one state, so that one seed says everything.
- * Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+ * The simulation's random numbers: one state, so that one seed says everything.
  *
  * Thread: one. Time: none. Memory: none.
  */
@@ -11,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/random.h"
+
 enum { SIM_CERTAIN_PPM = 1000000 };
 
 struct sim_random {
@@ -19,15 +20,12 @@ struct sim_random {
 
 static inline uint64_t sim_mix(uint64_t z)
 {
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
+	return test_mix(z);
 }
 
 static inline uint64_t sim_random(struct sim_random *r)
 {
-	r->state += 0x9e3779b97f4a7c15;
-	return sim_mix(r->state);
+	return test_random(&r->state);
 }
 
 /* 0..n-1; n > 0. */

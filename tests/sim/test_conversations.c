@@ -15,6 +15,7 @@
 #include <cmocka.h>
 #include <rte_mbuf.h>
 
+#include "common/random.h"
 #include "sim_eal.h"
 #include "world.h"
 
@@ -419,10 +420,8 @@ int main(void)
 		cmocka_unit_test(
 			a_pool_of_a_tenth_of_its_windows_serves_all_and_a_late_one_meanwhile),
 	};
-	const char *text = getenv("POSTERN_SEED");
 
-	seed = text != NULL ? strtoull(text, NULL, 0) : 1;
-	printf("POSTERN_SEED=%" PRIu64 "\n", seed);
+	seed = test_seed(1);
 	if (!sim_eal_start())
 		return 1;
 	cmocka_set_test_filter(getenv("POSTERN_TEST"));

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "common/random.h"
 #include "sim_eal.h"
 #include "tcp/tcp.h"
 #include "world.h"
@@ -246,10 +247,8 @@ int main(void)
 		cmocka_unit_test(prr_gains_where_a_queue_overflows),
 		cmocka_unit_test(cubic_gains_where_a_path_is_long_and_fat),
 	};
-	const char *text = getenv("POSTERN_SEED");
 
-	seed = text != NULL ? strtoull(text, NULL, 0) : 1;
-	printf("POSTERN_SEED=%" PRIu64 "\n", seed);
+	seed = test_seed(1);
 	printf("| path | without | median ms | p90 ms | sent again | timeouts |\n");
 	printf("|---|---|---:|---:|---:|---:|\n");
 	if (!sim_eal_start())

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "common/random.h"
 #include "sim_eal.h"
 #include "tcp/clients.h"
 #include "world.h"
@@ -160,10 +161,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_clients_limit_is_one_over_both_workers),
 	};
-	const char *text = getenv("POSTERN_SEED");
 
-	seed = text != NULL ? strtoull(text, NULL, 0) : 1;
-	printf("POSTERN_SEED=%" PRIu64 "\n", seed);
+	seed = test_seed(1);
 	if (!sim_eal_start())
 		return 1;
 	cmocka_set_test_filter(getenv("POSTERN_TEST"));

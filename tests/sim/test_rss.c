@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "common/random.h"
 #include "sim_eal.h"
 #include "worker/steering.h"
 #include "world.h"
@@ -222,10 +223,8 @@ int main(void)
 		cmocka_unit_test(a_wrong_key_is_noticed_at_once_and_breaks_nothing),
 		cmocka_unit_test(a_table_that_changes_under_connections_breaks_none),
 	};
-	const char *text = getenv("POSTERN_SEED");
 
-	seed = text != NULL ? strtoull(text, NULL, 0) : 1;
-	printf("POSTERN_SEED=%" PRIu64 "\n", seed);
+	seed = test_seed(1);
 	if (!sim_eal_start())
 		return 1;
 	cmocka_set_test_filter(getenv("POSTERN_TEST"));

@@ -20,6 +20,7 @@
 
 #include <cmocka.h>
 
+#include "common/random.h"
 #include "sim_eal.h"
 #include "tcp/limits.h"
 #include "world.h"
@@ -288,7 +289,7 @@ int main(int argc, char **argv)
 	workers = (uint16_t)number(argc > 1 ? argv[1] : NULL, 1);
 	first = (uint32_t)number(argc > 2 ? argv[2] : NULL, 0);
 	count = (uint32_t)number(argc > 3 ? argv[3] : NULL, 1000);
-	seed = number(getenv("POSTERN_SEED"), 1);
+	seed = test_seed(1);
 	if (getenv("POSTERN_TRANSFER") != NULL) {
 		first = (uint32_t)number(getenv("POSTERN_TRANSFER"), 0);
 		count = 1;
@@ -297,7 +298,6 @@ int main(int argc, char **argv)
 		fputs("usage: test_transfers [WORKERS [FIRST [COUNT]]]\n", stderr);
 		return 1;
 	}
-	printf("POSTERN_SEED=%" PRIu64 "\n", seed);
 	if (!sim_eal_start())
 		return 1;
 	cmocka_set_test_filter(getenv("POSTERN_TEST"));

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "common/random.h"
 #include "sim_eal.h"
 #include "sim_wire.h"
 
@@ -587,10 +588,8 @@ int main(void)
 		cmocka_unit_test(a_host_that_is_never_idle_is_told_from_time_that_passes),
 		cmocka_unit_test(the_capture_holds_what_both_hosts_saw),
 	};
-	const char *text = getenv("POSTERN_SEED");
 
-	seed = text != NULL ? strtoull(text, NULL, 0) : 1;
-	printf("POSTERN_SEED=%" PRIu64 "\n", seed);
+	seed = test_seed(1);
 	if (!sim_eal_start())
 		return 1;
 	cmocka_set_test_filter(getenv("POSTERN_TEST"));

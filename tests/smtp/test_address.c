@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "common/random.h"
 #include "smtp/address.h"
 
 #define A10  "aaaaaaaaaa"
@@ -23,16 +24,6 @@
 #define DOMAIN255 LABEL63 "." LABEL63 "." LABEL63 "." LABEL63
 
 static uint64_t random_state;
-
-/* splitmix64 */
-static uint64_t random_u64(void)
-{
-	uint64_t z = random_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
-}
 
 /* Reads a copy that ends where its memory does, so that the sanitizer sees a step too far. */
 static bool read_copy(const void *path, size_t len, enum address_kind kind, struct address *a,
@@ -404,8 +395,8 @@ static size_t random_path(char *path, size_t max)
 	size_t len = 0;
 
 	path[len++] = '<';
-	while (len < max - 1 && random_u64() % 12)
-		path[len++] = octets[random_u64() % (sizeof(octets) - 1)];
+	while (len < max - 1 && test_random(&random_state) % 12)
+		path[len++] = octets[test_random(&random_state) % (sizeof(octets) - 1)];
 	path[len++] = '>';
 	return len;
 }
@@ -457,9 +448,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_utf8_is_refused_and_told),
 		cmocka_unit_test(a_canonical_form_is_its_own),
 	};
-	const char *seed = getenv("POSTERN_SEED");
 
-	random_state = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-	printf("POSTERN_SEED=%llu\n", (unsigned long long)random_state);
+	random_state = test_seed((uint64_t)time(NULL));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

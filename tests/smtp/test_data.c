@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "common/random.h"
 #include "smtp/data.h"
 
 /* Spans in memory of their own, so that the sanitizer sees a step too far. */
@@ -37,16 +38,6 @@ enum {
 static const char end_of_data[] = "\r\n.\r\n";
 
 static uint64_t random_state;
-
-/* splitmix64 */
-static uint64_t random_u64(void)
-{
-	uint64_t z = random_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
-}
 
 /* What became of a message. */
 struct outcome {
@@ -202,13 +193,13 @@ static void scan_cut(const uint8_t *p, size_t len, bool normalize, size_t cut)
 
 static void scan_at_random(const uint8_t *p, size_t len, bool normalize)
 {
-	const uint64_t most = 1 + random_u64() % 200;
+	const uint64_t most = 1 + test_random(&random_state) % 200;
 	struct data d;
 	size_t step;
 
 	scan_begin(&d, &got, normalize);
 	for (size_t from = 0; from < len; from += step) {
-		step = 1 + random_u64() % most;
+		step = 1 + test_random(&random_state) % most;
 		if (step > len - from)
 			step = len - from;
 		scan_part(&d, &got, p + from, step);
@@ -370,16 +361,17 @@ static void the_first_fault_does_not_depend_on_the_cuts(void **state)
 
 	for (unsigned i = 0; i < 10 * RANDOM_MESSAGES; i++) {
 		uint8_t text[40];
-		size_t len = random_u64() % (sizeof(text) - 6);
-		const uint64_t size_max = 1 + random_u64() % (len + 1);
+		size_t len = test_random(&random_state) % (sizeof(text) - 6);
+		const uint64_t size_max = 1 + test_random(&random_state) % (len + 1);
 		const bool normalize = i % 2;
 		enum data_fault whole;
 		struct data d;
 
 		for (size_t at = 0; at < len; at++)
-			text[at] = "aaaa\r\n.\r\n"[random_u64() % 9];
+			text[at] = "aaaa\r\n.\r\n"[test_random(&random_state) % 9];
 		for (unsigned at = 0; at < 2 && len; at++)
-			text[random_u64() % len] = "\r\n\0"[random_u64() % 3];
+			text[test_random(&random_state) % len] =
+				"\r\n\0"[test_random(&random_state) % 3];
 		len += write_end(text + len);
 		scan_begin(&d, &got, normalize);
 		d.size_max = size_max;
@@ -404,20 +396,21 @@ static size_t random_text(uint8_t *text, size_t max)
 {
 	static const char *const events[] = {"\r\n", "\r\n",	"\r\n", "\r\n.", "\r\n..",  "\n",
 					     "\n.",  "\r\n.\n", ".",	"R",	 "\r\n\r\n"};
-	const unsigned rare = 1 + random_u64() % 100;
-	const bool faulty = random_u64() % 4 == 0;
+	const unsigned rare = 1 + test_random(&random_state) % 100;
+	const bool faulty = test_random(&random_state) % 4 == 0;
 	size_t len = 0;
 
 	while (len < max - 300) {
-		const char *event = events[random_u64() % (sizeof(events) / sizeof(events[0]))];
-		size_t run = random_u64() % rare;
+		const char *event =
+			events[test_random(&random_state) % (sizeof(events) / sizeof(events[0]))];
+		size_t run = test_random(&random_state) % rare;
 
-		memset(text + len, "aR."[random_u64() % 2], run);
+		memset(text + len, "aR."[test_random(&random_state) % 2], run);
 		len += run;
 		len += write_text(text + len, event);
-		if (faulty && random_u64() % 50 == 0)
-			text[len++] = random_u64() % 2 ? '\r' : '\0';
-		if (random_u64() % 100 == 0)
+		if (faulty && test_random(&random_state) % 50 == 0)
+			text[len++] = test_random(&random_state) % 2 ? '\r' : '\0';
+		if (test_random(&random_state) % 100 == 0)
 			break;
 	}
 	return len;
@@ -624,9 +617,7 @@ int main(void)
 		cmocka_unit_test(a_line_is_as_long_as_it_may_be_and_no_longer),
 		cmocka_unit_test(lines_of_bare_lf_are_lines_to_the_longest),
 	};
-	const char *seed = getenv("POSTERN_SEED");
 
-	random_state = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-	printf("POSTERN_SEED=%llu\n", (unsigned long long)random_state);
+	random_state = test_seed((uint64_t)time(NULL));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,12 +9,10 @@
 #include "options.h"
 
 #include <errno.h>
-#include <getopt.h>
-#include <inttypes.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "common/arguments.h"
+#include "common/option.h"
 
 enum {
 	CONNS_DEFAULT = 128 << 10, /* with 96 Ki handshakes at a time */
@@ -30,149 +28,107 @@ enum {
 	MTU_MAX = 9600,
 };
 
-struct parser {
+/* What is being read. */
+struct reading {
 	struct options *o;
-	const char *option; /* being read */
 	bool service_waits; /* for its --listen */
 	enum service_kind service;
 	bool has_service, has_bytes, receive, receive_only, has_mode_of_client;
-	char *error;
-	size_t len;
 };
 
-__attribute__((format(printf, 2, 3))) static int wrong(struct parser *p, const char *format, ...)
+static struct reading *reading_of(struct option_parser *p)
 {
-	int n = p->option ? snprintf(p->error, p->len, "--%s: ", p->option) : 0;
-	va_list args;
-
-	va_start(args, format);
-	if (n >= 0 && (size_t)n < p->len)
-		vsnprintf(p->error + n, p->len - n, format, args);
-	va_end(args);
-	return -EINVAL;
+	return p->into;
 }
 
-/* --- arguments ----------------------------------------------------------------------------- */
-
-static int number(struct parser *p, const char *text, uint64_t min, uint64_t max, uint64_t *value)
+static struct options *options_of(struct option_parser *p)
 {
-	if (!argument_number(text, min, max, value))
-		return wrong(p, "'%s' is no number from %" PRIu64 " to %" PRIu64, text, min, max);
-	return 0;
-}
-
-static int endpoint(struct parser *p, const char *text, struct ip_endpoint *e)
-{
-	if (!argument_endpoint(text, &e->address, &e->port))
-		return wrong(p, "'%s' is no ADDRESS:PORT or [ADDRESS]:PORT", text);
-	return 0;
-}
-
-/* A number into a field of 32 bits. */
-static int number32(struct parser *p, const char *text, uint64_t min, uint64_t max, uint32_t *field)
-{
-	uint64_t n;
-
-	if (number(p, text, min, max, &n) != 0)
-		return -EINVAL;
-	*field = (uint32_t)n;
-	return 0;
-}
-
-static int number16(struct parser *p, const char *text, uint64_t min, uint64_t max, uint16_t *field)
-{
-	uint64_t n;
-
-	if (number(p, text, min, max, &n) != 0)
-		return -EINVAL;
-	*field = (uint16_t)n;
-	return 0;
+	return reading_of(p)->o;
 }
 
 /* --- interfaces ---------------------------------------------------------------------------- */
 
-static int interface(struct parser *p, enum dataplane_interface_kind kind, const char *device)
+static int interface(struct option_parser *p, enum dataplane_interface_kind kind,
+		     const char *device)
 {
-	struct dataplane_config *d = &p->o->dataplane;
+	struct dataplane_config *d = &options_of(p)->dataplane;
 
 	if (d->n_interfaces == DATAPLANE_INTERFACES_MAX)
-		return wrong(p, "more than %d interfaces", DATAPLANE_INTERFACES_MAX);
+		return option_wrong(p, "more than %d interfaces", DATAPLANE_INTERFACES_MAX);
 	if (!*device)
-		return wrong(p, "names no device");
+		return option_wrong(p, "names no device");
 	d->interfaces[d->n_interfaces++] =
 		(struct dataplane_interface){.kind = kind, .device = device};
 	return 0;
 }
 
-static int take_af_xdp(struct parser *p, const char *text)
+static int take_af_xdp(struct option_parser *p, const char *text)
 {
 	return interface(p, DATAPLANE_AF_XDP, text);
 }
 
-static int take_vdev(struct parser *p, const char *text)
+static int take_vdev(struct option_parser *p, const char *text)
 {
 	return interface(p, DATAPLANE_VDEV, text);
 }
 
-static int take_pci(struct parser *p, const char *text)
+static int take_pci(struct option_parser *p, const char *text)
 {
 	return interface(p, DATAPLANE_PCI, text);
 }
 
 /* The interface named last, or NULL with the error set. */
-static struct dataplane_interface *last_interface(struct parser *p)
+static struct dataplane_interface *last_interface(struct option_parser *p)
 {
-	struct dataplane_config *d = &p->o->dataplane;
+	struct dataplane_config *d = &options_of(p)->dataplane;
 
 	if (d->n_interfaces)
 		return &d->interfaces[d->n_interfaces - 1];
-	wrong(p, "follows the interface it belongs to");
+	option_wrong(p, "follows the interface it belongs to");
 	return NULL;
 }
 
-static int take_address(struct parser *p, const char *text)
+static int take_address(struct option_parser *p, const char *text)
 {
 	struct dataplane_interface *i = last_interface(p);
 
 	if (!i)
 		return -EINVAL;
 	if (i->n_addresses == DATAPLANE_ADDRESSES_MAX)
-		return wrong(p, "more than %d on one interface", DATAPLANE_ADDRESSES_MAX);
-	if (!argument_address(text, strlen(text), &i->addresses[i->n_addresses]))
-		return wrong(p, "'%s' is no address", text);
+		return option_wrong(p, "more than %d on one interface", DATAPLANE_ADDRESSES_MAX);
+	if (option_address(p, text, &i->addresses[i->n_addresses]) != 0)
+		return -EINVAL;
 	i->n_addresses++;
 	return 0;
 }
 
-static int take_mac(struct parser *p, const char *text)
+static int take_mac(struct option_parser *p, const char *text)
 {
 	struct dataplane_interface *i = last_interface(p);
 
-	if (!i)
-		return -EINVAL;
-	return argument_mac(text, i->mac) ? 0 : wrong(p, "'%s' is no link address", text);
+	return i ? option_mac(p, text, i->mac) : -EINVAL;
 }
 
-static int take_mtu(struct parser *p, const char *text)
+static int take_mtu(struct option_parser *p, const char *text)
 {
 	struct dataplane_interface *i = last_interface(p);
 
-	return i ? number16(p, text, MTU_MIN, MTU_MAX, &i->mtu) : -EINVAL;
+	return i ? option_number16(p, text, MTU_MIN, MTU_MAX, &i->mtu) : -EINVAL;
 }
 
-static int take_neighbour(struct parser *p, const char *text)
+static int take_neighbour(struct option_parser *p, const char *text)
 {
-	struct options *o = p->o;
+	struct options *o = options_of(p);
 	const char *equals = strchr(text, '=');
 	struct plane_neighbour *n = &o->neighbours[o->n_neighbours];
 
 	if (!last_interface(p))
 		return -EINVAL;
 	if (o->n_neighbours == OPTIONS_NEIGHBOURS_MAX)
-		return wrong(p, "more than %d", OPTIONS_NEIGHBOURS_MAX);
+		return option_wrong(p, "more than %d", OPTIONS_NEIGHBOURS_MAX);
 	if (!equals || !argument_address(text, (size_t)(equals - text), &n->address) ||
 	    !argument_mac(equals + 1, n->mac))
-		return wrong(p, "'%s' is no ADDRESS=MAC", text);
+		return option_wrong(p, "'%s' is no ADDRESS=MAC", text);
 	n->port = (uint8_t)(o->dataplane.n_interfaces - 1);
 	o->n_neighbours++;
 	return 0;
@@ -180,76 +136,77 @@ static int take_neighbour(struct parser *p, const char *text)
 
 /* --- workers ------------------------------------------------------------------------------- */
 
-static int take_workers(struct parser *p, const char *text)
+static int take_workers(struct option_parser *p, const char *text)
 {
-	return number16(p, text, 1, DATAPLANE_WORKERS_MAX, &p->o->dataplane.n_workers);
+	return option_number16(p, text, 1, DATAPLANE_WORKERS_MAX,
+			       &options_of(p)->dataplane.n_workers);
 }
 
-static int take_cores(struct parser *p, const char *text)
+static int take_cores(struct option_parser *p, const char *text)
 {
-	struct options *o = p->o;
+	struct options *o = options_of(p);
 	char copy[1024], *rest = copy, *core;
 
 	if (strlen(text) >= sizeof(copy))
-		return wrong(p, "too long");
+		return option_wrong(p, "too long");
 	memcpy(copy, text, strlen(text) + 1);
 	for (o->n_cores = 0; (core = strsep(&rest, ",")); o->n_cores++) {
 		if (o->n_cores > DATAPLANE_WORKERS_MAX)
-			return wrong(p, "more than %d CPUs", 1 + DATAPLANE_WORKERS_MAX);
-		if (number16(p, core, 0, OPTIONS_CORE_MAX, &o->cores[o->n_cores]) != 0)
+			return option_wrong(p, "more than %d CPUs", 1 + DATAPLANE_WORKERS_MAX);
+		if (option_number16(p, core, 0, OPTIONS_CORE_MAX, &o->cores[o->n_cores]) != 0)
 			return -EINVAL;
 	}
 	return 0;
 }
 
-static int take_only_owner(struct parser *p, const char *text)
+static int take_only_owner(struct option_parser *p, const char *text)
 {
 	uint64_t n;
 
-	if (number(p, text, 0, DATAPLANE_WORKERS_MAX - 1, &n) != 0)
+	if (option_number(p, text, 0, DATAPLANE_WORKERS_MAX - 1, &n) != 0)
 		return -EINVAL;
-	p->o->dataplane.only_owner = (int)n;
+	options_of(p)->dataplane.only_owner = (int)n;
 	return 0;
 }
 
-static int take_conns(struct parser *p, const char *text)
+static int take_conns(struct option_parser *p, const char *text)
 {
-	return number32(p, text, 1, CONNS_MAX, &p->o->dataplane.conns);
+	return option_number32(p, text, 1, CONNS_MAX, &options_of(p)->dataplane.conns);
 }
 
-static int take_client_half_open(struct parser *p, const char *text)
+static int take_client_half_open(struct option_parser *p, const char *text)
 {
-	return number32(p, text, 0, CONNS_MAX, &p->o->dataplane.client_half_open);
+	return option_number32(p, text, 0, CONNS_MAX, &options_of(p)->dataplane.client_half_open);
 }
 
-static int take_client_conns(struct parser *p, const char *text)
+static int take_client_conns(struct option_parser *p, const char *text)
 {
-	return number32(p, text, 0, CONNS_MAX, &p->o->dataplane.client_conns);
+	return option_number32(p, text, 0, CONNS_MAX, &options_of(p)->dataplane.client_conns);
 }
 
-static int take_window(struct parser *p, const char *text)
+static int take_window(struct option_parser *p, const char *text)
 {
-	return number32(p, text, 1, OCTETS_MAX, &p->o->dataplane.receive_window);
+	return option_number32(p, text, 1, OCTETS_MAX, &options_of(p)->dataplane.receive_window);
 }
 
-static int take_send_queue(struct parser *p, const char *text)
+static int take_send_queue(struct option_parser *p, const char *text)
 {
-	return number32(p, text, 1, OCTETS_MAX, &p->o->dataplane.send_queue);
+	return option_number32(p, text, 1, OCTETS_MAX, &options_of(p)->dataplane.send_queue);
 }
 
-static int take_idle_timeout(struct parser *p, const char *text)
+static int take_idle_timeout(struct option_parser *p, const char *text)
 {
 	uint64_t seconds;
 
-	if (number(p, text, 0, IDLE_MAX_S, &seconds) != 0)
+	if (option_number(p, text, 0, IDLE_MAX_S, &seconds) != 0)
 		return -EINVAL;
-	p->o->dataplane.idle_timeout_ms = (uint32_t)seconds * 1000;
+	options_of(p)->dataplane.idle_timeout_ms = (uint32_t)seconds * 1000;
 	return 0;
 }
 
 /* --- services ------------------------------------------------------------------------------ */
 
-static int take_service(struct parser *p, const char *text)
+static int take_service(struct option_parser *p, const char *text)
 {
 	static const char *const names[SERVICE_KINDS] = {
 		[SERVICE_ECHO] = "echo",
@@ -257,114 +214,116 @@ static int take_service(struct parser *p, const char *text)
 		[SERVICE_CHARGEN] = "chargen",
 		[SERVICE_NUL] = "nul",
 	};
+	struct reading *r = reading_of(p);
 
-	if (p->service_waits)
-		return wrong(p, "the service before has no --listen");
+	if (r->service_waits)
+		return option_wrong(p, "the service before has no --listen");
 	for (int kind = 0; kind < SERVICE_KINDS; kind++) {
 		if (strcmp(text, names[kind]) == 0) {
-			p->service = (enum service_kind)kind;
-			p->has_service = p->service_waits = true;
+			r->service = (enum service_kind)kind;
+			r->has_service = r->service_waits = true;
 			return 0;
 		}
 	}
-	return wrong(p, "'%s' is none of echo, discard, chargen, nul", text);
+	return option_wrong(p, "'%s' is none of echo, discard, chargen, nul", text);
 }
 
-static int take_listen(struct parser *p, const char *text)
+static int take_listen(struct option_parser *p, const char *text)
 {
-	struct services_config *s = &p->o->services;
+	struct reading *r = reading_of(p);
+	struct services_config *s = &r->o->services;
 	uint16_t port;
 
-	if (!p->has_service)
-		return wrong(p, "follows the --service it belongs to");
-	if (number16(p, text, 1, UINT16_MAX, &port) != 0)
+	if (!r->has_service)
+		return option_wrong(p, "follows the --service it belongs to");
+	if (option_number16(p, text, 1, UINT16_MAX, &port) != 0)
 		return -EINVAL;
 	for (uint32_t i = 0; i < s->n_listen; i++) {
 		if (s->listen[i].port == port)
-			return wrong(p, "port %u twice", port);
+			return option_wrong(p, "port %u twice", port);
 	}
 	if (s->n_listen == DATAPLANE_LISTEN_MAX)
-		return wrong(p, "more than %d ports", DATAPLANE_LISTEN_MAX);
+		return option_wrong(p, "more than %d ports", DATAPLANE_LISTEN_MAX);
 	s->listen[s->n_listen].port = port;
-	s->listen[s->n_listen++].kind = p->service;
-	p->service_waits = false;
+	s->listen[s->n_listen++].kind = r->service;
+	r->service_waits = false;
 	return 0;
 }
 
-static int take_bytes(struct parser *p, const char *text)
+static int take_bytes(struct option_parser *p, const char *text)
 {
-	p->has_bytes = true;
-	return number(p, text, 0, INT64_MAX, &p->o->services.bytes);
+	reading_of(p)->has_bytes = true;
+	return option_number(p, text, 0, INT64_MAX, &options_of(p)->services.bytes);
 }
 
 /* --- the client ---------------------------------------------------------------------------- */
 
-static int backend(struct parser *p, const struct ip_endpoint *e)
+static int backend(struct option_parser *p, const struct ip_endpoint *e)
 {
-	struct options *o = p->o;
+	struct options *o = options_of(p);
 
 	if (o->n_backends == OPTIONS_BACKENDS_MAX)
-		return wrong(p, "more than %d backends", OPTIONS_BACKENDS_MAX);
+		return option_wrong(p, "more than %d backends", OPTIONS_BACKENDS_MAX);
 	o->backends[o->n_backends++] = *e;
 	return 0;
 }
 
-static int take_backend(struct parser *p, const char *text)
+static int take_backend(struct option_parser *p, const char *text)
 {
 	struct ip_endpoint e;
 
-	return endpoint(p, text, &e) == 0 ? backend(p, &e) : -EINVAL;
+	return option_endpoint(p, text, &e.address, &e.port) == 0 ? backend(p, &e) : -EINVAL;
 }
 
-static int take_connect(struct parser *p, const char *text)
+static int take_connect(struct option_parser *p, const char *text)
 {
 	struct ip_endpoint e;
 
-	if (p->o->services.client != CLIENT_NONE)
-		return wrong(p, "given twice");
-	if (endpoint(p, text, &e) != 0)
+	if (options_of(p)->services.client != CLIENT_NONE)
+		return option_wrong(p, "given twice");
+	if (option_endpoint(p, text, &e.address, &e.port) != 0)
 		return -EINVAL;
-	p->o->services.client = CLIENT_SEND;
-	p->o->services.target = e.address;
-	p->o->services.target_port = e.port;
+	options_of(p)->services.client = CLIENT_SEND;
+	options_of(p)->services.target = e.address;
+	options_of(p)->services.target_port = e.port;
 	return backend(p, &e);
 }
 
-static int take_receive(struct parser *p, const char *text)
+static int take_receive(struct option_parser *p, const char *text)
 {
 	(void)text;
-	p->receive = true;
+	reading_of(p)->receive = true;
 	return 0;
 }
 
-static int take_receive_only(struct parser *p, const char *text)
+static int take_receive_only(struct option_parser *p, const char *text)
 {
 	(void)text;
-	p->receive_only = true;
+	reading_of(p)->receive_only = true;
 	return 0;
 }
 
-static int take_count(struct parser *p, const char *text)
+static int take_count(struct option_parser *p, const char *text)
 {
-	p->has_mode_of_client = true;
-	return number(p, text, 1, UINT32_MAX, &p->o->services.count);
+	reading_of(p)->has_mode_of_client = true;
+	return option_number(p, text, 1, UINT32_MAX, &options_of(p)->services.count);
 }
 
-static int take_parallel(struct parser *p, const char *text)
+static int take_parallel(struct option_parser *p, const char *text)
 {
-	p->has_mode_of_client = true;
-	return number(p, text, 1, CONNS_MAX, &p->o->services.parallel);
+	reading_of(p)->has_mode_of_client = true;
+	return option_number(p, text, 1, CONNS_MAX, &options_of(p)->services.parallel);
 }
 
-static int take_active_ports(struct parser *p, const char *text)
+static int take_active_ports(struct option_parser *p, const char *text)
 {
-	struct dataplane_config *d = &p->o->dataplane;
+	struct dataplane_config *d = &options_of(p)->dataplane;
 	unsigned first, last;
 	char end;
 
 	if (sscanf(text, "%5u-%5u%c", &first, &last, &end) != 2 || first == 0 || first > last ||
 	    last > UINT16_MAX)
-		return wrong(p, "'%s' is no range FIRST-LAST of ports", text);
+		return option_wrong(p, "'%s' is no range FIRST-LAST of ports", text);
 	d->active_first = (uint16_t)first;
 	d->active_last = (uint16_t)last;
 	return 0;
@@ -372,45 +331,33 @@ static int take_active_ports(struct parser *p, const char *text)
 
 /* --- the rest ------------------------------------------------------------------------------ */
 
-static int take_bpffs(struct parser *p, const char *text)
+static int take_bpffs(struct option_parser *p, const char *text)
 {
-	p->o->bpffs = text;
-	return *text == '/' ? 0 : wrong(p, "'%s' is no absolute path", text);
+	options_of(p)->bpffs = text;
+	return *text == '/' ? 0 : option_wrong(p, "'%s' is no absolute path", text);
 }
 
-static int take_file_prefix(struct parser *p, const char *text)
+static int take_file_prefix(struct option_parser *p, const char *text)
 {
-	p->o->file_prefix = text;
-	return *text && !strchr(text, '/') ? 0 : wrong(p, "'%s' is no file name", text);
+	options_of(p)->file_prefix = text;
+	return *text && !strchr(text, '/') ? 0 : option_wrong(p, "'%s' is no file name", text);
 }
 
-static int take_huge(struct parser *p, const char *text)
+static int take_huge(struct option_parser *p, const char *text)
 {
 	(void)text;
-	p->o->huge = true;
+	options_of(p)->huge = true;
 	return 0;
 }
 
-static int take_verbose(struct parser *p, const char *text)
+static int take_verbose(struct option_parser *p, const char *text)
 {
 	(void)text;
-	p->o->verbose = true;
+	options_of(p)->verbose = true;
 	return 0;
 }
 
-static int take_help(struct parser *p, const char *text)
-{
-	(void)text;
-	p->o->help = true;
-	return 0;
-}
-
-static const struct {
-	const char *name;
-	const char *argument; /* NULL: none */
-	int (*take)(struct parser *p, const char *text);
-	const char *help;
-} known[] = {
+static const struct option_row known[] = {
 	{"af-xdp", "DEV", take_af_xdp, "an interface of the kernel's, beside the kernel"},
 	{"vdev", "STRING", take_vdev, "a DPDK virtual device, \"net_memif0,role=server,...\""},
 	{"pci", "ADDRESS", take_pci, "a PCI device bound to a DPDK driver"},
@@ -442,7 +389,7 @@ static const struct {
 	{"file-prefix", "NAME", take_file_prefix, "the EAL's file prefix (from the PID)"},
 	{"huge", NULL, take_huge, "use huge pages"},
 	{"verbose", NULL, take_verbose, "let libraries say what they do"},
-	{"help", NULL, take_help, "this"},
+	{"help", NULL, option_help, "this"},
 };
 
 enum { KNOWN = sizeof(known) / sizeof(known[0]) };
@@ -451,84 +398,80 @@ void options_usage(FILE *to)
 {
 	fprintf(to, "usage: tcp_service INTERFACE... [OPTION]...\n"
 		    "Small services on Postern's TCP, on any kind of interface.\n\n");
-	for (int i = 0; i < KNOWN; i++) {
-		char name[32];
-
-		snprintf(name, sizeof(name), "%s %s", known[i].name,
-			 known[i].argument ? known[i].argument : "");
-		fprintf(to, "  --%-24s %s\n", name, known[i].help);
-	}
+	option_print(to, known, KNOWN);
 	fprintf(to, "\nIt says `ready`, and at its end one line of JSON; SIGUSR1: the line now.\n");
 }
 
-static int check_client(struct parser *p)
+static int check_client(struct option_parser *p)
 {
-	struct services_config *s = &p->o->services;
+	const struct reading *r = reading_of(p);
+	struct services_config *s = &r->o->services;
 
 	if (s->client == CLIENT_NONE) {
-		if (p->receive || p->receive_only || p->has_mode_of_client)
-			return wrong(p, "--receive, --receive-only, --count and --parallel need "
-					"--connect");
+		if (r->receive || r->receive_only || r->has_mode_of_client)
+			return option_wrong(
+				p, "--receive, --receive-only, --count and --parallel need "
+				   "--connect");
 		return 0;
 	}
-	if (p->receive && p->receive_only)
-		return wrong(p, "--receive and --receive-only exclude each other");
-	if (!p->has_bytes)
-		return wrong(p, "--connect needs --bytes");
-	if (p->receive)
+	if (r->receive && r->receive_only)
+		return option_wrong(p, "--receive and --receive-only exclude each other");
+	if (!r->has_bytes)
+		return option_wrong(p, "--connect needs --bytes");
+	if (r->receive)
 		s->client = CLIENT_ECHO;
-	else if (p->receive_only)
+	else if (r->receive_only)
 		s->client = CLIENT_RECEIVE;
 	return 0;
 }
 
-static int check_interfaces(struct parser *p)
+static int check_interfaces(struct option_parser *p)
 {
-	const struct dataplane_config *d = &p->o->dataplane;
+	const struct dataplane_config *d = &options_of(p)->dataplane;
 
 	if (d->n_interfaces == 0)
-		return wrong(p, "no interface: --af-xdp, --vdev or --pci");
+		return option_wrong(p, "no interface: --af-xdp, --vdev or --pci");
 	for (uint32_t i = 0; i < d->n_interfaces; i++) {
 		if (d->interfaces[i].kind != DATAPLANE_AF_XDP && d->interfaces[i].n_addresses == 0)
-			return wrong(p, "%s has no --address", d->interfaces[i].device);
+			return option_wrong(p, "%s has no --address", d->interfaces[i].device);
 	}
 	return 0;
 }
 
-static int check(struct parser *p)
+static int check(struct option_parser *p)
 {
-	struct options *o = p->o;
+	struct options *o = options_of(p);
 
-	p->option = NULL;
-	if (p->service_waits)
-		return wrong(p, "--service without --listen");
+	if (reading_of(p)->service_waits)
+		return option_wrong(p, "--service without --listen");
 	if (o->services.n_listen == 0 && o->services.client == CLIENT_NONE)
-		return wrong(p, "nothing to do: neither --service with --listen nor --connect");
+		return option_wrong(p,
+				    "nothing to do: neither --service with --listen nor --connect");
 	if (check_interfaces(p) != 0 || check_client(p) != 0)
 		return -EINVAL;
 	if (o->n_cores && o->n_cores != 1u + o->dataplane.n_workers)
-		return wrong(p, "--cores names %u CPUs for main and %u workers", o->n_cores,
-			     o->dataplane.n_workers);
+		return option_wrong(p, "--cores names %u CPUs for main and %u workers", o->n_cores,
+				    o->dataplane.n_workers);
 	if (o->dataplane.only_owner >= o->dataplane.n_workers)
-		return wrong(p, "--only-owner %d: there is no such worker",
-			     o->dataplane.only_owner);
+		return option_wrong(p, "--only-owner %d: there is no such worker",
+				    o->dataplane.only_owner);
 	return 0;
 }
 
 /* What follows from what was said. */
-static void complete(struct parser *p)
+static void complete(const struct reading *r)
 {
-	struct dataplane_config *d = &p->o->dataplane;
-	struct services_config *s = &p->o->services;
+	struct dataplane_config *d = &r->o->dataplane;
+	struct services_config *s = &r->o->services;
 
-	s->bounded = p->has_bytes;
+	s->bounded = r->has_bytes;
 	s->conns = d->conns;
 	s->n_workers = d->n_workers;
 	s->only_owner = d->only_owner;
 	d->n_listen = s->n_listen;
 	for (uint32_t i = 0; i < s->n_listen; i++)
 		d->listen[i] = s->listen[i].port;
-	if (p->o->n_backends == 0)
+	if (r->o->n_backends == 0)
 		d->active_first = d->active_last = 0;
 	d->service = &tcp_services;
 	d->service_config = s;
@@ -553,34 +496,17 @@ static void defaults(struct options *o)
 
 int options_parse(struct options *o, int argc, char **argv, char *error, size_t len)
 {
-	struct parser p = {.o = o, .error = error, .len = len};
-	struct option options[KNOWN + 1] = {{0}};
-	int which, failed;
+	struct reading reading = {.o = o};
+	struct option_parser p = {.into = &reading, .error = error, .len = len};
 
 	defaults(o);
-	for (int i = 0; i < KNOWN; i++) {
-		options[i].name = known[i].name;
-		options[i].has_arg = known[i].argument ? required_argument : no_argument;
-		options[i].val = i;
-	}
-	opterr = 0;
-	optind = 0; /* glibc's word for a fresh start */
-	while ((which = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
-		if (which == ':')
-			return wrong(&p, "%s needs an argument", argv[optind - 1]);
-		if (which == '?')
-			return wrong(&p, "unknown option %s", argv[optind - 1]);
-		p.option = known[which].name;
-		if (known[which].take(&p, optarg) != 0)
-			return -EINVAL;
-		p.option = NULL;
-	}
-	if (o->help)
+	if (option_parse(&p, known, KNOWN, argc, argv) != 0)
+		return -EINVAL;
+	o->help = p.help;
+	if (p.help)
 		return 0;
-	if (optind < argc)
-		return wrong(&p, "'%s' is no option", argv[optind]);
-	failed = check(&p);
-	if (!failed)
-		complete(&p);
-	return failed;
+	if (check(&p) != 0)
+		return -EINVAL;
+	complete(&reading);
+	return 0;
 }

@@ -29,6 +29,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/network.h"
+#include "common/random.h"
+
 enum {
 	FRAME_LEN_MAX = 9216 + ETHER_HDR_LEN + 8,
 	FRAMES_MAX = 32768,
@@ -77,27 +80,9 @@ struct relay {
 	uint8_t burst[BURST][FRAME_LEN_MAX];
 };
 
-static uint64_t clock_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-/* splitmix64 (Steele, Lea and Flood, 2014) */
-static uint64_t random_next(struct relay *r)
-{
-	uint64_t z = r->random += 0x9e3779b97f4a7c15;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-	return z ^ (z >> 31);
-}
-
 static uint32_t random_below(struct relay *r, uint32_t n)
 {
-	return (uint32_t)(((random_next(r) >> 32) * n) >> 32);
+	return (uint32_t)(((test_random(&r->random) >> 32) * n) >> 32);
 }
 
 static bool happens(struct relay *r, uint32_t parts_per_million)
@@ -298,7 +283,7 @@ static void run(struct relay *r)
 	while (!end) {
 		int n = epoll_wait(r->epoll, events, 4, -1);
 
-		r->now_us = clock_us();
+		r->now_us = test_now_us();
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.fd == r->signals)
 				end = take_signal(r);
@@ -445,7 +430,7 @@ int main(int argc, char **argv)
 	if (!r)
 		return 1;
 	r->ends[0].fd = r->ends[1].fd = r->epoll = r->timer = r->signals = -1;
-	r->random = clock_us();
+	r->random = test_now_us();
 	if (!parse(r, argc, argv)) {
 		free(r);
 		return usage();

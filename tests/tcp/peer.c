@@ -260,6 +260,47 @@ bool peer_hear(struct peer *p)
 	return true;
 }
 
+unsigned peer_hear_all(struct peer *p)
+{
+	unsigned n = 0;
+
+	while (peer_hear(p))
+		n++;
+	return n;
+}
+
+void peer_acknowledge_all(struct peer *p)
+{
+	while (peer_hear(p))
+		p->ack = p->got.seq + p->got_len + !!(p->got.flags & TCP_FIN);
+	peer_send(p, TCP_ACK, NULL, 0);
+}
+
+unsigned peer_count_answers(struct peer *p, unsigned times, uint8_t flags, uint32_t seq,
+			    uint32_t ack, const void *payload, uint32_t len)
+{
+	unsigned answers = 0;
+
+	for (unsigned i = 0; i < times; i++) {
+		peer_send_at(p, flags, seq, ack, payload, len);
+		answers += peer_hear_all(p);
+	}
+	return answers;
+}
+
+unsigned peer_wait_for_end(struct peer *p, unsigned most_s, bool lives)
+{
+	unsigned s;
+
+	for (s = 0; s < most_s && !(p->news & TCP_ENDED); s++) {
+		while (peer_hear(p))
+			if (lives)
+				peer_send(p, TCP_ACK, NULL, 0);
+		peer_wait_ms(p, 1000);
+	}
+	return s;
+}
+
 void peer_expect(struct peer *p, uint8_t flags, uint32_t len)
 {
 	assert_true(peer_hear(p));
@@ -288,33 +329,89 @@ uint32_t peer_time_waits(struct peer *p)
 
 /* --- handshakes ------------------------------------------------------------------------------ */
 
-void peer_open(struct peer *p)
+void peer_half_open(struct peer *p)
 {
 	peer_send(p, TCP_SYN, NULL, 0);
 	assert_true(peer_hear(p));
 	assert_int_equal(p->got.flags, TCP_SYN | TCP_ACK);
 	assert_int_equal(p->got.ack, p->seq);
+	assert_int_equal(p->got_len, 0);
 	p->ack = p->got.seq + 1;
 	p->ts_echo = p->got.ts_value;
+}
+
+void peer_open_after_ms(struct peer *p, uint32_t rtt_ms)
+{
+	peer_half_open(p);
+	p->now_us += rtt_ms * 1000ull;
 	peer_send(p, TCP_ACK, NULL, 0);
 	assert_true(p->news & TCP_OPENED);
 	peer_expect_silence(p);
 	peer_news_clear(p);
 }
 
-void peer_open_actively(struct peer *p)
+void peer_open(struct peer *p)
+{
+	peer_open_after_ms(p, 0);
+}
+
+void peer_half_open_actively(struct peer *p)
 {
 	p->conn = tcp_connect(p->tcp, &p->flow.local, &p->flow.remote, PEER_PORT, &p->path);
 	assert_non_null(p->conn);
 	assert_true(peer_hear(p));
 	assert_int_equal(p->got.flags, TCP_SYN);
+	assert_int_equal(p->got_len, 0);
 	p->flow.local_port = p->got_flow.remote_port;
 	p->ack = p->got.seq + 1;
 	p->ts_echo = p->got.ts_value;
+}
+
+void peer_open_actively_after_ms(struct peer *p, uint32_t rtt_ms)
+{
+	peer_half_open_actively(p);
+	p->now_us += rtt_ms * 1000ull;
 	peer_send(p, TCP_SYN | TCP_ACK, NULL, 0);
 	peer_expect(p, TCP_ACK, 0);
 	assert_true(p->news & TCP_OPENED);
 	peer_news_clear(p);
+}
+
+void peer_open_actively(struct peer *p)
+{
+	peer_open_actively_after_ms(p, 0);
+}
+
+void peer_init_open(struct peer *p)
+{
+	peer_init(p, &(struct peer_options){0});
+	peer_open(p);
+}
+
+void peer_init_open_ts(struct peer *p, uint32_t ts_value)
+{
+	peer_init(p, &(struct peer_options){0});
+	p->ts = true;
+	p->ts_value = ts_value;
+	peer_open(p);
+}
+
+void peer_init_full(struct peer *p, unsigned kib)
+{
+	peer_init(p, &(struct peer_options){.receive_window = kib << 10});
+	p->keep_unread = true;
+	peer_open(p);
+	for (unsigned i = 0; i < kib; i++)
+		peer_send(p, TCP_ACK, pattern + (i << 10), 1 << 10);
+	peer_hear_all(p);
+	assert_int_equal(p->got.window, 0);
+}
+
+void peer_shut_window(struct peer *p)
+{
+	p->window = 0;
+	peer_send(p, TCP_ACK, hello, HELLO);
+	assert_int_equal(tcp_send(p->tcp, p->conn, pattern, PEER_WAITING), PEER_WAITING);
 }
 
 void peer_part(struct peer *p)

@@ -19,6 +19,7 @@ enum {
 	SERVICE_PORT = 25,
 	PEER_PORT = 40000,
 	PEER_MSS = 1000,
+	PEER_WAITING = 3 * PEER_MSS,
 	PEER_BUFFERS = 1023,
 	PEER_BYTES_MAX = 1 << 18,
 };
@@ -103,6 +104,13 @@ void peer_burst_give(struct peer *p);
 
 /* Takes tcp's next segment apart into p->got; false: it has nothing to say. */
 bool peer_hear(struct peer *p);
+/* Takes apart all it has to say, and leaves the last of it in p->got; returns how many. */
+unsigned peer_hear_all(struct peer *p);
+/* The same, and the peer acknowledges it. */
+void peer_acknowledge_all(struct peer *p);
+/* Sends this at those numbers so many times; returns how many answers tcp had. */
+unsigned peer_count_answers(struct peer *p, unsigned times, uint8_t flags, uint32_t seq,
+			    uint32_t ack, const void *payload, uint32_t len);
 /* Asserts that tcp says just this next: flags, length; and takes p->ack along when it is new. */
 void peer_expect(struct peer *p, uint8_t flags, uint32_t len);
 void peer_expect_silence(struct peer *p);
@@ -113,10 +121,29 @@ uint32_t peer_time_waits(struct peer *p);
 
 /* Moves time and runs the timers. */
 void peer_wait_ms(struct peer *p, uint32_t ms);
+/* The same second by second, until the end or for so many; the peer hears all, and answers each
+ * segment by an ACK if it lives. Returns how many seconds that took. */
+unsigned peer_wait_for_end(struct peer *p, unsigned most_s, bool lives);
 
-/* The whole handshake, from either end. With options on the peer's SYN as set in p. */
+/* The peer's SYN and the answer to it, or our SYN: p->ack and p->ts_echo answer what was heard.
+ * With options on the peer's SYN as set in p. */
+void peer_half_open(struct peer *p);
+void peer_half_open_actively(struct peer *p);
+
+/* The whole handshake, from either end; at once, or with such a round trip. */
 void peer_open(struct peer *p);
+void peer_open_after_ms(struct peer *p, uint32_t rtt_ms);
 void peer_open_actively(struct peer *p);
+void peer_open_actively_after_ms(struct peer *p, uint32_t rtt_ms);
+
+/* peer_init without options, and peer_open; with timestamps, of which the first is this. */
+void peer_init_open(struct peer *p);
+void peer_init_open_ts(struct peer *p, uint32_t ts_value);
+
+/* A connection whose window of so many KiB is full, because its owner reads nothing. */
+void peer_init_full(struct peer *p, unsigned kib);
+/* The peer shuts its window, and PEER_WAITING octets wait for it to open. */
+void peer_shut_window(struct peer *p);
 
 /* Our side closes, the peer closes after it: TIME-WAIT is ours. */
 void peer_part(struct peer *p);

@@ -14,8 +14,7 @@ static void bytes_arrive_and_the_ack_waits_for_a_reply_or_a_while(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_send(&p, TCP_ACK | TCP_PSH, hello, HELLO);
 	assert_int_equal(p.news, TCP_BYTES);
 	assert_int_equal(p.read_len, HELLO);
@@ -31,8 +30,7 @@ static void one_segment_answers_a_burst_and_carries_its_ack(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	for (unsigned i = 0; i < 20; i++)
 		peer_burst_add(&p, TCP_ACK | TCP_PSH, hello, HELLO);
 	peer_burst_end(&p);
@@ -50,8 +48,7 @@ static void every_second_full_segment_is_acknowledged(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_send(&p, TCP_ACK, pattern, PEER_MSS);
 	peer_expect_silence(&p);
 	peer_send(&p, TCP_ACK, pattern, PEER_MSS);
@@ -64,8 +61,7 @@ static void bytes_ahead_of_a_gap_wait_for_it(void **state)
 	struct peer p;
 	uint32_t first;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	first = p.seq;
 	/* Third, second, an overlap of both, then the first: across the sequence wrap. */
 	peer_send_at(&p, TCP_ACK, first + 2000, p.ack, pattern + 2000, 1000);
@@ -90,8 +86,7 @@ static void small_segments_pin_no_big_buffers(void **state)
 	struct peer p;
 	uint32_t first;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	first = p.seq;
 	for (uint32_t i = 1; i <= 64; i++)
 		peer_send_at(&p, TCP_ACK, first + 2 * i, p.ack, pattern + 2 * i, 1);
@@ -127,12 +122,10 @@ static void three_duplicate_acks_repair_a_loss(void **state)
 	struct peer p;
 	uint32_t una;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, pattern, 8000);
 	una = p.ack;
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	for (unsigned i = 0; i < 2; i++) {
 		peer_send_at(&p, TCP_ACK, p.seq, una, NULL, 0);
 		peer_expect_silence(&p);
@@ -159,8 +152,7 @@ static void an_ack_is_delayed_by_40_ms_and_no_more(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_send(&p, TCP_ACK, hello, HELLO);
 	peer_expect_silence(&p);
 	p.now_us += 39000;
@@ -180,8 +172,7 @@ static void segments_that_are_not_full_are_acknowledged_by_their_octets(void **s
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	for (unsigned i = 0; i < 3; i++) {
 		peer_send(&p, TCP_ACK, pattern, PEER_MSS / 2);
 		peer_expect_silence(&p);
@@ -198,18 +189,15 @@ static void the_congestion_window_bounds_what_is_under_way(void **state)
 	unsigned sent = 0;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	for (unsigned i = 0; i < 30; i++) {
 		assert_int_equal(tcp_send(p.tcp, p.conn, pattern, PEER_MSS), PEER_MSS);
-		while (peer_hear(&p))
-			sent++;
+		sent += peer_hear_all(&p);
 	}
 	assert_int_equal(sent, 10); /* RFC 6928 */
 	p.ack += PEER_MSS;
 	peer_send(&p, TCP_ACK, NULL, 0);
-	while (peer_hear(&p))
-		sent++;
+	sent += peer_hear_all(&p);
 	assert_int_equal(sent, 12); /* one came, and it grew by one */
 	peer_release(&p);
 }

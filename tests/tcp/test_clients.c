@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "common/random.h"
 #include "tcp/clients.h"
 
 enum { LIMIT = 50, MILLION = 1000000 };
@@ -251,9 +252,7 @@ int main(void)
 		cmocka_unit_test(few_innocents_are_over_the_limit_among_a_million),
 		cmocka_unit_test(two_threads_lose_no_count),
 	};
-	const char *text = getenv("POSTERN_SEED");
 
-	seed = text ? strtoull(text, NULL, 0) : 1;
-	printf("POSTERN_SEED=%" PRIu64 "\n", seed);
+	seed = test_seed(1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,8 +14,7 @@ static void the_peer_closes_first(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_send(&p, TCP_ACK | TCP_FIN, hello, HELLO);
 	assert_int_equal(p.news, TCP_BYTES | TCP_PEER_DONE);
 	peer_expect(&p, TCP_ACK, 0);
@@ -34,8 +33,7 @@ static void we_close_first_and_wait(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_shutdown(p.tcp, p.conn);
 	assert_int_equal(tcp_send(p.tcp, p.conn, hello, HELLO), 0);
 	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
@@ -57,8 +55,7 @@ static void both_sides_may_close_at_once(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_shutdown(p.tcp, p.conn);
 	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
 	peer_send_at(&p, TCP_ACK | TCP_FIN, p.seq, p.ack - 1, NULL, 0);
@@ -76,8 +73,7 @@ static void a_fin_ahead_of_bytes_waits_for_them(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_send_at(&p, TCP_ACK | TCP_FIN, p.seq + HELLO, p.ack, NULL, 0);
 	peer_expect(&p, TCP_ACK, 0);
 	assert_int_equal(p.news, 0);
@@ -163,8 +159,7 @@ static void a_repeated_fin_is_acknowledged_again(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_send(&p, TCP_ACK | TCP_FIN, hello, HELLO);
 	peer_expect(&p, TCP_ACK, 0);
 	peer_send_at(&p, TCP_ACK | TCP_FIN, p.seq - 1 - HELLO, p.ack, hello, HELLO);
@@ -203,8 +198,7 @@ static void a_closed_connection_delivers_its_last_reply_before_it_resets(void **
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, "421 bye\r\n", 9);
 	tcp_close(p.tcp, p.conn);
 	peer_expect(&p, TCP_ACK | TCP_FIN, 9);
@@ -226,8 +220,7 @@ static void bytes_that_come_twice_reset_no_closed_connection(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_send(&p, TCP_ACK, hello, HELLO);
 	tcp_close(p.tcp, p.conn);
 	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
@@ -247,8 +240,7 @@ static void an_orphan_in_fin_wait_2_does_not_stay(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_close(p.tcp, p.conn);
 	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
 	peer_send(&p, TCP_ACK, NULL, 0);
@@ -277,8 +269,7 @@ static void what_lingers_without_an_owner_is_bounded(void **state)
 	assert_int_equal(p.counters.tcp_orphans_full, CONNS - LINGER);
 	/* Those that were given up make room for others. */
 	peer_wait_ms(&p, TCP_ORPHAN_MS);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	assert_int_equal(peer_conns(&p), 0);
 	peer_open(&p);
 	tcp_close(p.tcp, p.conn);
@@ -297,9 +288,7 @@ static void a_peer_that_reads_for_ever_keeps_no_orphan(void **state)
 	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 30000), 30000);
 	tcp_close(p.tcp, p.conn);
 	for (unsigned i = 0; i < 1000 && tcp_conns(p.tcp); i++) {
-		while (peer_hear(&p))
-			p.ack = p.got.seq + p.got_len;
-		peer_send(&p, TCP_ACK, NULL, 0);
+		peer_acknowledge_all(&p);
 		peer_wait_ms(&p, 300);
 	}
 	assert_int_equal(tcp_conns(p.tcp), 0);
@@ -335,8 +324,7 @@ static void an_orphan_given_up_says_so(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	tcp_close(p.tcp, p.conn);
 	while (tcp_conns(p.tcp)) {
@@ -354,8 +342,7 @@ static void a_reset_in_place_of_the_last_ack_is_an_end_in_order(void **state)
 	for (unsigned unread = 0; unread < 2; unread++) {
 		struct peer p;
 
-		peer_init(&p, &(struct peer_options){0});
-		peer_open(&p);
+		peer_init_open(&p);
 		peer_send(&p, TCP_ACK | TCP_FIN, NULL, 0);
 		peer_expect(&p, TCP_ACK, 0);
 		tcp_send(p.tcp, p.conn, hello, HELLO);
@@ -375,8 +362,7 @@ static void an_abort_resets(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	tcp_abort(p.tcp, p.conn);
 	peer_expect(&p, TCP_RST | TCP_ACK, 0);
@@ -416,8 +402,7 @@ static void bytes_go_on_after_our_fin_until_the_peers(void **state)
 	enum { SEGMENTS = 30 };
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_shutdown(p.tcp, p.conn);
 	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
 	for (uint32_t i = 0; i < SEGMENTS; i++) {
@@ -444,8 +429,7 @@ static void bytes_go_on_after_the_peers_fin_until_ours(void **state)
 	uint32_t first, got = 0;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_send(&p, TCP_ACK | TCP_FIN, NULL, 0);
 	peer_expect(&p, TCP_ACK, 0);
 	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, OCTETS), OCTETS);
@@ -472,8 +456,7 @@ static void both_sides_may_close_at_once_behind_their_last_bytes(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	tcp_shutdown(p.tcp, p.conn);
 	peer_expect(&p, TCP_ACK | TCP_FIN, HELLO);

@@ -13,31 +13,6 @@
 
 enum { RTT_MS = 20, SEGMENT = PEER_MSS, INITIAL = 10 };
 
-/* A connection with a round trip of RTT_MS. */
-static void open_timed(struct peer *p)
-{
-	peer_send(p, TCP_SYN, NULL, 0);
-	assert_true(peer_hear(p));
-	p->ack = p->got.seq + 1;
-	p->ts_echo = p->got.ts_value;
-	peer_wait_ms(p, RTT_MS);
-	peer_send(p, TCP_ACK, NULL, 0);
-	peer_expect_silence(p);
-}
-
-/* The same, opened by us. */
-static void open_actively_timed(struct peer *p)
-{
-	p->conn = tcp_connect(p->tcp, &p->flow.local, &p->flow.remote, PEER_PORT, &p->path);
-	assert_non_null(p->conn);
-	assert_true(peer_hear(p));
-	p->flow.local_port = p->got_flow.remote_port;
-	p->ack = p->got.seq + 1;
-	peer_wait_ms(p, RTT_MS);
-	peer_send(p, TCP_SYN | TCP_ACK, NULL, 0);
-	peer_expect(p, TCP_ACK, 0);
-}
-
 static void send_segments(struct peer *p, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
@@ -52,6 +27,17 @@ static unsigned hear_segments(struct peer *p)
 	while (peer_hear(p))
 		n += p->got_len > 0;
 	return n;
+}
+
+/* Gives tcp so many segments to send, of which it sends what the first window holds; returns where
+ * they begin. */
+static uint32_t send_flight(struct peer *p, unsigned n)
+{
+	uint32_t first = p->ack;
+
+	send_segments(p, n);
+	assert_int_equal(hear_segments(p), n < INITIAL ? n : INITIAL);
+	return first;
 }
 
 static void acknowledge(struct peer *p, uint32_t ack)
@@ -75,13 +61,11 @@ static void losses_in_the_handshake_make_the_first_window_a_segment(void **state
 		struct peer p;
 
 		peer_init(&p, &(struct peer_options){0});
-		peer_send(&p, TCP_SYN, NULL, 0);
-		assert_true(peer_hear(&p));
+		peer_half_open(&p);
 		for (unsigned i = 0; i < lost; i++) {
 			peer_wait_ms(&p, 1000u << i);
 			assert_true(peer_hear(&p));
 		}
-		p.ack = p.got.seq + 1;
 		peer_send(&p, TCP_ACK, NULL, 0);
 		send_segments(&p, 20);
 		/* One may have been sent again for nothing. */
@@ -104,10 +88,8 @@ static void cwnd_counts_what_is_in_flight(void **state)
 
 	peer_init(&p, &(struct peer_options){0});
 	p.sack = true;
-	open_timed(&p);
-	first = p.ack;
-	send_segments(&p, 20);
-	assert_int_equal(hear_segments(&p), INITIAL);
+	peer_open_after_ms(&p, RTT_MS);
+	first = send_flight(&p, 20);
 	/* Two have come ahead of the first: they leave room, though nothing is acknowledged. */
 	p.n_sack = 1;
 	p.sack_blocks[0] = (struct tcp_range){first + SEGMENT, first + 3 * SEGMENT};
@@ -132,18 +114,16 @@ static void a_burst_of_acks_grows_the_window_as_single_acks_do(void **state)
 		struct peer p;
 
 		peer_init(&p, &(struct peer_options){0});
-		open_timed(&p);
+		peer_open_after_ms(&p, RTT_MS);
 		p.conn->ssthresh = p.conn->cwnd;
-		send_segments(&p, 40);
-		assert_int_equal(hear_segments(&p), INITIAL);
+		send_flight(&p, 40);
 		for (unsigned i = 0; i < INITIAL / 2; i++) {
 			p.ack += 2 * SEGMENT;
 			peer_burst_add(&p, TCP_ACK, NULL, 0);
 			if (burst)
 				continue;
 			peer_burst_end(&p);
-			while (peer_hear(&p))
-				;
+			peer_hear_all(&p);
 		}
 		if (burst)
 			peer_burst_end(&p);
@@ -160,23 +140,20 @@ static void what_is_not_used_does_not_grow(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_timed(&p);
+	peer_open_after_ms(&p, RTT_MS);
 	for (unsigned i = 0; i < 10; i++) {
 		send_segments(&p, INITIAL / 2 - 1);
-		p.ack += hear_segments(&p) * SEGMENT;
-		acknowledge(&p, p.ack);
+		peer_acknowledge_all(&p);
 	}
 	assert_int_equal(p.conn->cwnd, INITIAL * SEGMENT);
 	/* Slow start may double what half of is used, */
 	send_segments(&p, INITIAL / 2);
-	p.ack += hear_segments(&p) * SEGMENT;
-	acknowledge(&p, p.ack);
+	peer_acknowledge_all(&p);
 	assert_int_equal(p.conn->cwnd, (INITIAL + 2) * SEGMENT);
 	/* congestion avoidance not. */
 	p.conn->ssthresh = p.conn->cwnd;
 	send_segments(&p, INITIAL);
-	p.ack += hear_segments(&p) * SEGMENT;
-	acknowledge(&p, p.ack);
+	peer_acknowledge_all(&p);
 	assert_int_equal(p.conn->cwnd, (INITIAL + 2) * SEGMENT);
 	peer_release(&p);
 }
@@ -197,13 +174,11 @@ static void a_window_that_was_not_used_for_a_while_begins_anew(void **state)
 		struct peer p;
 
 		peer_init(&p, &(struct peer_options){0});
-		open_timed(&p);
+		peer_open_after_ms(&p, RTT_MS);
 		p.keep_unread = kept; /* a queue that stays must not hide it */
 		send_segments(&p, 30);
-		for (unsigned i = 0; i < 3; i++) {
-			p.ack += hear_segments(&p) * SEGMENT;
-			acknowledge(&p, p.ack);
-		}
+		for (unsigned i = 0; i < 3; i++)
+			peer_acknowledge_all(&p);
 		assert_int_equal(tcp_unacknowledged(p.conn), 0);
 		assert_true(p.conn->cwnd > INITIAL * SEGMENT);
 		/* A pause of less than a timeout changes nothing. */
@@ -225,10 +200,8 @@ static void after_a_timeout_an_ack_adds_a_segment_at_most(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_timed(&p);
-	first = p.ack;
-	send_segments(&p, 30);
-	assert_int_equal(hear_segments(&p), INITIAL);
+	peer_open_after_ms(&p, RTT_MS);
+	first = send_flight(&p, 30);
 	peer_wait_ms(&p, 300);
 	assert_int_equal(p.counters.tcp_rto, 1);
 	assert_int_equal(hear_segments(&p), 1);
@@ -245,10 +218,8 @@ static void a_repaired_loss_costs_half_of_what_was_in_flight(void **state)
 
 	peer_init(&p, &(struct peer_options){0});
 	p.sack = true;
-	open_timed(&p);
-	first = p.ack;
-	send_segments(&p, INITIAL - 2);
-	assert_int_equal(hear_segments(&p), INITIAL - 2);
+	peer_open_after_ms(&p, RTT_MS);
+	first = send_flight(&p, INITIAL - 2);
 	acknowledge(&p, first + SEGMENT);
 	peer_wait_ms(&p, 2 * RTT_MS + 5);
 	assert_int_equal(hear_segments(&p), 1);
@@ -271,11 +242,10 @@ static void only_connections_we_open_have_a_curve(void **state)
 
 		peer_init(&p, &(struct peer_options){0});
 		if (active)
-			open_actively_timed(&p);
+			peer_open_actively_after_ms(&p, RTT_MS);
 		else
-			open_timed(&p);
-		send_segments(&p, 40);
-		assert_int_equal(hear_segments(&p), INITIAL);
+			peer_open_after_ms(&p, RTT_MS);
+		send_flight(&p, 40);
 		for (unsigned i = 0; i < 3; i++)
 			acknowledge(&p, p.ack);
 		assert_int_equal(p.counters.tcp_fast_retransmits, 1);
@@ -300,9 +270,8 @@ static void a_timeout_leaves_seven_tenths_to_slow_start_and_no_curve(void **stat
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_actively_timed(&p);
-	send_segments(&p, 40);
-	assert_int_equal(hear_segments(&p), INITIAL);
+	peer_open_actively_after_ms(&p, RTT_MS);
+	send_flight(&p, 40);
 	peer_wait_ms(&p, 300);
 	assert_int_equal(p.counters.tcp_rto, 1);
 	assert_int_equal(p.conn->ssthresh, 7 * SEGMENT);
@@ -317,9 +286,8 @@ static void without_cubic_a_connection_we_open_halves(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){.without = TCP_WITHOUT_CUBIC});
-	open_actively_timed(&p);
-	send_segments(&p, 40);
-	assert_int_equal(hear_segments(&p), INITIAL);
+	peer_open_actively_after_ms(&p, RTT_MS);
+	send_flight(&p, 40);
 	for (unsigned i = 0; i < 3; i++)
 		acknowledge(&p, p.ack);
 	assert_int_equal(p.conn->ssthresh, INITIAL / 2 * SEGMENT);
@@ -333,13 +301,12 @@ static void a_while_the_window_is_not_used_is_no_time_of_the_curve(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_actively_timed(&p);
+	peer_open_actively_after_ms(&p, RTT_MS);
 	p.keep_unread = true; /* so that the queue stays */
 	peer_send(&p, TCP_ACK, "x", 1);
 	p.conn->ssthresh = p.conn->cwnd;
 	send_segments(&p, INITIAL);
-	p.ack += hear_segments(&p) * SEGMENT;
-	acknowledge(&p, p.ack);
+	peer_acknowledge_all(&p);
 	epoch_us = p.conn->q->cubic.epoch_us;
 	assert_int_equal(epoch_us, p.now_us);
 	peer_wait_ms(&p, 100);
@@ -367,10 +334,8 @@ static void what_duplicates_told_an_ack_does_not_tell_again(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_timed(&p);
-	first = p.ack;
-	send_segments(&p, 30);
-	assert_int_equal(hear_segments(&p), INITIAL);
+	peer_open_after_ms(&p, RTT_MS);
+	first = send_flight(&p, 30);
 	/* The first and the sixth are lost; the others, and two more that two duplicates let out.
 	 */
 	for (unsigned i = 0; i < 10; i++) {
@@ -396,10 +361,8 @@ static void duplicates_stand_for_no_more_than_is_under_way(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_timed(&p);
-	first = p.ack;
-	send_segments(&p, 4);
-	assert_int_equal(hear_segments(&p), 4);
+	peer_open_after_ms(&p, RTT_MS);
+	first = send_flight(&p, 4);
 	for (unsigned i = 0; i < 50; i++) {
 		acknowledge(&p, first);
 		hear_segments(&p);
@@ -416,10 +379,8 @@ static void the_first_two_duplicates_let_a_new_segment_out_each(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_timed(&p);
-	first = p.ack;
-	send_segments(&p, 20);
-	assert_int_equal(hear_segments(&p), INITIAL);
+	peer_open_after_ms(&p, RTT_MS);
+	first = send_flight(&p, 20);
 	for (unsigned i = 0; i < 2; i++) {
 		acknowledge(&p, first);
 		peer_expect(&p, TCP_ACK, SEGMENT);
@@ -439,10 +400,8 @@ static void a_timeout_for_nothing_halves_once(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_timed(&p);
-	first = p.ack;
-	send_segments(&p, 20);
-	assert_int_equal(hear_segments(&p), INITIAL);
+	peer_open_after_ms(&p, RTT_MS);
+	first = send_flight(&p, 20);
 	peer_wait_ms(&p, 300);
 	assert_int_equal(hear_segments(&p), 1);
 	assert_int_equal(p.counters.tcp_rto, 1);
@@ -497,7 +456,7 @@ static void marks_of_congestion_are_not_echoed_nor_heeded(void **state)
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
-	open_timed(&p);
+	peer_open_after_ms(&p, RTT_MS);
 	p.ecn = CE;
 	send_segments(&p, INITIAL);
 	peer_send(&p, TCP_ACK, hello, HELLO);

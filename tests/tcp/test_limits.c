@@ -48,6 +48,13 @@ static void assert_counted(const struct peer *p, uint32_t half_open, uint32_t op
 	assert_int_equal(clients_count(clients, CLIENTS_OPEN, &p->flow.remote), open);
 }
 
+/* The client's next handshake, of which the last segment does not come. */
+static void half_open_another(struct peer *p)
+{
+	p->flow.remote_port++;
+	peer_half_open(p);
+}
+
 /* The client's next connection. */
 static void open_another(struct peer *p)
 {
@@ -70,10 +77,8 @@ static void handshakes_of_one_client_are_kept_up_to_its_limit(void **state)
 
 		init(&p, &(struct peer_options){.v6 = v6});
 		for (uint32_t i = 0; i < 2 * HALF_OPEN; i++) {
-			p.flow.remote_port++;
 			p.flow.remote.octets[15] = (uint8_t)(v6 ? i : 7); /* all of one /64 */
-			peer_send(&p, TCP_SYN, NULL, 0);
-			peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+			half_open_another(&p);
 		}
 		assert_int_equal(tcp_conns(p.tcp), HALF_OPEN);
 		assert_counted(&p, HALF_OPEN, 0);
@@ -89,11 +94,8 @@ static void another_client_is_not_hindered(void **state)
 	struct peer p;
 
 	init(&p, &(struct peer_options){0});
-	for (uint32_t i = 0; i <= HALF_OPEN; i++) {
-		p.flow.remote_port++;
-		peer_send(&p, TCP_SYN, NULL, 0);
-		peer_expect(&p, TCP_SYN | TCP_ACK, 0);
-	}
+	for (uint32_t i = 0; i <= HALF_OPEN; i++)
+		half_open_another(&p);
 	assert_int_equal(p.counters.tcp_cookies_sent, 1);
 	be_another_client(&p);
 	peer_open(&p);
@@ -107,11 +109,8 @@ static void a_cookie_beyond_the_limit_opens_and_counts(void **state)
 	struct peer p;
 
 	init(&p, &(struct peer_options){0});
-	for (uint32_t i = 0; i < HALF_OPEN; i++) {
-		p.flow.remote_port++;
-		peer_send(&p, TCP_SYN, NULL, 0);
-		peer_expect(&p, TCP_SYN | TCP_ACK, 0);
-	}
+	for (uint32_t i = 0; i < HALF_OPEN; i++)
+		half_open_another(&p);
 	open_another(&p);
 	assert_true(tcp_is_by_cookie(p.conn));
 	assert_false(tcp_is_over_limit(p.conn));
@@ -125,20 +124,14 @@ static void a_handshake_that_ends_makes_room_for_another(void **state)
 
 	init(&p, &(struct peer_options){0});
 	for (uint32_t i = 0; i < 4 * HALF_OPEN; i++) {
-		p.flow.remote_port++;
-		peer_send(&p, TCP_SYN, NULL, 0);
-		peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+		half_open_another(&p);
 		assert_counted(&p, 1, 0);
 		peer_send(&p, TCP_RST, NULL, 0);
 		assert_counted(&p, 0, 0);
 	}
 	/* One that is given up, too. */
 	peer_send(&p, TCP_SYN, NULL, 0);
-	for (unsigned s = 0; s < 100; s++) {
-		while (peer_hear(&p))
-			;
-		peer_wait_ms(&p, 1000);
-	}
+	peer_wait_for_end(&p, 100, false);
 	assert_int_equal(p.counters.tcp_timeouts, 1);
 	assert_counted(&p, 0, 0);
 	assert_int_equal(p.counters.tcp_cookies_sent, 0);
@@ -204,14 +197,9 @@ static void a_cookie_of_a_client_with_twice_too_many_is_refused(void **state)
 	struct peer p, late;
 
 	init(&p, &(struct peer_options){0});
-	for (uint32_t i = 0; i < HALF_OPEN; i++) {
-		p.flow.remote_port++;
-		peer_send(&p, TCP_SYN, NULL, 0);
-		peer_expect(&p, TCP_SYN | TCP_ACK, 0);
-	}
-	p.flow.remote_port++;
-	peer_send(&p, TCP_SYN, NULL, 0);
-	assert_true(peer_hear(&p));
+	for (uint32_t i = 0; i < HALF_OPEN; i++)
+		half_open_another(&p);
+	half_open_another(&p);
 	late = p;
 	for (uint32_t i = 0; i < 2 * OPEN; i++)
 		open_another(&p); /* by cookies */

@@ -21,11 +21,7 @@ static uint32_t send_flight_without(struct peer *p, unsigned n, uint8_t without)
 
 	peer_init(p, &(struct peer_options){.without = without});
 	p->sack = true;
-	peer_send(p, TCP_SYN, NULL, 0);
-	assert_true(peer_hear(p));
-	p->ack = p->got.seq + 1;
-	peer_wait_ms(p, RTT_MS);
-	peer_send(p, TCP_ACK, NULL, 0);
+	peer_open_after_ms(p, RTT_MS);
 	first = p->ack;
 	assert_int_equal(tcp_send(p->tcp, p->conn, pattern, (size_t)n * SEGMENT), n * SEGMENT);
 	for (unsigned i = 0; i < n; i++)
@@ -360,8 +356,7 @@ static void an_ack_of_nothing_new_does_not_put_the_timeout_off(void **state)
 	sack(&p, first, 0, 7, 10);
 	expect_again(&p, first, 0);
 	for (unsigned i = 0; i < 4; i++) {
-		while (peer_hear(&p))
-			;
+		peer_hear_all(&p);
 		peer_wait_ms(&p, 60);
 		sack(&p, first, 0, 7, 10);
 	}
@@ -410,8 +405,7 @@ static void a_flight_is_reduced_once_and_in_proportion(void **state)
 	/* Segment 0 is lost; nine more ACKs bring the others one by one. */
 	for (unsigned i = 2; i <= 10; i++) {
 		sack(&p, first, 0, 1, i);
-		while (peer_hear(&p))
-			sent++;
+		sent += peer_hear_all(&p);
 	}
 	/* Half of the flight: five in place of ten, the lost one among them, give or take one. */
 	assert_in_range(sent, 4, 6);
@@ -455,8 +449,7 @@ static void what_was_delivered_long_ago_proves_no_loss(void **state)
 	peer_send(&p, TCP_ACK, "x", 1);
 	sack(&p, first, 2, 0, 0);
 	peer_wait_ms(&p, 40 * 60 * 1000);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	assert_int_equal(tcp_send(p.tcp, p.conn, pattern + 2 * SEGMENT, 2 * SEGMENT), 2 * SEGMENT);
 	expect_again(&p, first, 2); /* for the first time */
 	expect_again(&p, first, 3);
@@ -537,16 +530,11 @@ static void an_old_echo_beside_a_sack_times_nothing(void **state)
 	peer_init(&p, &(struct peer_options){0});
 	p.sack = p.ts = true;
 	p.ts_value = 1;
-	peer_send(&p, TCP_SYN, NULL, 0);
-	assert_true(peer_hear(&p));
-	first = p.ack = p.got.seq + 1;
-	p.ts_echo = p.got.ts_value; /* of what came last in order: stays while there is a hole */
-	peer_wait_ms(&p, RTT_MS);
-	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_open_after_ms(&p, RTT_MS); /* ts_echo is of what came last in order, and stays */
+	first = p.ack;
 	peer_wait_ms(&p, 5000);
 	tcp_send(p.tcp, p.conn, pattern, 6000);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	peer_wait_ms(&p, RTT_MS);
 	p.n_sack = 2;
 	p.sack_blocks[0] = (struct tcp_range){first + 988, first + 2 * 988};
@@ -578,12 +566,7 @@ static uint32_t open_timed(struct peer *p, bool ts)
 	peer_init(p, &(struct peer_options){0});
 	p->ts = ts;
 	p->ts_value = 1;
-	peer_send(p, TCP_SYN, NULL, 0);
-	assert_true(peer_hear(p));
-	p->ack = p->got.seq + 1;
-	p->ts_echo = p->got.ts_value;
-	peer_wait_ms(p, RTT_MS);
-	peer_send(p, TCP_ACK, NULL, 0);
+	peer_open_after_ms(p, RTT_MS);
 	return p->ack;
 }
 
@@ -659,11 +642,7 @@ static void what_waited_for_a_repeated_segment_is_not_timed(void **state)
 
 		peer_init(&p, &(struct peer_options){0});
 		p.sack = sack_too; /* then it is the last one, otherwise the first */
-		peer_send(&p, TCP_SYN, NULL, 0);
-		assert_true(peer_hear(&p));
-		p.ack = p.got.seq + 1;
-		peer_wait_ms(&p, RTT_MS);
-		peer_send(&p, TCP_ACK, NULL, 0);
+		peer_open_after_ms(&p, RTT_MS);
 		srtt_us = p.conn->srtt_us;
 		tcp_send(p.tcp, p.conn, pattern, 5 * SEGMENT);
 		for (unsigned i = 0; i < 5; i++)
@@ -702,8 +681,7 @@ static void an_old_echo_of_a_repeated_segment_is_not_timed(void **state)
 
 	first = open_timed(&p, true);
 	tcp_send(p.tcp, p.conn, pattern, 2500);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	peer_wait_ms(&p, RTO_MS);
 	assert_true(peer_hear(&p));
 	p.ack = first + p.got_len;
@@ -747,8 +725,7 @@ static void without_sack_none_is_agreed_on(void **state)
 
 	peer_init(&p, &(struct peer_options){.without = TCP_WITHOUT_SACK});
 	p.sack = true;
-	peer_send(&p, TCP_SYN, NULL, 0);
-	assert_true(peer_hear(&p));
+	peer_half_open(&p);
 	assert_false(p.got.sack_permitted);
 	assert_non_null(tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, PEER_PORT, &p.path));
 	assert_true(peer_hear(&p));

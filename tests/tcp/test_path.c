@@ -14,8 +14,7 @@ static void a_path_that_is_too_narrow_gets_smaller_segments(void **state)
 	struct net_segment error;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, pattern, 1000);
 	peer_expect(&p, TCP_ACK, 1000);
 	error = (struct net_segment){
@@ -53,8 +52,7 @@ static void a_flood_of_errors_costs_little_and_hides_none_for_long(void **state)
 	struct peer p;
 	uint32_t seq;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, pattern, 1000);
 	peer_expect(&p, TCP_ACK, 1000);
 	seq = p.got.seq;
@@ -81,8 +79,7 @@ static void no_error_makes_segments_smaller_than_any_path_needs(void **state)
 		peer_expect(&p, TCP_ACK, 1440);
 		too_big(&p, p.got.seq, 0); /* of a router that tells none */
 		peer_expect(&p, TCP_ACK, v6 ? 1220 : 536);
-		while (peer_hear(&p))
-			;
+		peer_hear_all(&p);
 		too_big(&p, p.got.seq, 68);
 		peer_expect_silence(&p);
 		peer_release(&p);
@@ -166,11 +163,7 @@ static void a_path_that_swallows_everything_is_no_narrow_one(void **state)
 	p.mss = 1460;
 	peer_open(&p);
 	tcp_send(p.tcp, p.conn, pattern, 5000);
-	for (unsigned s = 0; s < 100; s++) {
-		while (peer_hear(&p))
-			;
-		peer_wait_ms(&p, 1000);
-	}
+	peer_wait_for_end(&p, 100, false);
 	assert_true(p.counters.tcp_rto >= 6);
 	assert_int_equal(p.counters.tcp_black_holes, 0);
 	peer_send(&p, TCP_ACK, NULL, 0);

@@ -19,9 +19,7 @@ static void the_send_queue_is_bounded(void **state)
 	assert_int_equal(tcp_send_room(p.tcp, p.conn), 5000);
 	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 6000), 5000);
 	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 1), 0);
-	while (peer_hear(&p))
-		p.ack += p.got_len;
-	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_acknowledge_all(&p);
 	assert_true(p.news & TCP_ROOM);
 	assert_int_equal(tcp_send_room(p.tcp, p.conn), 5000);
 	peer_release(&p);
@@ -32,8 +30,7 @@ static void an_empty_pool_loses_no_byte(void **state)
 	struct rte_mbuf *taken[PEER_BUFFERS];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	assert_int_equal(rte_pktmbuf_alloc_bulk(p.kept, taken, PEER_BUFFERS), 0);
 	assert_int_equal(tcp_send(p.tcp, p.conn, hello, HELLO), 0);
 	peer_send_at(&p, TCP_ACK, p.seq + HELLO, p.ack, hello, HELLO);
@@ -57,8 +54,7 @@ static void a_frame_there_is_no_buffer_for_is_sent_later(void **state)
 	struct rte_mbuf *taken[PEER_BUFFERS];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	assert_int_equal(rte_pktmbuf_alloc_bulk(p.frames, taken, PEER_BUFFERS), 0);
 	peer_expect_silence(&p);
@@ -91,8 +87,7 @@ static void an_owner_the_pool_had_nothing_for_is_told_to_try_again(void **state)
 	struct rte_mbuf *taken[PEER_BUFFERS];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	assert_int_equal(rte_pktmbuf_alloc_bulk(p.kept, taken, PEER_BUFFERS), 0);
 	/* Nothing is under way, so that no ACK will ever bring TCP_ROOM. */
 	assert_int_equal(tcp_send(p.tcp, p.conn, hello, HELLO), 0);
@@ -115,14 +110,7 @@ static void an_ack_there_is_no_buffer_for_is_sent_later(void **state)
 	struct rte_mbuf *taken[PEER_BUFFERS];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){.receive_window = 8192});
-	p.keep_unread = true;
-	peer_open(&p);
-	for (uint32_t sent = 0; sent < 8192; sent += 1024)
-		peer_send(&p, TCP_ACK, pattern + sent, 1024);
-	while (peer_hear(&p))
-		;
-	assert_int_equal(p.got.window, 0);
+	peer_init_full(&p, 8);
 	assert_int_equal(rte_pktmbuf_alloc_bulk(p.frames, taken, PEER_BUFFERS), 0);
 	tcp_consume(p.tcp, p.conn, 8192); /* the peer waits to be told */
 	peer_expect_silence(&p);
@@ -139,8 +127,7 @@ static void what_is_ahead_of_a_gap_leaves_buffers_for_the_rest(void **state)
 	struct rte_mbuf *taken[TAKEN];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	assert_int_equal(rte_pktmbuf_alloc_bulk(p.kept, taken, TAKEN), 0);
 	peer_send_at(&p, TCP_ACK, p.seq + HELLO, p.ack, hello, HELLO);
 	assert_int_equal(rte_mempool_in_use_count(p.kept), TAKEN);
@@ -191,8 +178,7 @@ static void windows_shrink_with_the_pool_and_their_edges_stay(void **state)
 	struct peer p;
 	unsigned n;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	window_after(&p, 2);
 	assert_in_range(window_after(&p, 100), 65535 - 2 * PEER_MSS, 65535);
 	n = leave_eighths(&p, taken, 3);
@@ -239,8 +225,7 @@ static void a_window_the_pool_made_small_opens_as_its_owner_reads(void **state)
 	n = leave_eighths(&p, taken, 2);
 	for (unsigned i = 0; i < 4; i++)
 		peer_send(&p, TCP_ACK, pattern, 1000);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	assert_int_equal(p.got.window, 8192 - 4000); /* promised before */
 	peer_send(&p, TCP_ACK, pattern, 1000);
 	peer_expect(&p, TCP_ACK, 0);
@@ -250,8 +235,7 @@ static void a_window_the_pool_made_small_opens_as_its_owner_reads(void **state)
 	peer_expect_silence(&p); /* the edge of before is still as good */
 	for (unsigned i = 0; i < 4; i++)
 		peer_send(&p, TCP_ACK, pattern, 1000);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	assert_int_equal(p.got.ack, p.seq);
 	assert_int_equal(p.got.window, 192);
 	tcp_consume(p.tcp, p.conn, 4000);
@@ -276,8 +260,7 @@ static void a_reader_that_is_behind_gets_no_more_of_a_low_pool_and_others_do(voi
 	assert_int_equal(tcp_readable(p.conn), 4 * PEER_MSS);
 	assert_int_equal(p.counters.tcp_pool_low, 1);
 	assert_int_equal(p.counters.tcp_no_buffer, 0);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	assert_int_equal(p.got.ack, p.seq - PEER_MSS);
 
 	behind = p;
@@ -305,8 +288,7 @@ static void a_send_queue_shrinks_with_the_pool(void **state)
 	struct peer p;
 	unsigned n;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	assert_int_equal(tcp_send_room(p.tcp, p.conn), 65536);
 	n = leave_eighths(&p, taken, 3);
 	tcp_tick(p.tcp, p.now_us);
@@ -317,9 +299,7 @@ static void a_send_queue_shrinks_with_the_pool(void **state)
 	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 10000), 4096);
 	assert_int_equal(tcp_send_room(p.tcp, p.conn), 0);
 	/* There is always something whose ACK will tell of room. */
-	while (peer_hear(&p))
-		p.ack = p.got.seq + p.got_len;
-	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_acknowledge_all(&p);
 	assert_true(p.news & TCP_ROOM);
 	assert_int_equal(tcp_send_room(p.tcp, p.conn), 4096);
 	rte_pktmbuf_free_bulk(taken, n);
@@ -334,23 +314,15 @@ static void who_shuts_his_window_on_a_low_pool_is_given_up_sooner(void **state)
 	uint32_t seconds[2];
 
 	for (int low = 0; low < 2; low++) {
-		unsigned n = 0, s;
+		unsigned n = 0;
 		struct peer p;
 
-		peer_init(&p, &(struct peer_options){0});
-		peer_open(&p);
-		p.window = 0;
-		peer_send(&p, TCP_ACK, hello, HELLO);
-		tcp_send(p.tcp, p.conn, pattern, 3000);
+		peer_init_open(&p);
+		peer_shut_window(&p);
 		if (low)
 			n = leave_eighths(&p, taken, 1);
-		for (s = 0; s < 1000 && !(p.news & TCP_ENDED); s++) {
-			while (peer_hear(&p))
-				peer_send(&p, TCP_ACK, NULL, 0);
-			peer_wait_ms(&p, 1000);
-		}
+		seconds[low] = peer_wait_for_end(&p, 1000, true);
 		assert_int_equal(p.end, TCP_END_TIMEOUT);
-		seconds[low] = s;
 		rte_pktmbuf_free_bulk(taken, n);
 		peer_release(&p);
 	}
@@ -386,8 +358,7 @@ static void many_readers_that_are_behind_leave_the_pool_to_others(void **state)
 			p.flow.remote_port = (uint16_t)(port + i);
 			peer_send_at(&p, TCP_ACK, seqs[i] + taken, acks[i], pattern + taken,
 				     PEER_MSS);
-			while (peer_hear(&p))
-				;
+			peer_hear_all(&p);
 		}
 	}
 	assert_true(p.counters.tcp_pool_low > CONNS);
@@ -407,8 +378,7 @@ static void many_readers_that_are_behind_leave_the_pool_to_others(void **state)
 		tcp_consume(p.tcp, conns[i], tcp_readable(conns[i]));
 	}
 	tcp_consume(p.tcp, p.conn, HELLO);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	peer_release(&p);
 }
 

@@ -48,8 +48,7 @@ static void what_is_on_trust_and_of_no_connection_is_given_back(void **state)
 	struct net_segment burst[N];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	burst[0] = segment_from(&p, SYN_FROM, TCP_SYN, true);
 	burst[1] = segment_from(&p, p.flow.remote_port, TCP_ACK, true);
 	burst[2] = segment_from(&p, OURS_FROM, TCP_SYN, false);
@@ -72,8 +71,7 @@ static void what_is_on_trust_and_of_no_connection_is_given_back(void **state)
 	assert_int_equal(p.counters.tcp_no_connection, 1);
 	assert_int_equal(p.counters.tcp_resets_out, 1);
 	assert_int_equal(tcp_conns(p.tcp), 3);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	peer_release(&p);
 }
 
@@ -83,8 +81,7 @@ static void what_ends_a_connection_ends_the_trust_in_its_flow(void **state)
 	struct net_segment burst[2];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	burst[0] = segment_from(&p, p.flow.remote_port, TCP_RST, true);
 	burst[1] = segment_from(&p, p.flow.remote_port, TCP_ACK, true);
 	tcp_header_write(&(struct tcp_header){.seq = p.seq, .flags = TCP_RST},
@@ -158,8 +155,7 @@ static void connections_open_from_ports_whose_answers_come_home(void **state)
 			assert_int_equal(at_home, homes);
 			assert_null(tcp_connect(p.tcp, &p.flow.local, &p.flow.remote, to, &p.path));
 			homes_seen += homes;
-			while (peer_hear(&p))
-				;
+			peer_hear_all(&p);
 			peer_release(&p);
 		}
 	}
@@ -176,8 +172,7 @@ static void without_a_word_on_it_ports_are_taken_in_turn(void **state)
 		for (unsigned i = 0; i < SLICE; i++)
 			assert_int_equal(opened_from(&p, 25),
 					 SLICE_FIRST + (SLICE_BEGIN + i) % SLICE);
-		while (peer_hear(&p))
-			;
+		peer_hear_all(&p);
 		peer_release(&p);
 	}
 }

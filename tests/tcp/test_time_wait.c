@@ -13,6 +13,7 @@
 #include <rte_mempool.h>
 
 #include "common/eal.h"
+#include "common/random.h"
 #include "peer.h"
 
 /* A conversation from one port after another, each of which leaves a TIME-WAIT. */
@@ -35,8 +36,7 @@ static void it_is_no_connection_and_lasts_ten_seconds(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_part(&p);
 	assert_int_equal(peer_conns(&p), 0);
 	assert_int_equal(tcp_next_due(p.tcp), p.now_us + 10000000);
@@ -84,9 +84,7 @@ static void its_timestamps_go_on_where_the_connections_were(void **state)
 	uint32_t before;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	p.ts = true;
-	peer_open(&p);
+	peer_init_open_ts(&p, 0);
 	peer_part(&p);
 	before = p.got.ts_value;
 	peer_wait_ms(&p, 5000);
@@ -100,8 +98,7 @@ static void bytes_repeated_before_the_fin_are_acknowledged(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_shutdown(p.tcp, p.conn);
 	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
 	peer_send(&p, TCP_ACK | TCP_FIN, hello, HELLO);
@@ -146,8 +143,7 @@ static void an_ack_there_is_no_buffer_for_comes_when_the_fin_does_again(void **s
 	struct rte_mbuf *taken[PEER_BUFFERS];
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_shutdown(p.tcp, p.conn);
 	peer_expect(&p, TCP_ACK | TCP_FIN, 0);
 	peer_burst_add(&p, TCP_ACK | TCP_FIN, NULL, 0);
@@ -169,8 +165,7 @@ static void a_reset_does_not_end_it(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_part(&p);
 	peer_send_at(&p, TCP_RST, p.seq, 0, NULL, 0);
 	peer_send_at(&p, TCP_RST, p.seq - 1, 0, NULL, 0);
@@ -183,13 +178,9 @@ static void a_reset_does_not_end_it(void **state)
 
 static void old_segments_are_challenged_but_not_for_ever(void **state)
 {
-	unsigned answers = 0;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	p.ts = true;
-	p.ts_value = 1000;
-	peer_open(&p);
+	peer_init_open_ts(&p, 1000);
 	peer_part(&p);
 	p.ts_value = 900;
 	repeat_fin(&p);
@@ -198,11 +189,7 @@ static void old_segments_are_challenged_but_not_for_ever(void **state)
 	assert_int_equal(p.counters.tcp_challenge_acks, 1);
 	p.ts_value = 1000;
 	peer_wait_ms(&p, 100);
-	for (unsigned i = 0; i < 100; i++) {
-		peer_send_at(&p, TCP_ACK, p.seq + 5000, p.ack, NULL, 0);
-		answers += peer_hear(&p);
-	}
-	assert_int_equal(answers, 1);
+	assert_int_equal(peer_count_answers(&p, 100, TCP_ACK, p.seq + 5000, p.ack, NULL, 0), 1);
 	assert_int_equal(p.counters.tcp_unacceptable, 100);
 	/* None of it begins the wait anew. */
 	peer_wait_ms(&p, 9900);
@@ -214,8 +201,7 @@ static void an_ack_alone_is_not_answered(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_part(&p);
 	peer_send(&p, TCP_ACK, NULL, 0);
 	peer_expect_silence(&p);
@@ -229,8 +215,7 @@ static void a_syn_with_newer_numbers_opens(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	peer_part(&p);
 	peer_send_at(&p, TCP_SYN, p.seq - 1000, 0, NULL, 0);
 	peer_expect(&p, TCP_ACK, 0);
@@ -248,10 +233,7 @@ static void a_syn_with_a_newer_time_opens_whatever_its_number(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	p.ts = true;
-	p.ts_value = 1000;
-	peer_open(&p);
+	peer_init_open_ts(&p, 1000);
 	peer_part(&p);
 	p.ts_value = 999;
 	p.seq += 1000;
@@ -284,16 +266,12 @@ static void a_new_incarnation_begins_beyond_the_old_ones_numbers(void **state)
 	uint32_t old;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	/* Faster than the clock of the initial numbers. */
 	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 60000), 60000);
 	tcp_shutdown(p.tcp, p.conn);
-	while (tcp_unacknowledged(p.conn)) {
-		while (peer_hear(&p))
-			p.ack = p.got.seq + p.got_len + !!(p.got.flags & TCP_FIN);
-		peer_send(&p, TCP_ACK, NULL, 0);
-	}
+	while (tcp_unacknowledged(p.conn))
+		peer_acknowledge_all(&p);
 	old = p.ack;
 	peer_send(&p, TCP_ACK | TCP_FIN, NULL, 0);
 	peer_expect(&p, TCP_ACK, 0);
@@ -346,15 +324,10 @@ static void send_fast(struct peer *p, uint32_t octets)
 		uint32_t len = octets < PATTERN ? octets : PATTERN;
 
 		octets -= (uint32_t)tcp_send(p->tcp, p->conn, pattern, len);
-		while (peer_hear(p))
-			p->ack = p->got.seq + p->got_len;
-		peer_send(p, TCP_ACK, NULL, 0);
+		peer_acknowledge_all(p);
 	}
-	while (tcp_unacknowledged(p->conn)) {
-		while (peer_hear(p))
-			p->ack = p->got.seq + p->got_len;
-		peer_send(p, TCP_ACK, NULL, 0);
-	}
+	while (tcp_unacknowledged(p->conn))
+		peer_acknowledge_all(p);
 }
 
 static void we_open_from_its_port_once_the_numbers_are_beyond(void **state)
@@ -498,10 +471,9 @@ static void waits_end_in_time_whatever_comes(void **state)
 	enum { FLOWS = 200 };
 	uint64_t end_ms[FLOWS] = {0}, now_ms;
 	uint32_t seq[FLOWS], waiting;
-	const char *text = getenv("POSTERN_SEED");
 	struct peer p;
 
-	srandom(text ? (unsigned)strtoul(text, NULL, 0) : 1);
+	srandom((unsigned)test_seed(1));
 	peer_init(&p, &(struct peer_options){0});
 	for (unsigned step = 0; step < 5000; step++) {
 		unsigned i = (unsigned)random() % FLOWS;
@@ -554,9 +526,7 @@ int main(void)
 		cmocka_unit_test(a_client_that_opens_and_leaves_all_day_costs_no_connection),
 		cmocka_unit_test(waits_end_in_time_whatever_comes),
 	};
-	const char *text = getenv("POSTERN_SEED");
 
-	printf("POSTERN_SEED=%s\n", text ? text : "1");
 	test_eal_start("tcp-time-wait");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

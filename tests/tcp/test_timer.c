@@ -14,8 +14,7 @@ static void a_lost_segment_is_sent_again_and_backs_off(void **state)
 	struct peer p;
 	uint32_t seq;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	seq = p.ack;
 	peer_expect(&p, TCP_ACK, HELLO);
@@ -39,14 +38,9 @@ static void a_peer_that_answers_nothing_is_given_up(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
-	for (unsigned s = 0; s < 1000 && !(p.news & TCP_ENDED); s++) {
-		while (peer_hear(&p))
-			;
-		peer_wait_ms(&p, 1000);
-	}
+	peer_wait_for_end(&p, 1000, false);
 	assert_int_equal(p.end, TCP_END_TIMEOUT);
 	assert_int_equal(p.counters.tcp_timeouts, 1);
 	peer_release(&p);
@@ -62,8 +56,7 @@ static void an_idle_connection_is_reset(void **state)
 	peer_send(&p, TCP_ACK, hello, HELLO);
 	peer_wait_ms(&p, 200000);
 	assert_false(p.news & TCP_ENDED);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	peer_wait_ms(&p, 101000);
 	assert_int_equal(p.end, TCP_END_IDLE);
 	peer_expect(&p, TCP_RST | TCP_ACK, 0);
@@ -142,9 +135,7 @@ static void a_shut_window_waits_no_longer_than_the_user_whatever_it_answers(void
 
 	peer_init(&p, &(struct peer_options){.user_timeout_ms = 20000});
 	peer_open(&p);
-	p.window = 0;
-	peer_send(&p, TCP_ACK, hello, HELLO);
-	tcp_send(p.tcp, p.conn, pattern, 3000);
+	peer_shut_window(&p);
 	assert_in_range(live_until_the_end(&p, 100000, true), 19999, 20001);
 	assert_int_equal(p.end, TCP_END_TIMEOUT);
 	assert_true(p.counters.tcp_window_probes >= 5);
@@ -193,14 +184,10 @@ static void a_window_that_opens_and_shuts_and_takes_nothing_ends_the_connection(
 	struct peer p;
 	uint32_t ms;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
-	p.window = 0;
-	peer_send(&p, TCP_ACK, hello, HELLO);
-	tcp_send(p.tcp, p.conn, pattern, 3000);
+	peer_init_open(&p);
+	peer_shut_window(&p);
 	for (ms = 0; ms < 2000000 && !(p.news & TCP_ENDED); ms += 100) {
-		while (peer_hear(&p))
-			;
+		peer_hear_all(&p);
 		p.window ^= 1;
 		peer_send(&p, TCP_ACK, NULL, 0);
 		live_until_the_end(&p, 100, false);
@@ -208,15 +195,6 @@ static void a_window_that_opens_and_shuts_and_takes_nothing_ends_the_connection(
 	assert_in_range(ms, 16 * 60 * 1000, 16 * 60 * 1000 + 100);
 	assert_int_equal(p.end, TCP_END_TIMEOUT);
 	peer_release(&p);
-}
-
-static uint32_t segments_heard(struct peer *p)
-{
-	uint32_t n = 0;
-
-	while (peer_hear(p))
-		n++;
-	return n;
 }
 
 static void timers_due_at_once_are_run_some_at_a_time(void **state)
@@ -227,33 +205,21 @@ static void timers_due_at_once_are_run_some_at_a_time(void **state)
 	peer_init(&p, &(struct peer_options){.conns = CONNS, .handshakes = CONNS});
 	for (uint32_t i = 0; i < CONNS; i++, p.flow.remote_port++)
 		peer_send_at(&p, TCP_SYN, p.seq, 0, NULL, 0);
-	assert_int_equal(segments_heard(&p), CONNS);
+	assert_int_equal(peer_hear_all(&p), CONNS);
 	peer_wait_ms(&p, TCP_RTO_INITIAL_MS);
-	assert_int_equal(segments_heard(&p), TCP_TIMERS_MAX);
+	assert_int_equal(peer_hear_all(&p), TCP_TIMERS_MAX);
 	assert_true(tcp_next_due(p.tcp) <= p.now_us); /* and at once */
 	tcp_tick(p.tcp, p.now_us);
-	assert_int_equal(segments_heard(&p), TCP_TIMERS_MAX);
+	assert_int_equal(peer_hear_all(&p), TCP_TIMERS_MAX);
 	assert_true(tcp_next_due(p.tcp) <= p.now_us);
 	tcp_tick(p.tcp, p.now_us);
-	assert_int_equal(segments_heard(&p), 1);
+	assert_int_equal(peer_hear_all(&p), 1);
 	assert_true(tcp_next_due(p.tcp) > p.now_us);
 	peer_release(&p);
 }
 
 /* --- cases other stacks got wrong ---------------------------------------------------------------
  */
-
-/* A connection whose SYN and ACK took so long to be answered. */
-static void open_after_ms(struct peer *p, uint32_t rtt_ms)
-{
-	peer_init(p, &(struct peer_options){0});
-	peer_send(p, TCP_SYN, NULL, 0);
-	peer_expect(p, TCP_SYN | TCP_ACK, 0);
-	p->ack = p->got.seq + 1;
-	p->now_us += rtt_ms * 1000ull;
-	peer_send(p, TCP_ACK, NULL, 0);
-	peer_expect_silence(p);
-}
 
 /* How long tcp waits before it sends again what it sent just now. */
 static uint32_t until_sent_again_ms(struct peer *p)
@@ -272,7 +238,7 @@ static void the_timeout_is_never_below_200_ms(void **state)
 {
 	struct peer p;
 
-	open_after_ms(&p, 0);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	peer_expect(&p, TCP_ACK, HELLO);
 	assert_in_range(until_sent_again_ms(&p), 200, 202);
@@ -283,7 +249,8 @@ static void the_timeout_is_the_round_trip_and_four_times_its_variance(void **sta
 {
 	struct peer p;
 
-	open_after_ms(&p, 300);
+	peer_init(&p, &(struct peer_options){0});
+	peer_open_after_ms(&p, 300);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	peer_expect(&p, TCP_ACK, HELLO);
 	assert_in_range(until_sent_again_ms(&p), 900, 902);
@@ -299,7 +266,8 @@ static void what_was_sent_twice_times_nothing(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		struct peer p;
 
-		open_after_ms(&p, 300);
+		peer_init(&p, &(struct peer_options){0});
+		peer_open_after_ms(&p, 300);
 		tcp_send(p.tcp, p.conn, hello, HELLO);
 		peer_expect(&p, TCP_ACK, HELLO);
 		until_sent_again_ms(&p);
@@ -320,7 +288,8 @@ static void an_ack_of_nothing_new_puts_no_timeout_off(void **state)
 	uint32_t begin, ms = 0;
 	struct peer p;
 
-	open_after_ms(&p, 300);
+	peer_init(&p, &(struct peer_options){0});
+	peer_open_after_ms(&p, 300);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	begin = p.ack;
 	peer_expect(&p, TCP_ACK, HELLO);

@@ -24,11 +24,9 @@ static void a_window_shuts_when_nobody_reads_and_opens_again(void **state)
 		peer_send(&p, TCP_ACK, pattern + sent, len);
 		sent += len;
 	}
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	peer_wait_ms(&p, 50);
-	while (peer_hear(&p))
-		;
+	peer_hear_all(&p);
 	assert_int_equal(p.got.ack, p.seq);
 	assert_int_equal(p.got.window, 0);
 	assert_int_equal(rte_mempool_in_use_count(p.frames), 0); /* kept apart from the port's */
@@ -68,14 +66,7 @@ static void a_window_nobody_was_told_of_is_still_to_be_told(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){.receive_window = 8192});
-	p.keep_unread = true;
-	peer_open(&p);
-	for (uint32_t sent = 0; sent < 8192; sent += 1024)
-		peer_send(&p, TCP_ACK, pattern + sent, 1024);
-	while (peer_hear(&p))
-		;
-	assert_int_equal(p.got.window, 0);
+	peer_init_full(&p, 8);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	peer_expect(&p, TCP_ACK, HELLO);
 	/* Reading a little is not worth telling; a segment that is not sent tells nothing either.
@@ -114,11 +105,8 @@ static void a_shut_window_is_probed_until_it_opens(void **state)
 	struct peer p;
 	uint32_t una;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
-	p.window = 0;
-	peer_send(&p, TCP_ACK, hello, HELLO);
-	assert_int_equal(tcp_send(p.tcp, p.conn, pattern, 3000), 3000);
+	peer_init_open(&p);
+	peer_shut_window(&p);
 	una = p.ack;
 	peer_wait_ms(&p, 50);
 	peer_expect(&p, TCP_ACK, 0);
@@ -142,16 +130,9 @@ static void a_window_that_never_opens_ends_the_connection(void **state)
 {
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
-	p.window = 0;
-	peer_send(&p, TCP_ACK, hello, HELLO);
-	tcp_send(p.tcp, p.conn, pattern, 3000);
-	for (unsigned s = 0; s < 1200 && !(p.news & TCP_ENDED); s++) {
-		while (peer_hear(&p))
-			peer_send(&p, TCP_ACK, NULL, 0);
-		peer_wait_ms(&p, 1000);
-	}
+	peer_init_open(&p);
+	peer_shut_window(&p);
+	peer_wait_for_end(&p, 1200, true);
 	assert_int_equal(p.end, TCP_END_TIMEOUT);
 	assert_int_equal(peer_conns(&p), 0);
 	peer_release(&p);
@@ -165,8 +146,7 @@ static uint32_t shut_over_a_flight(struct peer *p)
 {
 	uint32_t una;
 
-	peer_init(p, &(struct peer_options){0});
-	peer_open(p);
+	peer_init_open(p);
 	una = p->ack;
 	assert_int_equal(tcp_send(p->tcp, p->conn, pattern, 5000), 5000);
 	for (unsigned i = 0; i < 5; i++)
@@ -218,11 +198,7 @@ static void a_window_shut_over_what_is_under_way_is_not_waited_for_for_ever(void
 	struct peer p;
 
 	shut_over_a_flight(&p);
-	for (unsigned s = 0; s < 1200 && !(p.news & TCP_ENDED); s++) {
-		while (peer_hear(&p))
-			peer_send(&p, TCP_ACK, NULL, 0);
-		peer_wait_ms(&p, 1000);
-	}
+	peer_wait_for_end(&p, 1200, true);
 	assert_int_equal(p.end, TCP_END_TIMEOUT);
 	assert_int_equal(p.counters.tcp_window_probes, 15);
 	assert_int_equal(peer_conns(&p), 0);
@@ -234,14 +210,12 @@ static void a_peer_that_shuts_its_window_at_the_last_moment_is_alive(void **stat
 	unsigned timeouts;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
+	peer_init_open(&p);
 	tcp_send(p.tcp, p.conn, hello, HELLO);
 	peer_expect(&p, TCP_ACK, HELLO);
 	while (p.counters.tcp_rto < 10) {
 		peer_wait_ms(&p, 1000);
-		while (peer_hear(&p))
-			;
+		peer_hear_all(&p);
 	}
 	p.ack -= HELLO;
 	p.window = 0;
@@ -337,11 +311,8 @@ static void a_shut_window_is_probed_on_when_nothing_answers(void **state)
 	unsigned probes = 0;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){0});
-	peer_open(&p);
-	p.window = 0;
-	peer_send(&p, TCP_ACK, hello, HELLO);
-	tcp_send(p.tcp, p.conn, pattern, 3000);
+	peer_init_open(&p);
+	peer_shut_window(&p);
 	/* Each answer is lost, and the window's opening with them. */
 	for (unsigned ms = 0; ms < 60000; ms += 100) {
 		while (peer_hear(&p))
@@ -368,14 +339,7 @@ static void a_reader_of_single_octets_makes_no_silly_window(void **state)
 	uint32_t edge;
 	struct peer p;
 
-	peer_init(&p, &(struct peer_options){.receive_window = WINDOW});
-	p.keep_unread = true;
-	peer_open(&p);
-	for (uint32_t sent = 0; sent < WINDOW; sent += 1024)
-		peer_send(&p, TCP_ACK, pattern + sent, 1024);
-	while (peer_hear(&p))
-		;
-	assert_int_equal(p.got.window, 0);
+	peer_init_full(&p, WINDOW >> 10);
 	edge = p.got.ack;
 	for (uint32_t i = 0; i < WINDOW; i++) {
 		uint32_t told;

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -26,6 +25,7 @@
 #include <rte_lcore.h>
 #include <rte_mempool.h>
 
+#include "common/network.h"
 #include "postern/dataplane.h"
 #include "worker/worker.h"
 
@@ -38,14 +38,6 @@ enum {
 	SKIPPED = 77,
 	PORT = 25,
 };
-
-static uint64_t clock_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 /* --- services -------------------------------------------------------------------------------- */
 
@@ -308,13 +300,13 @@ static void device_that_says_how_it_spreads_starts_and_stops(void **state)
 	struct held before = held_now();
 
 	for (int i = 0; i < 3; i++) {
-		uint64_t give_up = clock_us() + DEADLINE_US;
+		uint64_t give_up = test_now_us() + DEADLINE_US;
 		struct dataplane *dp = start(&config);
 		struct postern_counters sum;
 
 		do {
 			dataplane_counters(dp, &sum);
-			assert_true(clock_us() < give_up);
+			assert_true(test_now_us() < give_up);
 			sched_yield();
 		} while (sum.net_not_ours < 1000);
 		assert_int_equal(sum.steering_agreed + sum.steering_disagreed, 0);
@@ -357,7 +349,7 @@ static bool asked_for(struct dataplane *dp, uint16_t number)
 static void routes_are_replaced_under_running_workers(void **state)
 {
 	struct dataplane_config config = config_of("net_ring6", NULL);
-	uint64_t give_up = clock_us() + DEADLINE_US;
+	uint64_t give_up = test_now_us() + DEADLINE_US;
 	struct dataplane *dp;
 
 	plan.asks = true;
@@ -367,7 +359,7 @@ static void routes_are_replaced_under_running_workers(void **state)
 		asked_for(dp, (uint16_t)i);
 	}
 	while (!asked_for(dp, SNAPSHOTS - 1))
-		assert_true(clock_us() < give_up);
+		assert_true(test_now_us() < give_up);
 	dataplane_publish_routes_take(dp, NULL);
 	dataplane_stop(dp);
 }
@@ -375,20 +367,20 @@ static void routes_are_replaced_under_running_workers(void **state)
 static void publishing_waits_for_nobody_who_sleeps_or_was_halted(void **state)
 {
 	const struct dataplane_config config = config_of("net_ring7", NULL);
-	uint64_t give_up = clock_us() + DEADLINE_US;
+	uint64_t give_up = test_now_us() + DEADLINE_US;
 	struct dataplane *dp = start(&config);
 	struct postern_counters sum;
 
 	do {
 		dataplane_counters(dp, &sum);
-		assert_true(clock_us() < give_up);
+		assert_true(test_now_us() < give_up);
 	} while (sum.worker_sleeps < 10);
 	for (unsigned i = 0; i < SNAPSHOTS; i++)
 		dataplane_publish_routes_take(dp, default_by_gateway((uint16_t)i));
 	dataplane_halt(dp);
 	dataplane_publish_routes_take(dp, default_by_gateway(0));
 	dataplane_stop(dp);
-	assert_true(clock_us() < give_up);
+	assert_true(test_now_us() < give_up);
 }
 
 static uint64_t turns_of(const struct dataplane *dp)
@@ -402,15 +394,15 @@ static uint64_t turns_of(const struct dataplane *dp)
 /* With an interface that can be waited on workers sleep for up to a second. */
 static void await_sleep(const struct dataplane *dp)
 {
-	uint64_t give_up = clock_us() + DEADLINE_US, since = clock_us(), turns = turns_of(dp);
+	uint64_t give_up = test_now_us() + DEADLINE_US, since = test_now_us(), turns = turns_of(dp);
 
-	while (clock_us() - since < ASLEEP_US) {
-		assert_true(clock_us() < give_up);
+	while (test_now_us() - since < ASLEEP_US) {
+		assert_true(test_now_us() < give_up);
 		sched_yield();
 		if (turns_of(dp) == turns)
 			continue;
 		turns = turns_of(dp);
-		since = clock_us();
+		since = test_now_us();
 	}
 }
 
@@ -424,10 +416,10 @@ static void who_sleeps_is_woken_to_stop_and_not_to_read(void **state)
 
 		await_sleep(dp);
 		turns = turns_of(dp);
-		before = clock_us();
+		before = test_now_us();
 		dataplane_publish_routes_take(dp, default_by_gateway(1));
 		dataplane_halt(dp);
-		assert_in_range(clock_us() - before, 0, PROMPT_US);
+		assert_in_range(test_now_us() - before, 0, PROMPT_US);
 		assert_in_range(turns_of(dp), turns, turns + WORKERS * 2);
 		dataplane_stop(dp);
 	}
