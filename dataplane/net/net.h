@@ -40,7 +40,7 @@ struct flow {
 };
 
 /* How to reach the peer: the next hop's link address, the VLAN tags and our interface. A passive
- * connection answers on the path its SYN came by. */
+ * connection answers on the path its client's segments come by. */
 struct net_path {
 	uint8_t mac[6];
 	uint8_t port;		      /* index of the interface */

@@ -273,6 +273,8 @@ struct tcp_queue *conn_queue(struct tcp *t, struct tcp_conn *c);
 /* Gives the queue back when nothing is in it. */
 void conn_queue_settle(struct tcp *t, struct tcp_conn *c);
 void conn_set_mss(struct tcp *t, struct tcp_conn *c, const struct tcp_header *syn);
+/* Its segments leave by this path from now on. */
+void conn_set_path(struct tcp *t, struct tcp_conn *c, const struct net_path *path);
 /* A router told what IP MTU the path has (0: not told): RFC 1191, 8201. */
 void conn_path_shrinks(struct tcp *t, struct tcp_conn *c, uint16_t mtu);
 /* Segments from now on, and those under way, have no more than this. */

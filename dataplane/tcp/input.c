@@ -326,7 +326,7 @@ static bool syn_again(struct tcp *t, struct tcp_conn *c, struct segment *s)
 		return true;
 	}
 	/* No checksum covers the link's addresses: the first may have been wrong. */
-	c->path = s->net->path;
+	conn_set_path(t, c, &s->net->path);
 	syn_repeat(t, c);
 	return false;
 }
@@ -720,6 +720,15 @@ static void remember_timestamp(const struct tcp *t, struct tcp_conn *c, const st
 	c->ts_recent = s->h.ts_value;
 }
 
+/* A client's router may give way to another, and only what it sends tells. An old ACK does not: it
+ * may have been under way since before, and guessing the last is harder. Whom we opened to is
+ * reached by the kernel's routes. */
+static void take_path(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	if (!(c->flags & CONN_ACTIVE) && s->h.ack == c->snd_una)
+		conn_set_path(t, c, &s->net->path);
+}
+
 static void in_connection(struct tcp *t, struct tcp_conn *c, struct segment *s)
 {
 	if (c->state == TCP_SYN_SENT) {
@@ -731,6 +740,7 @@ static void in_connection(struct tcp *t, struct tcp_conn *c, struct segment *s)
 	if (!take_ack(t, c, s))
 		return;
 	remember_timestamp(t, c, s);
+	take_path(t, c, s);
 	if (!after_ack(t, c))
 		return;
 	c->seen_ms = t->now_ms;
