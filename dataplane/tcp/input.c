@@ -722,7 +722,7 @@ static void remember_timestamp(const struct tcp *t, struct tcp_conn *c, const st
 
 /* A client's router may give way to another, and only what it sends tells. An old ACK does not: it
  * may have been under way since before, and guessing the last is harder. Whom we opened to is
- * reached by the kernel's routes. */
+ * reached by the kernel's routes, which a timeout looks up. */
 static void take_path(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 {
 	if (!(c->flags & CONN_ACTIVE) && s->h.ack == c->snd_una)

@@ -131,10 +131,11 @@ enum tcp_end {
 	TCP_END_IDLE,	 /* idle_timeout_ms passed */
 };
 
-/* Opens a connection from `source` to flow `remote`:`port` over path; from a port that brings the
- * answers to our queue, where the interface says which these are and one of the next
- * TCP_PORT_TRIES_MAX is free, else from any. NULL: no free port among so many, or the table is
- * full. Reported by TCP_OPENED or TCP_ENDED. */
+/* Opens a connection from `source` to flow `remote`:`port` over path, or by what net_route_find
+ * says once a segment was not answered in time; from a port that brings the answers to our queue,
+ * where the interface says which these are and one of the next TCP_PORT_TRIES_MAX is free, else
+ * from any. NULL: no free port among so many, or the table is full. Reported by TCP_OPENED or
+ * TCP_ENDED. */
 struct tcp_conn *tcp_connect(struct tcp *t, const struct ip_addr *source,
 			     const struct ip_addr *remote, uint16_t port,
 			     const struct net_path *path);

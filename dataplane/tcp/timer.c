@@ -217,6 +217,16 @@ static bool waits_to_go_again(const struct tcp_conn *c)
 	return c->q->sent.n_lost && !c->q->sent.pipe;
 }
 
+/* What does not arrive may go to a router that is no more, and the kernel know another by now. */
+static void find_path_anew(struct tcp *t, struct tcp_conn *c)
+{
+	struct ip_addr source, next_hop;
+	struct net_path path;
+
+	if (net_route_find(t->net, &c->remote, &path, &source, &next_hop) == NET_ROUTE_READY)
+		conn_set_path(t, c, &path);
+}
+
 /* False: the connection is over. */
 static bool retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 {
@@ -232,6 +242,8 @@ static bool retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 	}
 	static_assert(TCP_RETRIES < 16 && TCP_PROBES < 16 && TCP_SYN_RETRIES < 16, "four bits");
 	c->tries++;
+	if (c->flags & CONN_ACTIVE)
+		find_path_anew(t, c);
 	if (is_handshake(c)) {
 		c->flags |= CONN_SYN_DUE | CONN_SYN_LOST;
 		counter_add(&t->counters->tcp_rto, 1);

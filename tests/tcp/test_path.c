@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -170,6 +171,31 @@ static void whom_we_opened_to_does_not_choose_the_path(void **state)
 	peer_release(&p);
 }
 
+static void a_server_that_does_not_answer_is_sought_by_the_routes_of_now(void **state)
+{
+	struct routes *routes = routes_new(1, 1);
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open_actively(&p);
+	routes->n_routes = routes->n_neighbours = 1;
+	routes->routes[0] = (struct route){.prefix = p.flow.remote, .prefix_len = 128};
+	routes->routes[0].on_link = true;
+	routes->neighbours[0] = (struct neighbour){p.flow.remote, {2, 0, 0, 0, 0, 9}, 0};
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	peer_expect(&p, TCP_ACK, HELLO);
+	p.ack -= HELLO;
+	peer_wait_ms(&p, 300); /* no route is known, so the path stays */
+	peer_expect(&p, TCP_ACK, HELLO);
+	p.ack -= HELLO;
+	p.net.routes = routes;
+	peer_wait_ms(&p, 1000);
+	memcpy(p.way.mac, routes->neighbours[0].mac, sizeof(p.way.mac));
+	peer_expect(&p, TCP_ACK, HELLO);
+	peer_release(&p);
+	routes_free(routes);
+}
+
 /* --- black holes -------------------------------------------------------------------------------
  */
 
@@ -306,6 +332,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_acceptable_segment_moves_no_path),
 		cmocka_unit_test(another_interface_gets_no_larger_segments_than_it_takes),
 		cmocka_unit_test(whom_we_opened_to_does_not_choose_the_path),
+		cmocka_unit_test(a_server_that_does_not_answer_is_sought_by_the_routes_of_now),
 		cmocka_unit_test(a_path_that_swallows_large_segments_gets_smaller_ones),
 		cmocka_unit_test(a_path_that_swallows_everything_is_no_narrow_one),
 		cmocka_unit_test(a_segment_that_fits_most_paths_is_cut_after_four_timeouts),
