@@ -151,8 +151,9 @@ struct tcp_queue {
 	struct rte_mbuf *page_last; /* the one last found; or NULL */
 	bool fin_known;
 	uint32_t fin_seq;
-	uint8_t n_ranges;
-	uint8_t newest_range; /* where the last segment went: its SACK block is first */
+	uint8_t n_ranges, n_recent;
+	/* A number of each block where segments went last, no two in one: the latest first. */
+	uint32_t recent[TCP_SACK_BLOCKS_MAX];
 	struct tcp_range ranges[TCP_RANGES_MAX];
 };
 
@@ -349,9 +350,11 @@ bool receive_payload_take(struct tcp *t, struct tcp_conn *c, struct rte_mbuf *m,
 /* Copies unread bytes out of the port's buffers, at the end of a turn. */
 void receive_keep(struct tcp *t, struct tcp_conn *c);
 void receive_release(struct tcp *t, struct tcp_conn *c);
+/* Its FIN came, at fin_seq, ahead of bytes. False: no memory. */
+bool receive_fin_ahead(struct tcp *t, struct tcp_conn *c, uint32_t fin_seq);
 /* The peer's FIN was taken: what it sent beyond is no part of the stream. */
 void receive_end(struct tcp_conn *c);
-/* SACK blocks for an ACK, the newest first; returns how many. */
+/* SACK blocks for an ACK, those where segments went last first; returns how many. */
 uint8_t receive_sack(const struct tcp_conn *c, struct tcp_range *blocks, uint8_t max);
 /* How far right the window's edge may go now. */
 uint32_t receive_edge(const struct tcp *t, const struct tcp_conn *c);

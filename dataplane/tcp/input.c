@@ -689,12 +689,9 @@ static void look_at_fin(struct tcp *t, struct tcp_conn *c, const struct segment 
 			return;
 		}
 		if (seq_lt(c->rcv_nxt, fin_seq) && seq_le(fin_seq, c->rcv_adv) &&
-		    conn_queue(t, c)) {
-			c->q->fin_known = true;
-			c->q->fin_seq = fin_seq;
-			if (s->len == 0 && c->acks_owed < TCP_DUP_ACKS_OWED_MAX)
-				c->acks_owed++;
-		}
+		    receive_fin_ahead(t, c, fin_seq) && s->len == 0 &&
+		    c->acks_owed < TCP_DUP_ACKS_OWED_MAX)
+			c->acks_owed++;
 		ack_now(t, c);
 	}
 	if (c->q && c->q->fin_known && c->q->fin_seq == c->rcv_nxt)
