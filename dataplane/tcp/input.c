@@ -694,8 +694,12 @@ static void look_at_fin(struct tcp *t, struct tcp_conn *c, const struct segment 
 			c->acks_owed++;
 		ack_now(t, c);
 	}
-	if (c->q && c->q->fin_known && c->q->fin_seq == c->rcv_nxt)
+	if (!c->q || !c->q->fin_known)
+		return;
+	if (c->q->fin_seq == c->rcv_nxt)
 		take_fin(t, c);
+	else if (seq_lt(c->q->fin_seq, c->rcv_nxt))
+		c->q->fin_known = false; /* bytes came in its place */
 }
 
 /* --- one segment --------------------------------------------------------------------------- */
