@@ -64,6 +64,7 @@ enum conn_flag {
 	CONN_EARLY = 1 << 24,	   /* it sent bytes before that */
 	CONN_SYN_LOST = 1 << 25,   /* a timeout sent our SYN again */
 	CONN_PROBE_OPEN = 1 << 26, /* the queue went before it was known what a tail probe did */
+	CONN_TS_STALE = 1 << 27,   /* ts_recent is too old to be evidence (RFC 7323 5.5) */
 };
 
 /* A scoreboard's ring has one of these sizes; the largest bounds the segments under way. */
@@ -388,6 +389,9 @@ uint64_t conn_deadline_us(const struct tcp *t, const struct tcp_conn *c);
 uint64_t conn_due_us(const struct tcp *t, uint32_t due_ms);
 /* Arms the wheel for the earliest deadline; a later one than armed is found when it fires. */
 void conn_schedule(struct tcp *t, struct tcp_conn *c);
+/* Has it known when its peer was silent for too long, or for longer than times can be told apart.
+ */
+void conn_watch_silence(struct tcp *t, struct tcp_conn *c);
 void conn_timer_fired(struct tcp *t, struct tcp_conn *c);
 void rtt_sample(struct tcp_conn *c, uint32_t rtt_us);
 uint32_t conn_rto_ms(const struct tcp_conn *c);

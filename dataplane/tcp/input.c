@@ -217,8 +217,7 @@ static void established(struct tcp *t, struct tcp_conn *c)
 		c->cwnd = c->snd_mss;
 	c->tries = 0;
 	c->rtx_due_ms = 0;
-	if (t->config.idle_timeout_ms)
-		c->life_due_ms = ms_from(t->now_ms, t->config.idle_timeout_ms);
+	conn_watch_silence(t, c);
 	conn_schedule(t, c);
 	conn_want_output(t, c); /* a FIN may be queued already */
 	counter_add(&t->counters->tcp_established, 1);
@@ -275,13 +274,11 @@ static void in_syn_sent(struct tcp *t, struct tcp_conn *c, const struct segment 
 
 /* --- checks (RFC 9293 3.10.7.4, first to fourth) --------------------------------------------- */
 
-/* ts_recent is of the last segment taken, for all RFC 7323 5.5 has to know. */
-static bool is_old_timestamp(const struct tcp *t, const struct tcp_conn *c, const struct segment *s)
+static bool is_old_timestamp(const struct tcp_conn *c, const struct segment *s)
 {
-	if (!(c->flags & CONN_TS) || !s->h.has_ts || (s->h.flags & TCP_RST))
+	if ((c->flags & (CONN_TS | CONN_TS_STALE)) != CONN_TS)
 		return false;
-	return seq_lt(s->h.ts_value, c->ts_recent) &&
-	       t->now_ms - c->seen_ms < (uint32_t)TCP_TS_RECENT_MS;
+	return s->h.has_ts && !(s->h.flags & TCP_RST) && seq_lt(s->h.ts_value, c->ts_recent);
 }
 
 /* RFC 9293's test, widened by one octet at either end: a segment that ends where the window begins
@@ -334,7 +331,7 @@ static bool syn_again(struct tcp *t, struct tcp_conn *c, struct segment *s)
 /* True: the segment may go on to its ACK. */
 static bool passes_checks(struct tcp *t, struct tcp_conn *c, struct segment *s)
 {
-	if (is_old_timestamp(t, c, s)) {
+	if (is_old_timestamp(c, s)) {
 		counter_add(&t->counters->tcp_paws, 1);
 		challenge(t, c);
 		return false;
@@ -714,11 +711,12 @@ static void in_time_wait(struct tcp *t, struct time_wait *w, const struct segmen
 
 /* RFC 7323 4.3; of a segment whose ACK is good, too, because a blind attacker who sets a time far
  * ahead shuts the true peer out. It is not older than the last, or that one is too old to count. */
-static void remember_timestamp(const struct tcp *t, struct tcp_conn *c, const struct segment *s)
+static void remember_timestamp(struct tcp_conn *c, const struct segment *s)
 {
 	if (!s->h.has_ts || !seq_le(s->h.seq, c->rcv_acked))
 		return;
 	c->ts_recent = s->h.ts_value;
+	c->flags &= ~(uint32_t)CONN_TS_STALE;
 }
 
 /* A client's router may give way to another, and only what it sends tells. An old ACK does not: it
@@ -740,7 +738,7 @@ static void in_connection(struct tcp *t, struct tcp_conn *c, struct segment *s)
 		return;
 	if (!take_ack(t, c, s))
 		return;
-	remember_timestamp(t, c, s);
+	remember_timestamp(c, s);
 	take_path(t, c, s);
 	if (!after_ack(t, c))
 		return;

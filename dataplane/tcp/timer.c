@@ -268,10 +268,26 @@ static bool orphan_moves(const struct tcp_conn *c)
 	       c->snd_una - c->q->orphan_una >= TCP_ORPHAN_OCTETS;
 }
 
+/* 0: it may be silent for ever. */
+static uint32_t silence_max_ms(const struct tcp *t, const struct tcp_conn *c)
+{
+	if (t->config.idle_timeout_ms)
+		return t->config.idle_timeout_ms;
+	return c->flags & CONN_TS ? TCP_TS_RECENT_MS : 0;
+}
+
+void conn_watch_silence(struct tcp *t, struct tcp_conn *c)
+{
+	uint32_t max_ms = silence_max_ms(t, c);
+
+	if (max_ms)
+		c->life_due_ms = ms_from(t->now_ms, max_ms);
+}
+
 /* False: the connection is over. */
 static bool life_over(struct tcp *t, struct tcp_conn *c)
 {
-	uint32_t idle_ms = t->config.idle_timeout_ms;
+	uint32_t max_ms = silence_max_ms(t, c);
 
 	c->life_due_ms = 0;
 	if ((c->flags & CONN_ORPHAN) && orphan_moves(c)) {
@@ -288,8 +304,13 @@ static bool life_over(struct tcp *t, struct tcp_conn *c)
 		conn_drop(t, c);
 		return false;
 	}
-	if (t->now_ms - c->seen_ms < idle_ms) {
-		c->life_due_ms = ms_from(c->seen_ms, idle_ms);
+	if (t->now_ms - c->seen_ms < max_ms) {
+		c->life_due_ms = ms_from(c->seen_ms, max_ms);
+		return true;
+	}
+	if (!t->config.idle_timeout_ms) {
+		c->flags |= CONN_TS_STALE;
+		conn_watch_silence(t, c);
 		return true;
 	}
 	conn_end(t, c, TCP_END_IDLE);

@@ -202,6 +202,31 @@ static void a_timestamp_of_weeks_ago_is_no_evidence(void **state)
 	peer_release(&p);
 }
 
+/* Nor once milliseconds have gone around twice and more; but what is new then is, again. */
+static void a_timestamp_of_months_ago_is_no_evidence(void **state)
+{
+	for (unsigned days = 24; days <= 240; days += 12) {
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){0});
+		p.ts = true;
+		p.ts_value = 1000;
+		peer_open(&p);
+		for (unsigned day = 0; day < days; day++)
+			peer_wait_ms(&p, 24u * 3600 * 1000);
+		p.ts_value = 900;
+		peer_send(&p, TCP_ACK, hello, HELLO);
+		assert_int_equal(p.read_len, HELLO);
+		peer_wait_ms(&p, 50);
+		peer_expect(&p, TCP_ACK, 0);
+		assert_int_equal(p.got.ts_echo, 900);
+		p.ts_value = 800;
+		peer_send(&p, TCP_ACK, hello, HELLO);
+		assert_int_equal(p.counters.tcp_paws, 1);
+		peer_release(&p);
+	}
+}
+
 static void a_segment_whose_ack_is_wrong_sets_no_timestamp(void **state)
 {
 	struct peer p;
@@ -388,6 +413,7 @@ int main(void)
 		cmocka_unit_test(a_syn_in_a_connection_is_challenged),
 		cmocka_unit_test(an_old_timestamp_is_not_taken),
 		cmocka_unit_test(a_timestamp_of_weeks_ago_is_no_evidence),
+		cmocka_unit_test(a_timestamp_of_months_ago_is_no_evidence),
 		cmocka_unit_test(a_segment_whose_ack_is_wrong_sets_no_timestamp),
 		cmocka_unit_test(challenges_are_limited_a_connection),
 		cmocka_unit_test(challenges_of_one_connection_cost_another_none),
