@@ -54,8 +54,10 @@ static void refuse(struct tcp *t, const struct segment *s)
 
 	if (s->h.flags & TCP_RST)
 		return;
-	if (!budget_take(t, BUDGET_RESETS))
+	if (!budget_take(t, BUDGET_RESETS)) {
+		counter_add(&t->counters->tcp_replies_shed, 1);
 		return;
+	}
 	if (s->h.flags & TCP_ACK)
 		reply_reset(t, &s->net->flow, &s->net->path, s->h.ack, 0, TCP_RST);
 	else

@@ -720,8 +720,10 @@ void tcp_abort(struct tcp *t, struct tcp_conn *c)
 bool reply(struct tcp *t, const struct flow *flow, const struct net_path *path,
 	   const struct tcp_header *h)
 {
-	if (t->n_replies == TCP_REPLIES_MAX)
+	if (t->n_replies == TCP_REPLIES_MAX) {
+		counter_add(&t->counters->tcp_replies_shed, 1);
 		return false;
+	}
 	t->replies[t->n_replies++] = (struct tcp_reply){*flow, *path, *h};
 	return true;
 }
