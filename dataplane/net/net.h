@@ -70,7 +70,8 @@ enum net_finding {
 
 enum net_error_kind {
 	NET_ERROR_NONE,
-	NET_ERROR_UNREACHABLE, /* soft: RFC 5927 */
+	NET_ERROR_UNREACHABLE, /* it may pass: a soft error of RFC 1122 4.2.3.9 */
+	NET_ERROR_REFUSED,     /* a hard one: the port, the protocol or an administrator says no */
 	NET_ERROR_TOO_BIG,     /* packet too big, or fragmentation needed; mtu says what fits */
 };
 

@@ -815,17 +815,24 @@ uint32_t tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n,
 	return left;
 }
 
+/* RFC 1122 4.2.3.9, RFC 5461 3.1: who is still opening takes a no for an answer. What is open does
+ * not end by what anybody can send (RFC 5927 5.2). */
+static void error_of_open(struct tcp *t, struct tcp_conn *c, enum net_error_kind kind)
+{
+	if (c->state != TCP_SYN_SENT)
+		return;
+	if (kind == NET_ERROR_REFUSED)
+		conn_end(t, c, TCP_END_REFUSED);
+	else
+		conn_tell(t, c, TCP_UNREACHED);
+}
+
 void tcp_error(struct tcp *t, const struct net_segment *error, uint64_t now_us)
 {
 	struct tcp_conn *c;
 
 	t->now_us = now_us;
 	t->now_ms = (uint32_t)(now_us / 1000);
-	/* Soft errors change nothing (RFC 5927 4.1); a path's smaller MTU is believed only of a
-	 * sequence number that is in flight, and honoured by sending smaller segments. One that a
-	 * flood hides is found out by what does not arrive. */
-	if (error->error != NET_ERROR_TOO_BIG)
-		return;
 	if (!budget_take(t, BUDGET_ERRORS)) {
 		counter_add(&t->counters->tcp_errors_shed, 1);
 		return;
@@ -833,7 +840,12 @@ void tcp_error(struct tcp *t, const struct net_segment *error, uint64_t now_us)
 	c = table_find(t, &error->flow, (uint32_t)error->hash);
 	if (!c)
 		return;
+	/* Believed only of a number that is in flight (RFC 5927 4.1). A smaller MTU is honoured by
+	 * sending smaller segments; one that a flood hides is found out by what does not arrive. */
 	if (seq_lt(error->error_seq, c->snd_una) || !seq_lt(error->error_seq, c->snd_nxt))
 		return;
-	conn_path_shrinks(t, c, error->error_mtu);
+	if (error->error == NET_ERROR_TOO_BIG)
+		conn_path_shrinks(t, c, error->error_mtu);
+	else
+		error_of_open(t, c, error->error);
 }
