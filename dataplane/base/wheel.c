@@ -5,7 +5,8 @@
  * Thread: the owner only. Time: the caller's. Memory: none.
  * Rules: the invariant is that of wheel.h: an armed timer is in the fired list when its tick is
  * not after now_tick, else in the slot that slot_of() names. Advancing now_tick up to, and not
- * beyond, the start of the earliest occupied slot keeps it for every timer outside that slot.
+ * beyond, the start of the earliest occupied slot keeps it for every timer outside that slot; those
+ * inside lie in the opened list, whatever their due times, until they are sorted.
  */
 #include "base/wheel.h"
 
@@ -22,6 +23,7 @@ void wheel_init(struct wheel *w, uint64_t now_us, uint32_t tick_shift)
 	*w = (struct wheel){
 		.now_tick = now_us >> tick_shift,
 		.tick_shift = tick_shift,
+		.asked_us = WHEEL_NEVER,
 	};
 	w->fired_end = &w->fired;
 }
@@ -143,30 +145,48 @@ static inline uint64_t slot_start(const struct wheel *w, unsigned slot)
 	return (digits_above | slot % WHEEL_SLOTS) << shift;
 }
 
-/* Sorts a slot's timers anew once now_tick has come to its start: into lower levels, or fired. */
-static void cascade(struct wheel *w, unsigned slot)
+/* now_tick has come to its start. */
+static void slot_open(struct wheel *w, unsigned slot)
 {
 	struct timer **head = &w->slots[0][0] + slot;
-	struct timer *t = *head, *next;
 
+	w->opened = *head;
+	w->opened->pprev = &w->opened;
 	*head = NULL;
 	slot_unmark(w, slot);
-	for (; t != NULL; t = next) {
+}
+
+/* Into lower levels, or fired; as many as may be now. */
+static void opened_sort(struct wheel *w)
+{
+	struct timer *t = w->opened, *next;
+
+	for (; t != NULL && w->left > 0; w->left--, t = next) {
 		next = t->next;
 		insert(w, t, slot_of(w, due_tick(w, t->due_us)));
 	}
+	w->opened = t;
+	if (t != NULL)
+		t->pprev = &w->opened;
 }
 
 static void advance(struct wheel *w, uint64_t to_tick)
 {
-	while (w->levels != 0) {
-		unsigned slot = earliest_slot(w);
-		uint64_t start = slot_start(w, slot);
+	for (;;) {
+		unsigned slot;
+		uint64_t start;
 
+		opened_sort(w);
+		if (w->opened != NULL)
+			return;
+		if (w->levels == 0)
+			break;
+		slot = earliest_slot(w);
+		start = slot_start(w, slot);
 		if (start > to_tick)
 			break;
 		w->now_tick = start;
-		cascade(w, slot);
+		slot_open(w, slot);
 	}
 	w->now_tick = to_tick;
 }
@@ -176,11 +196,17 @@ struct timer *wheel_next(struct wheel *w, uint64_t now_us)
 	uint64_t to_tick = now_us >> w->tick_shift;
 	struct timer *t;
 
-	if (to_tick > w->now_tick)
+	if (now_us != w->asked_us) {
+		w->asked_us = now_us;
+		w->left = WHEEL_SORTED_MAX;
+	}
+	if (to_tick > w->now_tick || w->opened != NULL)
 		advance(w, to_tick);
 	t = w->fired;
 	if (t != NULL)
 		wheel_cancel(w, t);
+	else
+		w->asked_us = WHEEL_NEVER;
 	return t;
 }
 
@@ -188,7 +214,7 @@ uint64_t wheel_next_due(const struct wheel *w)
 {
 	uint64_t tick;
 
-	if (w->fired != NULL)
+	if (w->fired != NULL || w->opened != NULL)
 		return w->now_tick << w->tick_shift;
 	if (w->levels == 0)
 		return WHEEL_NEVER;

@@ -40,7 +40,7 @@ struct flow {
 };
 
 /* How to reach the peer: the next hop's link address, the VLAN tags and our interface. A passive
- * connection answers on the path its SYN came by. */
+ * connection answers on the path its client's segments come by. */
 struct net_path {
 	uint8_t mac[6];
 	uint8_t port;		      /* index of the interface */
@@ -70,7 +70,8 @@ enum net_finding {
 
 enum net_error_kind {
 	NET_ERROR_NONE,
-	NET_ERROR_UNREACHABLE, /* soft: RFC 5927 */
+	NET_ERROR_UNREACHABLE, /* it may pass: a soft error of RFC 1122 4.2.3.9 */
+	NET_ERROR_REFUSED,     /* a hard one: the port, the protocol or an administrator says no */
 	NET_ERROR_TOO_BIG,     /* packet too big, or fragmentation needed; mtu says what fits */
 };
 

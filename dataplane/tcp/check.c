@@ -80,6 +80,7 @@ static void check_reassembly(const struct tcp_conn *c)
 	assert(list_octets(q->read_first) == q->read_len);
 	assert(!page == !q->n_ranges);
 	assert(!(c->flags & CONN_PEER_DONE) || (!q->n_ranges && !q->fin_known));
+	assert(!q->fin_known || seq_lt(c->rcv_nxt, q->fin_seq));
 	while (page && page != q->page_last)
 		page = page->next;
 	assert(page == q->page_last);

@@ -65,6 +65,7 @@ enum conn_flag {
 	CONN_SYN_LOST = 1 << 25,   /* a timeout sent our SYN again */
 	CONN_PROBE_OPEN = 1 << 26, /* the queue went before it was known what a tail probe did */
 	CONN_UNHEARD = 1 << 27,	   /* an orphan's last bytes leave once: no ACK can come */
+	CONN_TS_STALE = 1 << 28,   /* ts_recent is too old to be evidence (RFC 7323 5.5) */
 };
 
 /* A scoreboard's ring has one of these sizes; the largest bounds the segments under way. */
@@ -152,8 +153,9 @@ struct tcp_queue {
 	struct rte_mbuf *page_last; /* the one last found; or NULL */
 	bool fin_known;
 	uint32_t fin_seq;
-	uint8_t n_ranges;
-	uint8_t newest_range; /* where the last segment went: its SACK block is first */
+	uint8_t n_ranges, n_recent;
+	/* A number of each block where segments went last, no two in one: the latest first. */
+	uint32_t recent[TCP_SACK_BLOCKS_MAX];
 	struct tcp_range ranges[TCP_RANGES_MAX];
 };
 
@@ -274,6 +276,8 @@ struct tcp_queue *conn_queue(struct tcp *t, struct tcp_conn *c);
 /* Gives the queue back when nothing is in it. */
 void conn_queue_settle(struct tcp *t, struct tcp_conn *c);
 void conn_set_mss(struct tcp *t, struct tcp_conn *c, const struct tcp_header *syn);
+/* Its segments leave by this path from now on. */
+void conn_set_path(struct tcp *t, struct tcp_conn *c, const struct net_path *path);
 /* A router told what IP MTU the path has (0: not told): RFC 1191, 8201. */
 void conn_path_shrinks(struct tcp *t, struct tcp_conn *c, uint16_t mtu);
 /* Segments from now on, and those under way, have no more than this. */
@@ -348,9 +352,11 @@ bool receive_payload_take(struct tcp *t, struct tcp_conn *c, struct rte_mbuf *m,
 /* Copies unread bytes out of the port's buffers, at the end of a turn. */
 void receive_keep(struct tcp *t, struct tcp_conn *c);
 void receive_release(struct tcp *t, struct tcp_conn *c);
+/* Its FIN came, at fin_seq, ahead of bytes. False: no memory. */
+bool receive_fin_ahead(struct tcp *t, struct tcp_conn *c, uint32_t fin_seq);
 /* The peer's FIN was taken: what it sent beyond is no part of the stream. */
 void receive_end(struct tcp_conn *c);
-/* SACK blocks for an ACK, the newest first; returns how many. */
+/* SACK blocks for an ACK, those where segments went last first; returns how many. */
 uint8_t receive_sack(const struct tcp_conn *c, struct tcp_range *blocks, uint8_t max);
 /* How far right the window's edge may go now. */
 uint32_t receive_edge(const struct tcp *t, const struct tcp_conn *c);
@@ -384,6 +390,9 @@ uint64_t conn_deadline_us(const struct tcp *t, const struct tcp_conn *c);
 uint64_t conn_due_us(const struct tcp *t, uint32_t due_ms);
 /* Arms the wheel for the earliest deadline; a later one than armed is found when it fires. */
 void conn_schedule(struct tcp *t, struct tcp_conn *c);
+/* Has it known when its peer was silent for too long, or for longer than times can be told apart.
+ */
+void conn_watch_silence(struct tcp *t, struct tcp_conn *c);
 void conn_timer_fired(struct tcp *t, struct tcp_conn *c);
 void rtt_sample(struct tcp_conn *c, uint32_t rtt_us);
 uint32_t conn_rto_ms(const struct tcp_conn *c);

@@ -8,7 +8,12 @@
  * of both, the flow and the client's initial number. Window scale and SACK have no place in it:
  * with timestamps they go into the low bits of ours, which the third ACK brings back; without, they
  * are not agreed to. A cookie is good for COOKIE_PERIODS periods, and only while, or shortly after,
- * any were made.
+ * any were made. Only a segment that begins with the client's first octet brings one back: where
+ * that is lost, or overtaken by the next, the next is refused. A later one does not tell the
+ * client's initial number, without which bytes have no place; left out of the hash, it would have
+ * to be believed, and two connections of one flow within a period would have the same numbers (RFC
+ * 6528 1); tried out, each try is one more guess for an attacker, and a first line may be of any
+ * length. Who waits for a greeting sends nothing before it.
  */
 #include <string.h>
 

@@ -54,8 +54,10 @@ static void refuse(struct tcp *t, const struct segment *s)
 
 	if (s->h.flags & TCP_RST)
 		return;
-	if (!budget_take(t, BUDGET_RESETS))
+	if (!budget_take(t, BUDGET_RESETS)) {
+		counter_add(&t->counters->tcp_replies_shed, 1);
 		return;
+	}
 	if (s->h.flags & TCP_ACK)
 		reply_reset(t, &s->net->flow, &s->net->path, s->h.ack, 0, TCP_RST);
 	else
@@ -217,8 +219,7 @@ static void established(struct tcp *t, struct tcp_conn *c)
 		c->cwnd = c->snd_mss;
 	c->tries = 0;
 	c->rtx_due_ms = 0;
-	if (t->config.idle_timeout_ms)
-		c->life_due_ms = ms_from(t->now_ms, t->config.idle_timeout_ms);
+	conn_watch_silence(t, c);
 	conn_schedule(t, c);
 	conn_want_output(t, c); /* a FIN may be queued already */
 	counter_add(&t->counters->tcp_established, 1);
@@ -275,13 +276,11 @@ static void in_syn_sent(struct tcp *t, struct tcp_conn *c, const struct segment 
 
 /* --- checks (RFC 9293 3.10.7.4, first to fourth) --------------------------------------------- */
 
-/* ts_recent is of the last segment taken, for all RFC 7323 5.5 has to know. */
-static bool is_old_timestamp(const struct tcp *t, const struct tcp_conn *c, const struct segment *s)
+static bool is_old_timestamp(const struct tcp_conn *c, const struct segment *s)
 {
-	if (!(c->flags & CONN_TS) || !s->h.has_ts || (s->h.flags & TCP_RST))
+	if ((c->flags & (CONN_TS | CONN_TS_STALE)) != CONN_TS)
 		return false;
-	return seq_lt(s->h.ts_value, c->ts_recent) &&
-	       t->now_ms - c->seen_ms < (uint32_t)TCP_TS_RECENT_MS;
+	return s->h.has_ts && !(s->h.flags & TCP_RST) && seq_lt(s->h.ts_value, c->ts_recent);
 }
 
 /* RFC 9293's test, widened by one octet at either end: a segment that ends where the window begins
@@ -326,7 +325,7 @@ static bool syn_again(struct tcp *t, struct tcp_conn *c, struct segment *s)
 		return true;
 	}
 	/* No checksum covers the link's addresses: the first may have been wrong. */
-	c->path = s->net->path;
+	conn_set_path(t, c, &s->net->path);
 	syn_repeat(t, c);
 	return false;
 }
@@ -334,7 +333,7 @@ static bool syn_again(struct tcp *t, struct tcp_conn *c, struct segment *s)
 /* True: the segment may go on to its ACK. */
 static bool passes_checks(struct tcp *t, struct tcp_conn *c, struct segment *s)
 {
-	if (is_old_timestamp(t, c, s)) {
+	if (is_old_timestamp(c, s)) {
 		counter_add(&t->counters->tcp_paws, 1);
 		challenge(t, c);
 		return false;
@@ -689,16 +688,17 @@ static void look_at_fin(struct tcp *t, struct tcp_conn *c, const struct segment 
 			return;
 		}
 		if (seq_lt(c->rcv_nxt, fin_seq) && seq_le(fin_seq, c->rcv_adv) &&
-		    conn_queue(t, c)) {
-			c->q->fin_known = true;
-			c->q->fin_seq = fin_seq;
-			if (s->len == 0 && c->acks_owed < TCP_DUP_ACKS_OWED_MAX)
-				c->acks_owed++;
-		}
+		    receive_fin_ahead(t, c, fin_seq) && s->len == 0 &&
+		    c->acks_owed < TCP_DUP_ACKS_OWED_MAX)
+			c->acks_owed++;
 		ack_now(t, c);
 	}
-	if (c->q && c->q->fin_known && c->q->fin_seq == c->rcv_nxt)
+	if (!c->q || !c->q->fin_known)
+		return;
+	if (c->q->fin_seq == c->rcv_nxt)
 		take_fin(t, c);
+	else if (seq_lt(c->q->fin_seq, c->rcv_nxt))
+		c->q->fin_known = false; /* bytes came in its place */
 }
 
 /* --- one segment --------------------------------------------------------------------------- */
@@ -713,11 +713,21 @@ static void in_time_wait(struct tcp *t, struct time_wait *w, const struct segmen
 
 /* RFC 7323 4.3; of a segment whose ACK is good, too, because a blind attacker who sets a time far
  * ahead shuts the true peer out. It is not older than the last, or that one is too old to count. */
-static void remember_timestamp(const struct tcp *t, struct tcp_conn *c, const struct segment *s)
+static void remember_timestamp(struct tcp_conn *c, const struct segment *s)
 {
 	if (!s->h.has_ts || !seq_le(s->h.seq, c->rcv_acked))
 		return;
 	c->ts_recent = s->h.ts_value;
+	c->flags &= ~(uint32_t)CONN_TS_STALE;
+}
+
+/* A client's router may give way to another, and only what it sends tells. An old ACK does not: it
+ * may have been under way since before, and guessing the last is harder. Whom we opened to is
+ * reached by the kernel's routes, which a timeout looks up. */
+static void take_path(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	if (!(c->flags & CONN_ACTIVE) && s->h.ack == c->snd_una)
+		conn_set_path(t, c, &s->net->path);
 }
 
 static void in_connection(struct tcp *t, struct tcp_conn *c, struct segment *s)
@@ -730,7 +740,8 @@ static void in_connection(struct tcp *t, struct tcp_conn *c, struct segment *s)
 		return;
 	if (!take_ack(t, c, s))
 		return;
-	remember_timestamp(t, c, s);
+	remember_timestamp(c, s);
+	take_path(t, c, s);
 	if (!after_ack(t, c))
 		return;
 	c->seen_ms = t->now_ms;
@@ -804,17 +815,24 @@ uint32_t tcp_input_take(struct tcp *t, struct net_segment *segments, uint32_t n,
 	return left;
 }
 
+/* RFC 1122 4.2.3.9, RFC 5461 3.1: who is still opening takes a no for an answer. What is open does
+ * not end by what anybody can send (RFC 5927 5.2). */
+static void error_of_open(struct tcp *t, struct tcp_conn *c, enum net_error_kind kind)
+{
+	if (c->state != TCP_SYN_SENT)
+		return;
+	if (kind == NET_ERROR_REFUSED)
+		conn_end(t, c, TCP_END_REFUSED);
+	else
+		conn_tell(t, c, TCP_UNREACHED);
+}
+
 void tcp_error(struct tcp *t, const struct net_segment *error, uint64_t now_us)
 {
 	struct tcp_conn *c;
 
 	t->now_us = now_us;
 	t->now_ms = (uint32_t)(now_us / 1000);
-	/* Soft errors change nothing (RFC 5927 4.1); a path's smaller MTU is believed only of a
-	 * sequence number that is in flight, and honoured by sending smaller segments. One that a
-	 * flood hides is found out by what does not arrive. */
-	if (error->error != NET_ERROR_TOO_BIG)
-		return;
 	if (!budget_take(t, BUDGET_ERRORS)) {
 		counter_add(&t->counters->tcp_errors_shed, 1);
 		return;
@@ -822,7 +840,12 @@ void tcp_error(struct tcp *t, const struct net_segment *error, uint64_t now_us)
 	c = table_find(t, &error->flow, (uint32_t)error->hash);
 	if (!c)
 		return;
+	/* Believed only of a number that is in flight (RFC 5927 4.1). A smaller MTU is honoured by
+	 * sending smaller segments; one that a flood hides is found out by what does not arrive. */
 	if (seq_lt(error->error_seq, c->snd_una) || !seq_lt(error->error_seq, c->snd_nxt))
 		return;
-	conn_path_shrinks(t, c, error->error_mtu);
+	if (error->error == NET_ERROR_TOO_BIG)
+		conn_path_shrinks(t, c, error->error_mtu);
+	else
+		error_of_open(t, c, error->error);
 }

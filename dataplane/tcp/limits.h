@@ -73,7 +73,7 @@ enum {
 	TCP_PORT_TRIES_MAX = 256,	  /* source ports looked at in one call */
 
 	/* Answers to segments that are no part of a conversation, a worker. */
-	TCP_REPLIES_MAX = 64,	       /* RSTs waiting to be sent in one turn */
+	TCP_REPLIES_MAX = 64,	       /* RSTs, ACKs and cookies waiting to be sent in one turn */
 	TCP_RESETS_PER_SECOND = 1000,  /* on average: budget.c */
 	TCP_ERRORS_PER_SECOND = 10000, /* of ICMP looked at */
 };

@@ -8,7 +8,8 @@
  * the stream, so a connection pins no more than its window (and one page), however small the
  * segments; TCP_RANGES_MAX runs are told apart. What its owner leaves unread at the end of a turn
  * is copied out of the port's buffers. An empty pool drops the segment, which the peer repeats.
- * Rules: RFC 9293 3.10.7.4, 3.8.6.2.2 (silly windows); RFC 2018 4 for the SACK blocks.
+ * Rules: RFC 9293 3.10.7.4, 3.8.6.2.2 (silly windows); RFC 2018 4 for the SACK blocks:
+ * those told last are told again, because an ACK that told them may be lost.
  */
 #include <string.h>
 
@@ -238,6 +239,37 @@ static struct rte_mbuf *page_at(struct tcp *t, struct tcp_queue *q, uint32_t seq
 	return q->page_last = m;
 }
 
+/* The SACK block a number lies in; false: none, any more. */
+static bool sack_block(const struct tcp_queue *q, uint32_t seq, struct tcp_range *block)
+{
+	for (uint8_t i = 0; i < q->n_ranges; i++) {
+		*block = q->ranges[i];
+		if (q->fin_known && q->fin_seq == block->end)
+			block->end++;
+		if (seq_le(block->start, seq) && seq_lt(seq, block->end))
+			return true;
+	}
+	*block = (struct tcp_range){q->fin_seq, q->fin_seq + 1};
+	return q->fin_known && q->fin_seq == seq;
+}
+
+/* A segment went where this number is. */
+static void recent_put(struct tcp_queue *q, uint32_t seq)
+{
+	uint32_t before[TCP_SACK_BLOCKS_MAX];
+	struct tcp_range block;
+	uint8_t n = q->n_recent;
+
+	if (!sack_block(q, seq, &block))
+		return;
+	memcpy(before, q->recent, sizeof(before));
+	q->recent[0] = seq;
+	q->n_recent = 1;
+	for (uint8_t i = 0; i < n && q->n_recent < TCP_SACK_BLOCKS_MAX; i++)
+		if (seq_lt(before[i], block.start) || seq_le(block.end, before[i]))
+			q->recent[q->n_recent++] = before[i];
+}
+
 /* Enters [start, end) among the ranges; false: they are all taken. */
 static bool ranges_add(struct tcp_queue *q, uint32_t start, uint32_t end)
 {
@@ -259,7 +291,7 @@ static bool ranges_add(struct tcp_queue *q, uint32_t start, uint32_t end)
 		(size_t)(q->n_ranges - last) * sizeof(q->ranges[0]));
 	q->n_ranges = (uint8_t)(q->n_ranges + 1 - (last - first));
 	q->ranges[first] = (struct tcp_range){start, end};
-	q->newest_range = first;
+	recent_put(q, start);
 	return true;
 }
 
@@ -321,7 +353,6 @@ static void ranges_drop_first(struct tcp_queue *q)
 {
 	q->n_ranges--;
 	memmove(&q->ranges[0], &q->ranges[1], q->n_ranges * sizeof(q->ranges[0]));
-	q->newest_range = q->newest_range ? q->newest_range - 1 : 0;
 }
 
 /* Makes the octets [rcv_nxt, end) of the first page readable. The page itself goes along when no
@@ -454,17 +485,26 @@ bool receive_payload_take(struct tcp *t, struct tcp_conn *c, struct rte_mbuf *m,
 
 /* Its number is one like any other: the block before it ends with it, or it is one by itself. Else
  * a peer would never learn that its last segment has come. */
-static uint8_t sack_fin(const struct tcp_queue *q, struct tcp_range *blocks, uint8_t n, uint8_t max)
+bool receive_fin_ahead(struct tcp *t, struct tcp_conn *c, uint32_t fin_seq)
 {
-	for (uint8_t i = 0; i < n; i++) {
-		if (blocks[i].end == q->fin_seq) {
-			blocks[i].end++;
+	if (!conn_queue(t, c))
+		return false;
+	c->q->fin_known = true;
+	c->q->fin_seq = fin_seq;
+	recent_put(c->q, fin_seq);
+	return true;
+}
+
+/* Appends the block a number lies in, unless it is told already; returns how many there are. */
+static uint8_t sack_tell(const struct tcp_queue *q, uint32_t seq, struct tcp_range *blocks,
+			 uint8_t n)
+{
+	if (!sack_block(q, seq, &blocks[n]))
+		return n;
+	for (uint8_t i = 0; i < n; i++)
+		if (blocks[i].start == blocks[n].start)
 			return n;
-		}
-	}
-	if (n < max)
-		blocks[n++] = (struct tcp_range){q->fin_seq, q->fin_seq + 1};
-	return n;
+	return n + 1;
 }
 
 uint8_t receive_sack(const struct tcp_conn *c, struct tcp_range *blocks, uint8_t max)
@@ -474,12 +514,13 @@ uint8_t receive_sack(const struct tcp_conn *c, struct tcp_range *blocks, uint8_t
 
 	if (!q || !(c->flags & CONN_SACK))
 		return 0;
-	if (q->n_ranges)
-		blocks[n++] = q->ranges[q->newest_range];
+	for (uint8_t i = 0; i < q->n_recent && n < max; i++)
+		n = sack_tell(q, q->recent[i], blocks, n);
 	for (uint8_t i = 0; i < q->n_ranges && n < max; i++)
-		if (i != q->newest_range)
-			blocks[n++] = q->ranges[i];
-	return q->fin_known ? sack_fin(q, blocks, n, max) : n;
+		n = sack_tell(q, q->ranges[i].start, blocks, n);
+	if (q->fin_known && n < max)
+		n = sack_tell(q, q->fin_seq, blocks, n);
+	return n;
 }
 
 void receive_end(struct tcp_conn *c)
@@ -490,7 +531,7 @@ void receive_end(struct tcp_conn *c)
 		return;
 	mbufs_free(q->pages);
 	q->pages = q->page_last = NULL;
-	q->n_ranges = 0;
+	q->n_ranges = q->n_recent = 0;
 	q->fin_known = false;
 }
 

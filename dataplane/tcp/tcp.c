@@ -560,15 +560,32 @@ const char *tcp_state_name(const struct tcp_conn *c)
 
 /* --- opening ------------------------------------------------------------------------------- */
 
-void conn_set_mss(struct tcp *t, struct tcp_conn *c, const struct tcp_header *syn)
+/* What the interface's MTU leaves. */
+static uint16_t interface_mss(const struct tcp *t, const struct tcp_conn *c)
 {
 	bool v4 = ip_addr_is_v4(&c->remote);
-	uint16_t ours = (uint16_t)(net_segment_max(t->net, c->path.port, v4) - TCP_HEADER_MIN);
-	uint16_t mss = v4 ? TCP_MSS_DEFAULT_V4 : TCP_MSS_DEFAULT_V6;
+
+	return (uint16_t)(net_segment_max(t->net, c->path.port, v4) - TCP_HEADER_MIN);
+}
+
+void conn_set_mss(struct tcp *t, struct tcp_conn *c, const struct tcp_header *syn)
+{
+	uint16_t mss = ip_addr_is_v4(&c->remote) ? TCP_MSS_DEFAULT_V4 : TCP_MSS_DEFAULT_V6;
+	uint16_t ours = interface_mss(t, c);
 
 	if (syn->has_mss)
 		mss = syn->mss < TCP_MSS_MIN ? TCP_MSS_MIN : syn->mss;
 	c->snd_mss = mss < ours ? mss : ours;
+}
+
+void conn_set_path(struct tcp *t, struct tcp_conn *c, const struct net_path *path)
+{
+	static_assert(sizeof(*path) == 12, "compared as octets");
+	if (memcmp(&c->path, path, sizeof(*path)) == 0)
+		return;
+	c->path = *path;
+	if (interface_mss(t, c) < c->snd_mss)
+		conn_mss_shrinks(t, c, interface_mss(t, c));
 }
 
 void conn_path_shrinks(struct tcp *t, struct tcp_conn *c, uint16_t mtu)
@@ -722,8 +739,10 @@ void tcp_abort(struct tcp *t, struct tcp_conn *c)
 bool reply(struct tcp *t, const struct flow *flow, const struct net_path *path,
 	   const struct tcp_header *h)
 {
-	if (t->n_replies == TCP_REPLIES_MAX)
+	if (t->n_replies == TCP_REPLIES_MAX) {
+		counter_add(&t->counters->tcp_replies_shed, 1);
 		return false;
+	}
 	t->replies[t->n_replies++] = (struct tcp_reply){*flow, *path, *h};
 	return true;
 }

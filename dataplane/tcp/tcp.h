@@ -112,6 +112,8 @@ enum tcp_news {
 	TCP_PEER_DONE = 1 << 3, /* the peer's FIN: no byte follows those in tcp_read */
 	TCP_ENDED = 1 << 4,	/* it is over, tcp_end_of says how; the pointer is dead after this
 				   turn's next tcp_next_news */
+	TCP_UNREACHED = 1 << 5, /* a router says that our SYN did not arrive; it is sent on, but
+				   another server may be nearer (RFC 5461 3.1) */
 };
 
 /* The next connection something happened to, once a turn each, with all its bits; NULL: none. */
@@ -126,15 +128,16 @@ enum tcp_end {
 	TCP_END_NONE,	 /* it lives */
 	TCP_END_CLOSED,	 /* both sides done */
 	TCP_END_RESET,	 /* the peer's RST */
-	TCP_END_REFUSED, /* the peer's RST to our SYN */
+	TCP_END_REFUSED, /* the peer's RST to our SYN, or a router's no */
 	TCP_END_TIMEOUT, /* no answer, or no progress for user_timeout_ms */
 	TCP_END_IDLE,	 /* idle_timeout_ms passed */
 };
 
-/* Opens a connection from `source` to flow `remote`:`port` over path; from a port that brings the
- * answers to our queue, where the interface says which these are and one of the next
- * TCP_PORT_TRIES_MAX is free, else from any. NULL: no free port among so many, or the table is
- * full. Reported by TCP_OPENED or TCP_ENDED. */
+/* Opens a connection from `source` to flow `remote`:`port` over path, or by what net_route_find
+ * says once a segment was not answered in time; from a port that brings the answers to our queue,
+ * where the interface says which these are and one of the next TCP_PORT_TRIES_MAX is free, else
+ * from any. NULL: no free port among so many, or the table is full. Reported by TCP_OPENED or
+ * TCP_ENDED. */
 struct tcp_conn *tcp_connect(struct tcp *t, const struct ip_addr *source,
 			     const struct ip_addr *remote, uint16_t port,
 			     const struct net_path *path);

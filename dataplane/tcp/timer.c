@@ -219,6 +219,16 @@ static bool waits_to_go_again(const struct tcp_conn *c)
 	return c->q->sent.n_lost && !c->q->sent.pipe;
 }
 
+/* What does not arrive may go to a router that is no more, and the kernel know another by now. */
+static void find_path_anew(struct tcp *t, struct tcp_conn *c)
+{
+	struct ip_addr source, next_hop;
+	struct net_path path;
+
+	if (net_route_find(t->net, &c->remote, &path, &source, &next_hop) == NET_ROUTE_READY)
+		conn_set_path(t, c, &path);
+}
+
 /* False: the connection is over. */
 static bool retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 {
@@ -234,6 +244,8 @@ static bool retransmit_timeout(struct tcp *t, struct tcp_conn *c)
 	}
 	static_assert(TCP_RETRIES < 16 && TCP_PROBES < 16 && TCP_SYN_RETRIES < 16, "four bits");
 	c->tries++;
+	if (c->flags & CONN_ACTIVE)
+		find_path_anew(t, c);
 	if (is_handshake(c)) {
 		c->flags |= CONN_SYN_DUE | CONN_SYN_LOST;
 		counter_add(&t->counters->tcp_rto, 1);
@@ -258,10 +270,26 @@ static bool orphan_moves(const struct tcp_conn *c)
 	       c->snd_una - c->q->orphan_una >= TCP_ORPHAN_OCTETS;
 }
 
+/* 0: it may be silent for ever. */
+static uint32_t silence_max_ms(const struct tcp *t, const struct tcp_conn *c)
+{
+	if (t->config.idle_timeout_ms)
+		return t->config.idle_timeout_ms;
+	return c->flags & CONN_TS ? TCP_TS_RECENT_MS : 0;
+}
+
+void conn_watch_silence(struct tcp *t, struct tcp_conn *c)
+{
+	uint32_t max_ms = silence_max_ms(t, c);
+
+	if (max_ms)
+		c->life_due_ms = ms_from(t->now_ms, max_ms);
+}
+
 /* False: the connection is over. */
 static bool life_over(struct tcp *t, struct tcp_conn *c)
 {
-	uint32_t idle_ms = t->config.idle_timeout_ms;
+	uint32_t max_ms = silence_max_ms(t, c);
 
 	c->life_due_ms = 0;
 	if ((c->flags & CONN_ORPHAN) && orphan_moves(c)) {
@@ -278,8 +306,13 @@ static bool life_over(struct tcp *t, struct tcp_conn *c)
 		conn_drop(t, c);
 		return false;
 	}
-	if (t->now_ms - c->seen_ms < idle_ms) {
-		c->life_due_ms = ms_from(c->seen_ms, idle_ms);
+	if (t->now_ms - c->seen_ms < max_ms) {
+		c->life_due_ms = ms_from(c->seen_ms, max_ms);
+		return true;
+	}
+	if (!t->config.idle_timeout_ms) {
+		c->flags |= CONN_TS_STALE;
+		conn_watch_silence(t, c);
 		return true;
 	}
 	conn_end(t, c, TCP_END_IDLE);

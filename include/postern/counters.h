@@ -60,6 +60,7 @@
 	X(tcp_paws, "segments dropped for an old timestamp (RFC 7323)")                         \
 	X(tcp_bad_ack, "segments that acknowledge what was never sent")                         \
 	X(tcp_challenge_acks, "challenge ACKs sent (RFC 5961)")                                 \
+	X(tcp_replies_shed, "answers to no connection not sent because too many were due")      \
 	X(tcp_errors_shed, "ICMP errors not looked at because too many came")                   \
 	X(tcp_retransmits, "segments sent again")                                               \
 	X(tcp_fast_retransmits, "flights with a loss that later arrivals showed")               \

@@ -51,6 +51,17 @@ static struct wheel *new_wheel(uint64_t now_us, uint32_t shift)
 	return w;
 }
 
+/* Goes on until it is sure. */
+static struct timer *next_due(struct wheel *w, uint64_t now_us)
+{
+	struct timer *t;
+
+	do
+		t = wheel_next(w, now_us);
+	while (t == NULL && wheel_next_due(w) <= now_us);
+	return t;
+}
+
 /* --- edges --------------------------------------------------------------------------------- */
 
 static void an_empty_wheel_is_never_due(void **state)
@@ -270,7 +281,7 @@ static void walk_fire(struct walk *walk)
 	unsigned changes = 20;
 	struct timer *t;
 
-	while ((t = wheel_next(walk->w, walk->now_us)) != NULL) {
+	while ((t = next_due(walk->w, walk->now_us)) != NULL) {
 		size_t i = (size_t)(t - walk->timers);
 		uint64_t due_us = round_up(walk->due_us[i], shift);
 
@@ -377,7 +388,7 @@ static void jumping_by_next_due_finds_every_timer_at_its_tick(void **state)
 
 		if (next_us > walk.now_us)
 			walk.now_us = next_us;
-		while ((t = wheel_next(walk.w, walk.now_us)) != NULL) {
+		while ((t = next_due(walk.w, walk.now_us)) != NULL) {
 			uint64_t due_us = round_up(walk.due_us[t - walk.timers], shift);
 
 			assert_true(due_us <= walk.now_us && (due_us == walk.now_us || jumps == 0));
@@ -386,6 +397,78 @@ static void jumping_by_next_due_finds_every_timer_at_its_tick(void **state)
 	}
 	assert_true(jumps <= TIMERS * WHEEL_LEVELS);
 	free(walk.w);
+}
+
+/* --- many at once ------------------------------------------------------------------------------
+ */
+
+enum { CROWD = 20000, CROWD_SLOTS = 2, FIRED_A_TURN = 32 };
+
+struct crowd {
+	struct wheel *w;
+	struct timer timers[CROWD];
+	uint64_t now_us, last_us;
+	uint64_t cut_short; /* turns that left some unsorted */
+};
+
+static uint64_t list_len(const struct timer *t)
+{
+	uint64_t n = 0;
+
+	for (; t != NULL; t = t->next)
+		n++;
+	return n;
+}
+
+/* How many have yet to come to the lowest level. */
+static uint64_t unsorted(const struct wheel *w)
+{
+	uint64_t n = w->armed - list_len(w->fired);
+
+	for (unsigned i = 0; i < WHEEL_SLOTS; i++)
+		n -= list_len(w->slots[0][i]);
+	return n;
+}
+
+/* Fires some of what is due: at or after its tick, and never before one of an earlier tick. */
+static void crowd_fire(struct crowd *c)
+{
+	uint64_t before = unsorted(c->w);
+	struct timer *t;
+
+	for (unsigned n = 0; n < FIRED_A_TURN && (t = wheel_next(c->w, c->now_us)); n++) {
+		uint64_t due_us = round_up(t->due_us, c->w->tick_shift);
+
+		assert_in_range(due_us, c->last_us, c->now_us);
+		c->last_us = due_us;
+	}
+	assert_true(unsorted(c->w) + WHEEL_SORTED_MAX + FIRED_A_TURN >= before);
+	c->cut_short += c->w->opened != NULL;
+}
+
+static void many_that_are_due_together_are_sorted_a_part_a_turn(void **state)
+{
+	struct crowd *c = calloc(1, sizeof(*c));
+
+	assert_non_null(c);
+	c->w = new_wheel(0, 8);
+	for (unsigned i = 0; i < CROWD; i++)
+		wheel_arm(c->w, &c->timers[i],
+			  1 + random_below(CROWD_SLOTS << (8 + WHEEL_SLOT_BITS)));
+	while (c->w->armed > 0) {
+		if (wheel_next_due(c->w) > c->now_us)
+			c->now_us = wheel_next_due(c->w);
+		c->now_us += random_below(200);
+		crowd_fire(c);
+		/* Whatever happens to others meanwhile, the unsorted among them. */
+		wheel_cancel(c->w, &c->timers[random_below(CROWD)]);
+		if (random_below(4) == 0)
+			wheel_arm(c->w, &c->timers[random_below(CROWD)],
+				  c->now_us + 1 + random_magnitude(18));
+	}
+	assert_true(c->cut_short >= CROWD / CROWD_SLOTS / WHEEL_SORTED_MAX);
+	free(c->w);
+	free(c);
 }
 
 int main(void)
@@ -403,6 +486,7 @@ int main(void)
 		cmocka_unit_test(a_jump_over_years_does_not_walk_the_ticks_between),
 		cmocka_unit_test(the_wheel_does_what_a_list_of_all_timers_would),
 		cmocka_unit_test(jumping_by_next_due_finds_every_timer_at_its_tick),
+		cmocka_unit_test(many_that_are_due_together_are_sorted_a_part_a_turn),
 	};
 
 	random_state = test_seed((uint64_t)time(NULL));

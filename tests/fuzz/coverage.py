@@ -20,13 +20,14 @@ TREE = pathlib.Path(__file__).resolve().parents[2]
 ROOMS = TREE / "dataplane"
 
 # Percent of lines and of branches: a little less than ten seconds from the seeds alone reach on two busy cores (98.8
-# and 96.5, 98.1 and 93.3, 96.3 and 92.2). What no input can reach is memory that is not there when tcp or smtp starts, a
-# call against their contract, and route.c, which looks at no frame and is in no target.
+# and 96.5, 98.1 and 93.3, 96.3 and 92.2). What no input can reach is memory that is not there when tcp or smtp starts, and a
+# call against their contract.
 FLOORS = {
     "net": (97, 94),
     "tcp": (97, 91),
     "smtp": (94, 88),
 }
+KERNELS = {"route.c"}  # looks at what the kernel says, at no frame
 
 
 def run(*command, **more):
@@ -56,7 +57,7 @@ def summaries(what):
     report = json.loads(run("llvm-cov", "export", "-summary-only", *what))
     for file in report["data"][0]["files"]:
         path = pathlib.Path(os.path.normpath(file["filename"]))
-        if path.parent.parent == ROOMS and path.parent.name in rooms:
+        if path.parent.parent == ROOMS and path.parent.name in rooms and path.name not in KERNELS:
             lines, branches = file["summary"]["lines"], file["summary"]["branches"]
             rooms[path.parent.name][path.name] = (lines["count"], lines["covered"],
                                                   branches["count"], branches["covered"])
@@ -79,7 +80,7 @@ def table(rooms):
             yield line(f"{room}/{name}", counts)
         for path in sorted((ROOMS / room).glob("*.c")):
             if path.name not in files:
-                yield f"{room}/{path.name:28} in no target"
+                yield f"{room}/{path.name:28} not fed"
 
 
 def reach_their_floors(rooms):

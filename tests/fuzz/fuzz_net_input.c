@@ -247,8 +247,9 @@ static void check_error(const struct net *n, const struct net_segment *seg)
 	bool v4 = ip_addr_is_v4(&seg->flow.local);
 
 	check_common(n, seg);
-	assert(seg->error == NET_ERROR_UNREACHABLE || seg->error == NET_ERROR_TOO_BIG);
-	if (seg->error == NET_ERROR_UNREACHABLE)
+	assert(seg->error == NET_ERROR_UNREACHABLE || seg->error == NET_ERROR_REFUSED ||
+	       seg->error == NET_ERROR_TOO_BIG);
+	if (seg->error != NET_ERROR_TOO_BIG)
 		assert(seg->error_mtu == 0);
 	else
 		assert(seg->error_mtu >= (v4 ? 68 : 1280) || (v4 && seg->error_mtu == 0));

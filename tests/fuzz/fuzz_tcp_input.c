@@ -312,14 +312,16 @@ static void segment(struct fuzz *f, bool chain, bool waits)
 		give_burst(f);
 }
 
-static void too_big(struct fuzz *f)
+static void icmp_error(struct fuzz *f)
 {
+	static const enum net_error_kind kinds[4] = {NET_ERROR_TOO_BIG, NET_ERROR_UNREACHABLE,
+						     NET_ERROR_TOO_BIG, NET_ERROR_REFUSED};
 	unsigned i = next8(&f->in) % FLOWS;
 	const struct flow flow = flow_of(f, i);
 	const struct net_segment error = {
 		.flow = flow,
 		.hash = net_hash(&f->net, &flow),
-		.error = next8(&f->in) & 1 ? NET_ERROR_UNREACHABLE : NET_ERROR_TOO_BIG,
+		.error = kinds[next8(&f->in) & 3],
 		.error_mtu = (uint16_t)(next8(&f->in) << 3),
 		.error_seq = near(f, f->conversations[i].their_next - 1),
 	};
@@ -555,7 +557,7 @@ static void step(struct fuzz *f)
 		f->acts_on_news = true;
 		return;
 	} else if (what == WHAT_ERROR) {
-		too_big(f);
+		icmp_error(f);
 	} else if (what == WHAT_HOLD) {
 		hold(f);
 	} else {

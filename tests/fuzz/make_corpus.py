@@ -90,7 +90,7 @@ def net_packets():
         many = many / IPv6ExtHdrDestOpt(options=[pad])
     yield "ip6-too-many", many / tcp()
     for name, icmp in (
-        ("unreachable", ICMP(type=3, code=1)),
+        *((f"unreachable-{code}", ICMP(type=3, code=code)) for code in (1, 2, 3, 9, 10, 13)),
         ("too-big", ICMP(type=3, code=4, nexthopmtu=1400)),
         ("time-exceeded", ICMP(type=11)),
         ("parameter-problem", ICMP(type=12)),
@@ -98,10 +98,11 @@ def net_packets():
     ):
         yield "icmp4-" + name, IP(src="198.18.0.1", dst=OUR4) / icmp / bytes(ours(4))
     for name, icmp in (
-        ("unreachable", ICMPv6DestUnreach()),
+        *((f"unreachable-{code}", ICMPv6DestUnreach(code=code)) for code in (0, 1, 4, 5, 6)),
         ("too-big", ICMPv6PacketTooBig(mtu=1400)),
         ("time-exceeded", ICMPv6TimeExceeded()),
         ("parameter-problem", ICMPv6ParamProblem()),
+        ("unknown-header", ICMPv6ParamProblem(code=1)),
     ):
         yield "icmp6-" + name, IPv6(src="2001:db8:ff::1", dst=OUR6) / icmp / bytes(ours(6))
 

@@ -17,6 +17,7 @@ WAIT, ACT, ACT_ON_NEWS, ERROR, HOLD, SEGMENT, CHAIN = 0, 1, 2, 4, 5, 6, 13  # en
 BURST, SILENT = 1 << 4, 1 << 5                                  # enum turn
 NOW, SOON, LATER, LATE = (n << 6 for n in range(4))             # 0, 1, 25 and 300 ms before the step
 
+TOO_BIG, UNREACHABLE, REFUSED = 0, 1, 3                         # of a router's errors
 ACTIVE, CLOSED_PORT = 3, 5                                      # flows; 0 to 2 are passive ones
 SEND, CONSUME, SHUTDOWN, CLOSE, ABORT = 0, 96, 192, 224, 250    # the second octet of an act
 MSS = 1000
@@ -89,8 +90,8 @@ class Talk:
     def fin(self, **more):
         return self.send(flags=FIN | ACK, **more)
 
-    def router(self, mtu, seq=0, unreachable=False):
-        self.step(ERROR, self.flow, unreachable, mtu >> 3)
+    def router(self, mtu, seq=0, kind=TOO_BIG):
+        self.step(ERROR, self.flow, kind, mtu >> 3)
         self.octets += near(seq)
         return self
 
@@ -151,6 +152,8 @@ def openings():
     yield "we-open-twice", Talk().on(ACTIVE).connects().on(ACTIVE + 1).connects().syn(flags=SYN | ACK).on(ACTIVE).syn(
         flags=SYN | ACK).act(ABORT).on(ACTIVE + 1).act(CLOSE).fin()
     yield "refused", Talk().on(ACTIVE).connects().send(flags=RST | ACK)
+    yield "refused-by-a-router", Talk().on(ACTIVE).connects().router(0, kind=REFUSED)
+    yield "not-reached", Talk().on(ACTIVE).connects().router(0, kind=UNREACHABLE).syn(flags=SYN | ACK)
     yield "bad-synack", Talk().on(ACTIVE).connects().syn(flags=SYN | ACK, ack=9).send(flags=RST).send().syn(
         flags=SYN | ACK)
     yield "both-open", Talk().on(ACTIVE).connects().syn(seq=0).syn(flags=SYN | ACK, seq=-1, turn=LATER).says(64).acks()
@@ -210,7 +213,7 @@ def sending():
     yield "queue-full", Talk().opens().says(16000).says(16000).says(16000).acks().acks().acks()
     yield "narrow-path", flight(8).router(600).acks(4000).acks()
     yield "narrow-path-6", flight(8, world=V6, mss=1400).router(1280).acks(4000).acks()
-    yield "path-unchanged", flight(8).router(1496).router(600, seq=9999).router(600, unreachable=True).router(0).acks()
+    yield "path-unchanged", flight(8).router(1496).router(600, seq=9999).router(600, kind=UNREACHABLE).router(0).acks()
     yield "no-mtu-told", flight(4).router(0).acks()
     grows = Talk(WIDE).opens(mss=216, wscale=8, times=True).says(16320).says(16320)
     for _ in range(34):

@@ -27,14 +27,22 @@ struct row {
 };
 
 #define SOFT	      NET_ERROR, COUNTER(net_icmp_error), NET_ERROR_UNREACHABLE, 0
+#define HARD	      NET_ERROR, COUNTER(net_icmp_error), NET_ERROR_REFUSED, 0
 #define TOO_BIG(mtu_) NET_ERROR, COUNTER(net_icmp_error), NET_ERROR_TOO_BIG, mtu_
 #define DROPPED(why)  NET_DROP, COUNTER(net_##why), NET_ERROR_NONE, 0
 
 /* clang-format off */
 static const struct row rows[] = {
 	{"net unreachable", false, 3, 0, 0, 8, NULL, 0, 0, 0, 0, SOFT},
-	{"port unreachable", false, 3, 3, 0, 8, NULL, 0, 0, 0, 0, SOFT},
-	{"administratively prohibited", false, 3, 13, 0, 8, NULL, 0, 0, 0, 0, SOFT},
+	{"host unreachable", false, 3, 1, 0, 8, NULL, 0, 0, 0, 0, SOFT},
+	{"protocol unreachable", false, 3, 2, 0, 8, NULL, 0, 0, 0, 0, HARD},
+	{"port unreachable", false, 3, 3, 0, 8, NULL, 0, 0, 0, 0, HARD},
+	{"source route failed", false, 3, 5, 0, 8, NULL, 0, 0, 0, 0, SOFT},
+	{"network prohibited", false, 3, 9, 0, 8, NULL, 0, 0, 0, 0, HARD},
+	{"host prohibited", false, 3, 10, 0, 8, NULL, 0, 0, 0, 0, HARD},
+	{"network unreachable for this service", false, 3, 11, 0, 8, NULL, 0, 0, 0, 0, SOFT},
+	{"administratively prohibited", false, 3, 13, 0, 8, NULL, 0, 0, 0, 0, HARD},
+	{"a code nobody has defined", false, 3, 255, 0, 8, NULL, 0, 0, 0, 0, SOFT},
 	{"time exceeded", false, 11, 0, 0, 8, NULL, 0, 0, 0, 0, SOFT},
 	{"parameter problem", false, 12, 0, 0, 8, NULL, 0, 0, 0, 0, SOFT},
 	{"fragmentation needed", false, 3, 4, ROUTER_MTU, 8, NULL, 0, 0, 0, 0, TOO_BIG(ROUTER_MTU)},
@@ -47,7 +55,14 @@ static const struct row rows[] = {
 
 	{"no route", true, 1, 0, 0, 8, NULL, 0, 0, 0, 0, SOFT},
 	{"hop limit exceeded", true, 3, 0, 0, 8, NULL, 0, 0, 0, 0, SOFT},
-	{"unknown next header", true, 4, 1, 6, 8, NULL, 0, 0, 0, 0, SOFT},
+	{"administratively prohibited over ipv6", true, 1, 1, 0, 8, NULL, 0, 0, 0, 0, HARD},
+	{"beyond the scope of the source", true, 1, 2, 0, 8, NULL, 0, 0, 0, 0, SOFT},
+	{"address unreachable", true, 1, 3, 0, 8, NULL, 0, 0, 0, 0, SOFT},
+	{"port unreachable over ipv6", true, 1, 4, 0, 8, NULL, 0, 0, 0, 0, HARD},
+	{"a source that failed a policy", true, 1, 5, 0, 8, NULL, 0, 0, 0, 0, HARD},
+	{"a route to reject", true, 1, 6, 0, 8, NULL, 0, 0, 0, 0, HARD},
+	{"a field in error", true, 4, 0, 6, 8, NULL, 0, 0, 0, 0, SOFT},
+	{"unknown next header", true, 4, 1, 6, 8, NULL, 0, 0, 0, 0, HARD},
 	{"packet too big", true, 2, 0, ROUTER_MTU, 8, NULL, 0, 0, 0, 0, TOO_BIG(ROUTER_MTU)},
 	{"packet too big at the least mtu", true, 2, 0, 1280, 20, NULL, 0, 0, 0, 0, TOO_BIG(1280)},
 	{"packet too big for more than 16 bits", true, 2, 0, 0x10000 + 1280, 8, NULL, 0, 0, 0, 0,

@@ -21,7 +21,7 @@ enum {
 	OCTETS_MAX = 1 << 30, /* TCP's largest window */
 	BUFFERS_DEFAULT = 32768,
 	IDLE_DEFAULT_S = 300,
-	IDLE_MAX_S = 3600,
+	TIMEOUT_MAX_S = 3600,
 	ACTIVE_FIRST_DEFAULT = 20000,
 	ACTIVE_LAST_DEFAULT = 28191,
 	MTU_MIN = 1280, /* RFC 8200 5 */
@@ -194,14 +194,25 @@ static int take_send_queue(struct option_parser *p, const char *text)
 	return option_number32(p, text, 1, OCTETS_MAX, &options_of(p)->dataplane.send_queue);
 }
 
+/* Seconds into a field of milliseconds. */
+static int seconds(struct option_parser *p, const char *text, uint32_t *field_ms)
+{
+	uint64_t n;
+
+	if (option_number(p, text, 0, TIMEOUT_MAX_S, &n) != 0)
+		return -EINVAL;
+	*field_ms = (uint32_t)n * 1000;
+	return 0;
+}
+
 static int take_idle_timeout(struct option_parser *p, const char *text)
 {
-	uint64_t seconds;
+	return seconds(p, text, &options_of(p)->dataplane.idle_timeout_ms);
+}
 
-	if (option_number(p, text, 0, IDLE_MAX_S, &seconds) != 0)
-		return -EINVAL;
-	options_of(p)->dataplane.idle_timeout_ms = (uint32_t)seconds * 1000;
-	return 0;
+static int take_user_timeout(struct option_parser *p, const char *text)
+{
+	return seconds(p, text, &options_of(p)->dataplane.user_timeout_ms);
 }
 
 /* --- services ------------------------------------------------------------------------------ */
@@ -386,6 +397,8 @@ static const struct option_row known[] = {
 	 "handshakes of a client, then cookies (0: any)"},
 	{"client-conns", "N", take_client_conns, "connections of a client, then resets (0: any)"},
 	{"idle-timeout", "SECONDS", take_idle_timeout, "0: never (300)"},
+	{"user-timeout", "SECONDS", take_user_timeout,
+	 "for ours to be acknowledged; 0: TCP's own bound (0)"},
 	{"file-prefix", "NAME", take_file_prefix, "the EAL's file prefix (from the PID)"},
 	{"huge", NULL, take_huge, "use huge pages"},
 	{"verbose", NULL, take_verbose, "let libraries say what they do"},

@@ -61,6 +61,8 @@ static void what_makes_no_sense_is_refused_with_a_reason(void **state)
 		{A_SERVICE "--workers 1x", "--workers: '1x'"},
 		{A_SERVICE "--workers -1", "--workers: '-1'"},
 		{A_SERVICE "--conns 99999999999999999999", "--conns"},
+		{A_SERVICE "--idle-timeout 3601", "--idle-timeout: '3601'"},
+		{A_SERVICE "--user-timeout 3601", "--user-timeout: '3601'"},
 		{A_SERVICE "--cores 0", "--cores names 1 CPUs"},
 		{A_SERVICE "--cores 0,,1", "--cores: ''"},
 		{A_SERVICE "--only-owner 1", "--only-owner 1"},
@@ -177,7 +179,7 @@ static void a_client_sends_unless_told_otherwise(void **state)
 static void workers_and_bounds_reach_the_data_plane(void **state)
 {
 	expect(A_SERVICE "--workers 2 --cores 3,1,1 --only-owner 1 --conns 10 --window 4096 "
-			 "--send-queue 2048 --idle-timeout 2 --client-half-open 3 "
+			 "--send-queue 2048 --idle-timeout 2 --user-timeout 9 --client-half-open 3 "
 			 "--client-conns 5 --huge --bpffs /x --file-prefix y");
 	assert_int_equal(options.dataplane.n_workers, 2);
 	assert_int_equal(options.services.n_workers, 2);
@@ -191,6 +193,7 @@ static void workers_and_bounds_reach_the_data_plane(void **state)
 	assert_int_equal(options.dataplane.receive_window, 4096);
 	assert_int_equal(options.dataplane.send_queue, 2048);
 	assert_int_equal(options.dataplane.idle_timeout_ms, 2000);
+	assert_int_equal(options.dataplane.user_timeout_ms, 9000);
 	assert_int_equal(options.dataplane.client_half_open, 3);
 	assert_int_equal(options.dataplane.client_conns, 5);
 	assert_true(options.huge);

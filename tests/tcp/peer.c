@@ -70,7 +70,7 @@ void peer_init(struct peer *p, const struct peer_options *o)
 	p->flow.remote = o->v6 ? ip_addr_from_v6(v6[1]) : ip_addr_from_v4(v4[1]);
 	p->flow.local_port = SERVICE_PORT;
 	p->flow.remote_port = PEER_PORT;
-	p->path = (struct net_path){.mac = {2, 0, 0, 0, 0, 1}};
+	p->path = p->way = (struct net_path){.mac = {2, 0, 0, 0, 0, 1}};
 	p->seq = 0xfffffff0; /* wraps soon */
 	p->window = 65535;
 	p->mss = PEER_MSS;
@@ -86,7 +86,7 @@ void peer_init(struct peer *p, const struct peer_options *o)
 	config.net = &p->net;
 	config.counters = &p->counters;
 	config.pool = p->kept;
-	config.frame_pools[0] = p->frames;
+	config.frame_pools[0] = config.frame_pools[1] = p->frames;
 	p->tcp = tcp_new(&config, p->now_us);
 	assert_non_null(p->tcp);
 	assert_true(tcp_listen(p->tcp, SERVICE_PORT));
@@ -233,8 +233,7 @@ void peer_news_clear(struct peer *p)
 bool peer_hear(struct peer *p)
 {
 	struct net net = {
-		.n_ports = 1,
-		.ports = {{.mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500}},
+		.n_ports = NET_PORTS_MAX,
 		.n_addresses = 1,
 		.addresses = {{.ip = p->flow.remote}},
 		.n_workers = 1,
@@ -243,12 +242,15 @@ bool peer_hear(struct peer *p)
 	struct rte_mbuf *m;
 	struct net_segment s;
 
+	memcpy(net.ports[p->way.port].mac, p->way.mac, sizeof(p->way.mac));
 	if (tcp_output(p->tcp, &m, 1, p->now_us) == 0) {
 		tcp_check(p->tcp);
 		return false;
 	}
 	/* What net makes of it at the other end: link address, IP and checksums are right. */
 	assert_int_equal(net_input(&net, m, &s), NET_SEGMENT);
+	assert_int_equal(s.path.n_vlans, p->way.n_vlans);
+	assert_memory_equal(s.path.vlan, p->way.vlan, sizeof(p->way.vlan));
 	assert_true(tcp_header_read(&p->got, rte_pktmbuf_mtod_offset(m, uint8_t *, s.tcp_at),
 				    s.header_len));
 	p->got_flow = s.flow;

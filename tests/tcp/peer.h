@@ -37,12 +37,13 @@ struct peer {
 	uint64_t now_us;
 
 	/* Our end of the conversation, as the peer sees it. */
-	struct flow flow; /* from tcp's side: local is the service */
-	struct net_path path;
-	uint32_t seq;	 /* next we send */
-	uint32_t ack;	 /* next we expect */
-	uint16_t window; /* field we send */
-	bool ts;	 /* we send timestamps */
+	struct flow flow;     /* from tcp's side: local is the service */
+	struct net_path path; /* by which tcp gets our segments */
+	struct net_path way;  /* and by which we are to get tcp's */
+	uint32_t seq;	      /* next we send */
+	uint32_t ack;	      /* next we expect */
+	uint16_t window;      /* field we send */
+	bool ts;	      /* we send timestamps */
 	uint32_t ts_value, ts_echo;
 	bool sack;	     /* we permit SACK */
 	uint8_t wscale;	     /* our SYN offers it; 0: none, unless */

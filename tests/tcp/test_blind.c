@@ -43,13 +43,16 @@ static unsigned resets_in_a_period(struct peer *p)
 
 static void an_unknown_connection_is_reset_at_its_own_number_but_not_for_ever(void **state)
 {
+	unsigned resets;
 	struct peer p;
 
 	peer_init(&p, &(struct peer_options){0});
 	peer_send_at(&p, TCP_ACK, 5, 4711, hello, HELLO);
 	peer_expect(&p, TCP_RST, 0);
 	assert_int_equal(p.got.seq, 4711);
-	assert_in_range(resets_in_a_period(&p), 49, 150); /* a tenth of a second's worth */
+	resets = resets_in_a_period(&p);
+	assert_in_range(resets, 49, 150); /* a tenth of a second's worth */
+	assert_int_equal(p.counters.tcp_replies_shed, 300 - resets);
 	peer_release(&p);
 }
 
@@ -187,6 +190,31 @@ static void a_timestamp_of_weeks_ago_is_no_evidence(void **state)
 	peer_send(&p, TCP_ACK, hello, HELLO);
 	assert_int_equal(p.read_len, HELLO);
 	peer_release(&p);
+}
+
+/* Nor once milliseconds have gone around twice and more; but what is new then is, again. */
+static void a_timestamp_of_months_ago_is_no_evidence(void **state)
+{
+	for (unsigned days = 24; days <= 240; days += 12) {
+		struct peer p;
+
+		peer_init(&p, &(struct peer_options){0});
+		p.ts = true;
+		p.ts_value = 1000;
+		peer_open(&p);
+		for (unsigned day = 0; day < days; day++)
+			peer_wait_ms(&p, 24u * 3600 * 1000);
+		p.ts_value = 900;
+		peer_send(&p, TCP_ACK, hello, HELLO);
+		assert_int_equal(p.read_len, HELLO);
+		peer_wait_ms(&p, 50);
+		peer_expect(&p, TCP_ACK, 0);
+		assert_int_equal(p.got.ts_echo, 900);
+		p.ts_value = 800;
+		peer_send(&p, TCP_ACK, hello, HELLO);
+		assert_int_equal(p.counters.tcp_paws, 1);
+		peer_release(&p);
+	}
 }
 
 static void a_segment_whose_ack_is_wrong_sets_no_timestamp(void **state)
@@ -347,6 +375,7 @@ int main(void)
 		cmocka_unit_test(a_syn_in_a_connection_is_challenged),
 		cmocka_unit_test(an_old_timestamp_is_not_taken),
 		cmocka_unit_test(a_timestamp_of_weeks_ago_is_no_evidence),
+		cmocka_unit_test(a_timestamp_of_months_ago_is_no_evidence),
 		cmocka_unit_test(a_segment_whose_ack_is_wrong_sets_no_timestamp),
 		cmocka_unit_test(challenges_are_limited_a_connection),
 		cmocka_unit_test(challenges_of_one_connection_cost_another_none),

@@ -117,6 +117,72 @@ static void sack_blocks_tell_the_newest_first(void **state)
 	peer_release(&p);
 }
 
+/* Asserts that the next ACK tells blocks that begin so far behind p->seq; 0 ends them. */
+static void expect_blocks(struct peer *p, const uint32_t *starts)
+{
+	uint8_t n = 0;
+
+	peer_expect(p, TCP_ACK, 0);
+	for (; n < 3 && starts[n]; n++) {
+		assert_true(n < p->got.n_sack);
+		assert_int_equal(p->got.sack[n].start, p->seq + starts[n]);
+	}
+	assert_int_equal(p->got.n_sack, n);
+}
+
+/* RFC 2018 4: three ACKs in a row must be lost before the peer misses a block. */
+static void sack_blocks_told_last_are_told_again(void **state)
+{
+	static const struct {
+		uint32_t at, len, blocks[3];
+	} steps[] = {
+		{1000, 100, {1000}},
+		{2000, 100, {2000, 1000}},
+		{3000, 100, {3000, 2000, 1000}},
+		{4000, 100, {4000, 3000, 2000}},
+		{5000, 100, {5000, 4000, 3000}},
+		{1050, 100, {1000, 5000, 4000}}, /* it grows */
+		{3900, 100, {3900, 1000, 5000}}, /* and is no second one */
+		{5000, 100, {5000, 3900, 1000}}, /* came twice */
+		{3100, 800, {3000, 5000, 1000}}, /* two become one */
+		{1900, 100, {1900, 3000, 5000}},
+		{1, 1000, {1, 1900, 3000}},
+		{2100, 900, {1900, 1, 5000}},
+	};
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.sack = true;
+	peer_open(&p);
+	for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		peer_send_at(&p, TCP_ACK, p.seq + steps[i].at, p.ack, pattern, steps[i].len);
+		expect_blocks(&p, steps[i].blocks);
+	}
+	/* Those told last are filled: the lowest are told. */
+	peer_send_at(&p, TCP_ACK, p.seq, p.ack, pattern, 1);
+	expect_blocks(&p, (uint32_t[]){1900, 5000, 0});
+	peer_release(&p);
+}
+
+static void a_fin_ahead_of_many_gaps_is_told_first(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.sack = true;
+	peer_open(&p);
+	for (unsigned i = 1; i <= 4; i++) {
+		peer_send_at(&p, TCP_ACK, p.seq + 1000 * i, p.ack, pattern, 100);
+		peer_expect(&p, TCP_ACK, 0);
+	}
+	peer_send_at(&p, TCP_ACK | TCP_FIN, p.seq + 5000, p.ack, NULL, 0);
+	expect_blocks(&p, (uint32_t[]){5000, 4000, 3000});
+	peer_send_at(&p, TCP_ACK, p.seq + 4500, p.ack, pattern, 500);
+	expect_blocks(&p, (uint32_t[]){4500, 4000, 3000});
+	assert_int_equal(p.got.sack[0].end, p.seq + 5001);
+	peer_release(&p);
+}
+
 static void three_duplicate_acks_repair_a_loss(void **state)
 {
 	struct peer p;
@@ -211,6 +277,8 @@ int main(void)
 		cmocka_unit_test(bytes_ahead_of_a_gap_wait_for_it),
 		cmocka_unit_test(small_segments_pin_no_big_buffers),
 		cmocka_unit_test(sack_blocks_tell_the_newest_first),
+		cmocka_unit_test(sack_blocks_told_last_are_told_again),
+		cmocka_unit_test(a_fin_ahead_of_many_gaps_is_told_first),
 		cmocka_unit_test(three_duplicate_acks_repair_a_loss),
 		cmocka_unit_test(an_ack_is_delayed_by_40_ms_and_no_more),
 		cmocka_unit_test(segments_that_are_not_full_are_acknowledged_by_their_octets),

@@ -111,6 +111,32 @@ static void a_fin_ahead_of_bytes_is_told_by_sack(void **state)
 	peer_release(&p);
 }
 
+static void a_fin_that_bytes_pass_by_was_none(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.sack = true;
+	peer_open(&p);
+	peer_send_at(&p, TCP_ACK | TCP_FIN, p.seq + HELLO - 1, p.ack, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	assert_int_equal(p.news, TCP_BYTES);
+	peer_wait_ms(&p, 50);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.ack, p.seq);
+	/* Nothing of it is kept: this is the first gap, and the end comes where the peer says. */
+	peer_send_at(&p, TCP_ACK, p.seq + HELLO, p.ack, hello, HELLO);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.got.n_sack, 1);
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	p.seq += HELLO;
+	peer_send(&p, TCP_ACK | TCP_FIN, NULL, 0);
+	assert_true(p.news & TCP_PEER_DONE);
+	assert_int_equal(p.read_len, 3 * HELLO);
+	peer_release(&p);
+}
+
 static void bytes_beyond_a_fin_are_no_part_of_the_stream(void **state)
 {
 	struct peer p;
@@ -483,6 +509,7 @@ int main(void)
 		cmocka_unit_test(both_sides_may_close_at_once),
 		cmocka_unit_test(a_fin_ahead_of_bytes_waits_for_them),
 		cmocka_unit_test(a_fin_ahead_of_bytes_is_told_by_sack),
+		cmocka_unit_test(a_fin_that_bytes_pass_by_was_none),
 		cmocka_unit_test(bytes_beyond_a_fin_are_no_part_of_the_stream),
 		cmocka_unit_test(unread_bytes_outlive_the_close),
 		cmocka_unit_test(a_repeated_fin_is_acknowledged_again),

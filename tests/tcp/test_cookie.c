@@ -53,6 +53,22 @@ static void a_cookie_brought_back_opens_the_connection(void **state)
 	}
 }
 
+static void a_cookie_too_many_for_a_turn_is_counted(void **state)
+{
+	struct peer p;
+	unsigned heard = 0;
+
+	init_flooded(&p, &(struct peer_options){0});
+	for (unsigned i = 0; i < 70; i++)
+		peer_send_at(&p, TCP_SYN, i, 0, NULL, 0);
+	while (peer_hear(&p))
+		heard++;
+	assert_int_equal(heard, 64);
+	assert_int_equal(p.counters.tcp_cookies_sent, 64);
+	assert_int_equal(p.counters.tcp_replies_shed, 6);
+	peer_release(&p);
+}
+
 static void bytes_on_a_syn_that_gets_a_cookie_are_left_to_be_sent_again(void **state)
 {
 	struct peer p;
@@ -195,6 +211,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cookie_brought_back_opens_the_connection),
+		cmocka_unit_test(a_cookie_too_many_for_a_turn_is_counted),
 		cmocka_unit_test(bytes_on_a_syn_that_gets_a_cookie_are_left_to_be_sent_again),
 		cmocka_unit_test(a_client_that_waits_is_not_early_by_cookie_either),
 		cmocka_unit_test(an_ordinary_connection_is_not_by_cookie),

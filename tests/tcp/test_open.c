@@ -61,6 +61,104 @@ static void a_refused_open_ends_refused(void **state)
 	peer_release(&p);
 }
 
+/* --- what routers say of our SYN ---------------------------------------------------------------
+ */
+
+/* What a router says of the segment at seq. */
+static void hear_error(struct peer *p, enum net_error_kind kind, uint32_t seq)
+{
+	const struct net_segment error = {
+		.flow = p->flow,
+		.hash = net_hash(&p->net, &p->flow),
+		.error = (uint8_t)kind,
+		.error_seq = seq,
+	};
+
+	tcp_error(p->tcp, &error, p->now_us);
+	peer_owner(p);
+}
+
+static void connect_to_peer(struct peer *p)
+{
+	p->conn = tcp_connect(p->tcp, &p->flow.local, &p->flow.remote, PEER_PORT, &p->path);
+	p->flow.local_port = 20003;
+}
+
+static void an_open_that_a_router_refuses_ends_refused(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	connect_to_peer(&p);
+	peer_expect(&p, TCP_SYN, 0);
+	hear_error(&p, NET_ERROR_REFUSED, p.got.seq);
+	assert_int_equal(p.news, TCP_ENDED);
+	assert_int_equal(p.end, TCP_END_REFUSED);
+	assert_int_equal(peer_conns(&p), 0);
+	peer_release(&p);
+}
+
+static void a_refusal_of_what_is_not_under_way_is_not_believed(void **state)
+{
+	struct peer p;
+	uint32_t iss;
+
+	peer_init(&p, &(struct peer_options){0});
+	connect_to_peer(&p);
+	/* Its SYN's number could be guessed by who had the flow before. */
+	for (uint32_t seq = 0; seq < 100; seq++)
+		hear_error(&p, NET_ERROR_REFUSED, seq);
+	peer_expect(&p, TCP_SYN, 0);
+	iss = p.got.seq;
+	hear_error(&p, NET_ERROR_REFUSED, iss - 1);
+	hear_error(&p, NET_ERROR_REFUSED, iss + 1);
+	assert_int_equal(p.news, 0);
+	p.ack = iss + 1;
+	peer_send(&p, TCP_SYN | TCP_ACK, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_int_equal(p.news, TCP_OPENED);
+	peer_release(&p);
+}
+
+static void what_is_open_does_not_end_by_a_routers_word(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open_actively(&p);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	peer_expect(&p, TCP_ACK, HELLO);
+	hear_error(&p, NET_ERROR_REFUSED, p.got.seq);
+	hear_error(&p, NET_ERROR_UNREACHABLE, p.got.seq);
+	assert_int_equal(p.news, 0);
+	peer_release(&p);
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_send(&p, TCP_SYN, NULL, 0);
+	peer_expect(&p, TCP_SYN | TCP_ACK, 0);
+	hear_error(&p, NET_ERROR_REFUSED, p.got.seq);
+	assert_int_equal(peer_conns(&p), 1);
+	peer_release(&p);
+}
+
+static void who_opens_is_told_that_the_server_is_not_reached(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	connect_to_peer(&p);
+	peer_expect(&p, TCP_SYN, 0);
+	hear_error(&p, NET_ERROR_UNREACHABLE, p.got.seq);
+	assert_int_equal(p.news, TCP_UNREACHED);
+	peer_wait_ms(&p, 1000);
+	peer_expect(&p, TCP_SYN, 0);
+	p.ack = p.got.seq + 1;
+	peer_send(&p, TCP_SYN | TCP_ACK, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	assert_true(p.news & TCP_OPENED);
+	peer_release(&p);
+}
+
 static void an_open_nobody_answers_times_out(void **state)
 {
 	struct peer p;
@@ -721,6 +819,10 @@ int main(void)
 		cmocka_unit_test(a_client_opens_a_connection_and_options_are_agreed),
 		cmocka_unit_test(we_open_a_connection),
 		cmocka_unit_test(a_refused_open_ends_refused),
+		cmocka_unit_test(an_open_that_a_router_refuses_ends_refused),
+		cmocka_unit_test(a_refusal_of_what_is_not_under_way_is_not_believed),
+		cmocka_unit_test(what_is_open_does_not_end_by_a_routers_word),
+		cmocka_unit_test(who_opens_is_told_that_the_server_is_not_reached),
 		cmocka_unit_test(an_open_nobody_answers_times_out),
 		cmocka_unit_test(a_stale_ack_in_syn_sent_is_reset_and_the_open_goes_on),
 		cmocka_unit_test(a_third_ack_before_our_syn_has_left_opens_nothing),

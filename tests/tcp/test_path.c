@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -84,6 +85,112 @@ static void no_error_makes_segments_smaller_than_any_path_needs(void **state)
 		peer_expect_silence(&p);
 		peer_release(&p);
 	}
+}
+
+/* --- a router that gives way to another --------------------------------------------------------
+ */
+
+static const struct net_path other_way = {.mac = {2, 0, 0, 0, 0, 9}, .n_vlans = 1, .vlan = {7}};
+
+static void a_client_is_answered_by_the_router_it_comes_by_now(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open(&p);
+	p.path = p.way = other_way;
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	peer_expect(&p, TCP_ACK, HELLO);
+	peer_release(&p);
+}
+
+static void what_is_no_acceptable_segment_moves_no_path(void **state)
+{
+	struct net_path first;
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.ts = true;
+	p.ts_value = 1000;
+	peer_open(&p);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	peer_expect(&p, TCP_ACK, HELLO);
+	peer_send(&p, TCP_ACK, NULL, 0);
+	first = p.path;
+	p.path = other_way;
+	peer_send_at(&p, TCP_ACK, p.seq + 100000, p.ack, hello, HELLO); /* beyond the window */
+	peer_expect(&p, TCP_ACK, 0);
+	peer_send_at(&p, TCP_ACK, p.seq, p.ack + 1, hello, HELLO); /* of what was never sent */
+	peer_expect(&p, TCP_ACK, 0);
+	peer_send_at(&p, TCP_ACK, p.seq, p.ack - HELLO, NULL, 0); /* of less than before */
+	peer_wait_ms(&p, 1000);
+	peer_send_at(&p, TCP_RST, p.seq + 1, 0, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_wait_ms(&p, 1000);
+	p.ts_value = 1;
+	peer_send(&p, TCP_ACK, NULL, 0);
+	peer_expect(&p, TCP_ACK, 0);
+	p.path = first;
+	p.ts_value = 2000;
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	peer_wait_ms(&p, 50);
+	peer_expect(&p, TCP_ACK, 0);
+	peer_release(&p);
+}
+
+static void another_interface_gets_no_larger_segments_than_it_takes(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	p.net.ports[1] = (struct net_port){.mac = {2, 0, 0, 0, 0, 3}, .mtu = 900};
+	p.net.n_ports = 2;
+	peer_open(&p);
+	p.path = p.way = (struct net_path){.mac = {2, 0, 0, 0, 0, 9}, .port = 1};
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	tcp_send(p.tcp, p.conn, pattern, 1000);
+	peer_expect(&p, TCP_ACK, 860);
+	peer_expect(&p, TCP_ACK, 140);
+	peer_release(&p);
+}
+
+static void whom_we_opened_to_does_not_choose_the_path(void **state)
+{
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open_actively(&p);
+	p.path = other_way;
+	peer_send(&p, TCP_ACK, hello, HELLO);
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	peer_expect(&p, TCP_ACK, HELLO);
+	peer_release(&p);
+}
+
+static void a_server_that_does_not_answer_is_sought_by_the_routes_of_now(void **state)
+{
+	struct routes *routes = routes_new(1, 1);
+	struct peer p;
+
+	peer_init(&p, &(struct peer_options){0});
+	peer_open_actively(&p);
+	routes->n_routes = routes->n_neighbours = 1;
+	routes->routes[0] = (struct route){.prefix = p.flow.remote, .prefix_len = 128};
+	routes->routes[0].on_link = true;
+	routes->neighbours[0] = (struct neighbour){p.flow.remote, {2, 0, 0, 0, 0, 9}, 0};
+	tcp_send(p.tcp, p.conn, hello, HELLO);
+	peer_expect(&p, TCP_ACK, HELLO);
+	p.ack -= HELLO;
+	peer_wait_ms(&p, 300); /* no route is known, so the path stays */
+	peer_expect(&p, TCP_ACK, HELLO);
+	p.ack -= HELLO;
+	p.net.routes = routes;
+	peer_wait_ms(&p, 1000);
+	memcpy(p.way.mac, routes->neighbours[0].mac, sizeof(p.way.mac));
+	peer_expect(&p, TCP_ACK, HELLO);
+	peer_release(&p);
+	routes_free(routes);
 }
 
 /* --- black holes -------------------------------------------------------------------------------
@@ -214,6 +321,11 @@ int main(void)
 		cmocka_unit_test(a_path_that_is_too_narrow_gets_smaller_segments),
 		cmocka_unit_test(a_flood_of_errors_costs_little_and_hides_none_for_long),
 		cmocka_unit_test(no_error_makes_segments_smaller_than_any_path_needs),
+		cmocka_unit_test(a_client_is_answered_by_the_router_it_comes_by_now),
+		cmocka_unit_test(what_is_no_acceptable_segment_moves_no_path),
+		cmocka_unit_test(another_interface_gets_no_larger_segments_than_it_takes),
+		cmocka_unit_test(whom_we_opened_to_does_not_choose_the_path),
+		cmocka_unit_test(a_server_that_does_not_answer_is_sought_by_the_routes_of_now),
 		cmocka_unit_test(a_path_that_swallows_large_segments_gets_smaller_ones),
 		cmocka_unit_test(a_path_that_swallows_everything_is_no_narrow_one),
 		cmocka_unit_test(a_segment_that_fits_most_paths_is_cut_after_four_timeouts),
