@@ -64,7 +64,7 @@ static struct loaded replace(struct roster *r, const struct loaded *l)
 
 int roster_reload(struct roster *r, char *error, size_t len)
 {
-	struct loaded fresh, old;
+	struct loaded fresh = {0}, old;
 	int rc;
 
 	pthread_mutex_lock(&r->loading);
@@ -84,7 +84,7 @@ int roster_reload(struct roster *r, char *error, size_t len)
 int roster_new(struct roster **out, const struct config *config, char *error, size_t len)
 {
 	struct roster *r = calloc(1, sizeof(*r));
-	struct loaded first;
+	struct loaded first = {0};
 	int rc;
 
 	if (!r)
