@@ -533,6 +533,7 @@ void flags_tick(struct flags *f)
 	uint32_t at_s = now_s(f);
 
 	harvest_tick(f->config.harvest, at_s);
+	flags_take(f); /* what was more than a turn's, or came without a call */
 	recover(f);
 	if (f->config.shield && has_passed(&f->expired_s, at_s, EXPIRE_EVERY_S))
 		expire(f);

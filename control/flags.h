@@ -55,7 +55,7 @@ void flags_free(struct flags *f);
 
 /* Reads all notices, and carries out what the workers left. */
 void flags_take(struct flags *f);
-/* Once a second. */
+/* Once a second; takes notices too. */
 void flags_tick(struct flags *f);
 /* Writes the checkpoint, if there is to be one. */
 int flags_save(struct flags *f, char *error, size_t len);

@@ -131,7 +131,9 @@ static json_t *moment(uint64_t seconds)
 /* To a hundredth: what is finer says nothing. */
 static json_t *score(int32_t fixed)
 {
-	return json_real((double)(fixed * 100 / 256) / 100);
+	int32_t hundredths = fixed * 100 / 256;
+
+	return json_real(hundredths / 100.0);
 }
 
 static json_t *kernel_value(const struct flags_kernel *kernel)

@@ -314,6 +314,19 @@ static void lost_notices_are_made_up_for(void **state)
 	verdicts_end(&w);
 }
 
+static void a_tick_takes_what_nobody_was_called_for(void **state)
+{
+	struct flags_counts counts;
+	struct world w;
+
+	begin(&w, false);
+	verdicts_guess(&w, "192.0.2.7", true);
+	flags_tick(w.flags);
+	flags_count(w.flags, &counts);
+	assert_int_equal(counts.heard, 1);
+	verdicts_end(&w);
+}
+
 static void count_call(void *arg)
 {
 	(*(unsigned *)arg)++;
@@ -413,6 +426,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_bad_checkpoint_is_moved_aside_and_told_of, forget),
 		cmocka_unit_test_teardown(who_is_allowed_now_is_let_in_at_the_restart, forget),
 		cmocka_unit_test(lost_notices_are_made_up_for),
+		cmocka_unit_test(a_tick_takes_what_nobody_was_called_for),
 		cmocka_unit_test(other_workers_are_told_of_a_verdict_and_woken),
 		cmocka_unit_test(the_socket_and_main_may_ask_at_once),
 	};

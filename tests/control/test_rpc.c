@@ -91,7 +91,7 @@ static void a_message_that_is_cut_within_a_character_is_sent_all_the_same(void *
 	int calls = 0;
 
 	memset(name, 'x', 99);
-	strcpy(name + 99, "\u00e9");
+	memcpy(name + 99, "\u00e9", sizeof("\u00e9"));
 	snprintf(request, sizeof(request), "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\"}",
 		 name);
 	answer = rpc_answer(methods, &calls, request, strlen(request));

@@ -17,15 +17,18 @@ import subprocess
 import sys
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
-ROOMS = TREE / "dataplane"
+FOLDERS = {"net": "dataplane/net", "tcp": "dataplane/tcp", "smtp": "dataplane/smtp", "control": "control"}
+# Of control, what reads what it is given; the rest is files, sockets and the kernel.
+READERS = {"control": ("config.c", "config_schema.c", "config_types.c", "methods.c")}
 
 # Percent of lines and of branches: a little less than ten seconds from the seeds alone reach on two busy cores (98.8
-# and 96.5, 98.1 and 93.3, 96.3 and 92.2). What no input can reach is memory that is not there when tcp or smtp starts, and a
-# call against their contract.
+# and 96.5, 98.1 and 93.3, 96.3 and 92.2, 92.5 and 77.6). What no input can reach is memory that is not there when tcp
+# or smtp starts, and a call against their contract.
 FLOORS = {
     "net": (97, 94),
     "tcp": (97, 91),
     "smtp": (94, 88),
+    "control": (88, 70),
 }
 KERNELS = {"route.c"}  # looks at what the kernel says, at no frame
 
@@ -51,13 +54,23 @@ def replay(build, logs, inputs):
     return [programs[0], *others, f"-instr-profile={logs / 'coverage.profdata'}"]
 
 
+def sources(room):
+    return sorted(path for path in (TREE / FOLDERS[room]).glob("*.[ch]")
+                  if path.name in READERS.get(room, (path.name,)))
+
+
+def is_measured(path):
+    return (path.parent.name in FLOORS and path.name not in KERNELS
+            and path in sources(path.parent.name))
+
+
 def summaries(what):
     """room -> file -> (lines, lines reached, branches, branches reached)"""
     rooms = {room: {} for room in FLOORS}
     report = json.loads(run("llvm-cov", "export", "-summary-only", *what))
     for file in report["data"][0]["files"]:
         path = pathlib.Path(os.path.normpath(file["filename"]))
-        if path.parent.parent == ROOMS and path.parent.name in rooms and path.name not in KERNELS:
+        if is_measured(path):
             lines, branches = file["summary"]["lines"], file["summary"]["branches"]
             rooms[path.parent.name][path.name] = (lines["count"], lines["covered"],
                                                   branches["count"], branches["covered"])
@@ -78,9 +91,9 @@ def table(rooms):
     for room, files in rooms.items():
         for name, counts in sorted(files.items()):
             yield line(f"{room}/{name}", counts)
-        for path in sorted((ROOMS / room).glob("*.c")):
-            if path.name not in files:
-                yield f"{room}/{path.name:28} not fed"
+        for path in sources(room):
+            if path.suffix == ".c" and path.name not in files:
+                yield f"{room}/{path.name:28} in no target"
 
 
 def reach_their_floors(rooms):

@@ -29,7 +29,7 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
-from control_seeds import checkpoint_seeds
+from control_seeds import checkpoint_seeds, config_seeds, directory_seeds, rpc_seeds
 from pair_seeds import tcp_pair_seeds
 from smtp_seeds import smtp_address_seeds, smtp_feed_seeds
 from tcp_seeds import tcp_input_seeds
@@ -129,7 +129,10 @@ def net_input_seeds():
 
 TARGETS = {
     "fuzz_checkpoint": checkpoint_seeds,
+    "fuzz_config": config_seeds,
+    "fuzz_directory": directory_seeds,
     "fuzz_net_input": net_input_seeds,
+    "fuzz_rpc": rpc_seeds,
     "fuzz_smtp_address": smtp_address_seeds,
     "fuzz_smtp_feed": smtp_feed_seeds,
     "fuzz_tcp_input": tcp_input_seeds,

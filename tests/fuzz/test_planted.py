@@ -55,6 +55,14 @@ BUGS = {
         "smtp/line.c", "if (!used && first->len) {", "if (!used && first->len == 1) {", "fuzz_smtp_feed"),
     "checkpoint_is_taken_in_before_its_end_was_seen": Bug(
         "checkpoint.c", "err = read_chunks(NULL, file, octets);", "err = 0;", "fuzz_checkpoint", "control"),
+    "size_is_shown_in_a_unit_that_does_not_fit": Bug(
+        "config_types.c", "if (value && value % units->factor == 0 &&", "if (value &&", "fuzz_config", "control"),
+    "line_of_a_directory_is_lost_on_its_way": Bug(
+        "policy/recipients_directory.c", "if (d->n_pending >= PENDING)", "if (d->n_pending > PENDING)",
+        "fuzz_directory"),
+    "message_cut_within_a_character_is_no_answer": Bug(
+        "rpc.c", "\tif (string)\n\t\treturn string;", "\tif (string || !string)\n\t\treturn string;", "fuzz_rpc",
+        "control"),
 }
 
 
