@@ -301,11 +301,12 @@ def attacks():
         spoilt=(3, 8, 0, 0, 0, 1, 0, 0, 0, 1, 1)).send(spoilt=(2, 3 | 3 << 6, 0)).send(spoilt=(10, 14 | 3 << 6, 30))
     yield "option-lengths", Talk().opens().send(spoilt=(3, 2 | 1 << 6, 5, 180, 0, 3 | 2 << 6, 4 | 1 << 6, 0)).send(
         spoilt=(6, 5 | 1 << 6, *range(9), 8 | 2 << 6, *range(7)))
-    # One more octet before any of these pushes its end out.
     for kind, octets in ((2, 2), (3, 1), (4, 0), (5, 8), (5 | 1 << 4, 16), (8, 8), (14, 1)):
         words = (2 + octets + 3) // 4
-        yield f"option-{kind}-at-the-end", Talk().opens().send(
-            spoilt=(words, *[1] * (4 * words - 2 - octets), kind, *range(octets)))
+        for where, pushed in (("at", 0), ("beyond", 1)):
+            padding = [1] * (4 * words - 2 - octets + pushed)
+            yield f"option-{kind}-{where}-the-end", Talk().opens().send(
+                spoilt=(words, *padding, kind, *range(octets - pushed)))
     yield "syn-options", Talk().send(flags=SYN, spoilt=(5, 2, 5, 180, 4, 8, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 14)).send()
 
 
