@@ -16,6 +16,40 @@ PATHS = (
     "<user@[IPv6:2001:db8::ffff:192.0.2.1]>",
     "<user@[tag:content]>",
 )
+REFUSED_PATHS = (
+    "user@example.net",
+    "<user@example.net",
+    "<@a.example,b.example:user@example.net>",
+    "<@a.example;user@example.net>",
+    "<.user@example.net>",
+    "<user..name@example.net>",
+    '<"open@example.net>',
+    '<"\\',
+    '<"control\x01"@example.net>',
+    '<"\xff"@example.net>',
+    "<\xe0\x80\x80@example.net>",
+    "<user@-example.net>",
+    "<user@example-.net>",
+    "<user@example..net>",
+    f"<user@{'x' * 64}.example>",
+    f"<{'x' * 65}@example.net>",
+    f"<user@{'x.' * 127}example>",
+    "<user@[192.0.2.256]>",
+    "<user@[192.0.2]>",
+    "<user@[192.0.2.1>",
+    "<user@[IPv6:2001:db8:1:2:3:4:5:6:7]>",
+    "<user@[IPv6:2001:db8::1::2]>",
+    "<user@[IPv6:12345::]>",
+    "<user@[IPv6:2001:db8:1:2:3:4:5:]>",
+    "<user@[IPv6:1:2:3:4:5:6:7:192.0.2.1]>",
+    "<user@[tag-:content]>",
+    "<user@[:content]>",
+    "<user@[tag:]>",
+    "<user@[t_g:content]>",
+)
+# Of each length of UTF-8, the first and the last, and what is none.
+UTF8 = ("c2a0", "dfbf", "e0a080", "ed9fbf", "efbfbf", "f0908080", "f3bfbfbf", "f48fbfbf",
+        "80", "c0af", "c280", "c3", "e08080", "eda080", "e282", "f0808080", "f0908041", "f4908080", "f5808080")
 
 
 def smtp_address_seeds():
@@ -23,6 +57,11 @@ def smtp_address_seeds():
     for number, path in enumerate(PATHS):
         for kind in 0, 1:
             yield f"path-{number}-{kind}", bytes([kind]) + path.encode()
+    for number, path in enumerate(REFUSED_PATHS):
+        yield f"refused-{number}", b"\1" + path.encode("latin-1")
+    for digits in UTF8:
+        yield f"utf8-{digits}", b"\1<" + bytes.fromhex(digits) + b"@" + bytes.fromhex(digits) + b".example>"
+        yield f"utf8-quoted-{digits}", b"\1<\"" + bytes.fromhex(digits) + b"\"@example>"
 
 
 DIALOGUES = pathlib.Path(__file__).resolve().parents[1] / "dialogues"
