@@ -41,6 +41,12 @@ def patiently(condition, what, timeout=10):
         time.sleep(0.01)
 
 
+def as_at_a_terminal():
+    """In a child that is to be interrupted. What runs in a script's background has SIGINT ignored,
+    and so has all that it starts: bash cannot trap what was ignored when it began."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Process:
     """A command in the lab, its standard output read line by line."""
 
