@@ -174,6 +174,7 @@ class Lab:
                     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
                     **os.environ, "POSTERN_LAB_SUFFIX": suffix, "POSTERN_BUILD": str(BUILD)}
         self.processes = []
+        self.impaired = set()
 
     def command(self, *words, check=True, timeout=60):
         done = subprocess.run([str(ROOT / "scripts" / "lab"), *words], env=self.env, text=True,
@@ -231,7 +232,13 @@ class Lab:
         return service
 
     def impair(self, host, *words):
+        self.impaired.add(host)
         self.command("impair", host, *map(str, words))
+
+    def heal(self):
+        for host in self.impaired:
+            self.command("impair", host, "none")
+        self.impaired.clear()
 
     def dropped(self, host):
         return {name: int(number) for name, number in
