@@ -77,7 +77,7 @@ CLIENTS = {"client: needs TLS": NEEDS_TLS, "client: speaks early": SPEAKS_EARLY,
 
 def octets(text):
     """A text of a dialogue; repetitions are kept short, the fuzzer is to find the rest."""
-    text = REPETITION.sub(lambda found: found[2] * min(int(found[1]), 600), text)
+    text = REPETITION.sub(lambda found: found[2] * min(int(found[1]), 3000), text)
     text = ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else LETTERS.get(found[2], found[2]), text)
     return text.encode("latin-1", "replace")
 
@@ -90,8 +90,41 @@ def dialogues():
             yield name, lines
 
 
+OF_SENDER = ("SIZE=99999999999999999999", "SIZE=1x", "SIZ=1", "SIZES=1", "ENVID=a=b", "ENVID=a+2", "ENVID=a+ZZ",
+             "ENVID=a+2Z", "ENVID=a+aa", "ENVID=", "RET=FULL", "RET=BODY", "BODY=8bitmime", "BODY=9", "SMTPUTF8=1",
+             "=1")
+OF_RECIPIENT = ("NOTIFY=FAILURE,DELAY,SUCCESS", "NOTIFY=NEVER,DELAY", "NOTIFY=", "NOTIFY=,", "notify=never",
+                "ORCPT=rfc822;user+40example.net", "ORCPT=rfc822", "ORCPT=;a", "ORCPT=rfc822;", "ORCPT=r+66c;a",
+                "ORCPT=r=c;a", "ORCPT=rfc822;a+2", "ORCPT=rfc822;a=b", "ORCPT=utf-8;\xc3\xa9")
+# An enhanced code that is none, and what is no text.
+SAID = ("5", "5.", "5.1", "5.1.", "5.1.1", "5..1 text", "5.1.1text", "5.1234.1 text", "5.1.1234 text", "5.x.1",
+        "4.1.1 other class", "5.1.1 \xc3\xa9\xff\x01", "5.1.1 " + "x" * 600, "5.1.1 " + "\xc3\xa9" * 300, "")
+
+
+SENDERS = range(12)  # by whom the target chooses what becomes of a message
+
+
+def conversation(of_sender="", of_recipient="", sender=0):
+    says = ("EHLO client.example", f"MAIL FROM:<{sender}@b.example>{of_sender}",
+            f"RCPT TO:<user@example.net>{of_recipient}", "DATA")
+    return "".join(line + "\r\n" for line in says).encode("latin-1") + END_OF_WRITE + b"text\r\n.\r\n"
+
+
+def conversations():
+    """(name, what a client writes, what its next hop says)"""
+    for number, word in enumerate(OF_SENDER):
+        yield f"of-sender-{number}", conversation(of_sender=" " + word), b""
+    for number, word in enumerate(OF_RECIPIENT):
+        yield f"of-recipient-{number}", conversation(of_recipient=" " + word), b""
+    for number, text in enumerate(SAID):
+        for sender in SENDERS:
+            yield f"said-{number}-{sender}", conversation(sender=sender), NEXT_HOPS + text.encode("latin-1")
+
+
 def smtp_feed_seeds():
     """(name, octets): the head, what the client of a dialogue writes, what its next hop says."""
+    for name, written, said in conversations():
+        yield name, bytes([0b111110 | NORMALIZE, TLS_READY, 1, 7]) + written + said
     for name, lines in dialogues():
         offers, flags, written, said = 0b11110, TLS_READY, b"", b""
         for line in lines:
