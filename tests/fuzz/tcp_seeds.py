@@ -167,6 +167,9 @@ def cookies():
     yield "wrong", Talk(COOKIES).on(1).syn().on(0).syn().send(ack=1).send(seq=1).send(flags=RST).send(20)
     yield "table-full", Talk(SMALL).opens().on(1).opens().on(2).syn(times=True).send(30).on(0).act(ABORT).on(2).send(
         30).on(ACTIVE).connects()
+    yield "small-mss", Talk(COOKIES).on(1).syn().on(0).syn(mss=8).send(turn=LATER).says(640)
+    yield "no-mss", Talk(COOKIES).on(1).syn().on(0).syn(mss=None).send(turn=LATER).says(640)
+    yield "no-sack", Talk(COOKIES, SACK).on(1).syn().on(0).syn(times=True).send(turn=LATER).says(640)
     yield "flood", Talk(COOKIES | V6).on(0).syn().on(1).syn().on(2).syn().syn(seq=100).syn(seq=200).send()
 
 
@@ -307,6 +310,13 @@ def attacks():
             padding = [1] * (4 * words - 2 - octets + pushed)
             yield f"option-{kind}-{where}-the-end", Talk().opens().send(
                 spoilt=(words, *padding, kind, *range(octets - pushed)))
+    too_long, too_short, any_length = 1 << 6, 2 << 6, 3 << 6
+    for name, words, octets in (
+        ("none-behind-an-end", 1, (1, 0, 1, 1)), ("of-one-octet", 1, (4 | too_short, 1, 1)),
+        ("sack-too-short", 3, (5 | too_short, *range(7), 1, 1, 1)), ("sack-odd", 3, (5 | too_long, *range(9), 1)),
+        ("sack-too-long", 9, (5 | any_length, 36, *range(34))), ("times-too-long", 3, (8 | too_long, *range(9), 1)),
+    ):
+        yield f"option-{name}", Talk().opens().send(spoilt=(words, *octets))
     yield "syn-options", Talk().send(flags=SYN, spoilt=(5, 2, 5, 180, 4, 8, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 14)).send()
 
 
@@ -326,6 +336,7 @@ def shortages():
 
 def limits():
     yield "of-open", Talk(LIMITS).opens().on(1).opens().on(2).syn().on(1).act(ABORT).on(2).syn().send()
+    yield "of-networks", Talk(LIMITS | V6).opens().on(1).opens().on(2).syn()
     yield "of-half-open", Talk(LIMITS).syn().on(1).syn().on(2).syn().send(20).on(0).send(flags=RST)
     yield "ends", Talk(LIMITS | IDLE).opens().act(CLOSE).fin().on(1).opens().wait(101000000).on(2).opens().fin()
     full = Talk()
