@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT / "scripts/lib"), str(ROOT / "tests/system"), str(HERE)
 
 import bench  # noqa: E402
 import link as links  # noqa: E402
-from lab import BUILD, patiently  # noqa: E402
+from lab import BUILD, as_at_a_terminal, patiently  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not os.access("/run", os.W_OK), reason="needs root for the EAL")
 
@@ -110,7 +110,7 @@ def test_an_interrupted_bench_leaves_nothing_behind(tmp_path, number):
         return found
 
     with subprocess.Popen([ROOT / "scripts/bench", "idle", "--connections", "1000", "--seconds", "60"],
-                          env=env, stdout=subprocess.DEVNULL) as running:
+                          env=env, stdout=subprocess.DEVNULL, preexec_fn=as_at_a_terminal) as running:
         patiently(lambda: {"tcp_service", "generator"} <= set(marked()), "both programs run", 30)
         running.send_signal(number)
         assert running.wait(30) == 130

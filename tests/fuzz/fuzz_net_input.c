@@ -40,6 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
 
 static struct rte_mempool *pool;
 static struct net_rss card; /* of the first interface */
+/* What it may be instead: of one version alone, of none. */
+static struct net_rss card4, card6, deaf;
 
 static const struct net world = {
 	.n_ports = 2,
@@ -68,6 +70,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	for (size_t i = 0; i < sizeof(key); i++)
 		key[i] = (uint8_t)(i * 37 + 51);
 	assert(net_rss_init(&card, key, sizeof(key), queues, sizeof(queues), true, true));
+	assert(net_rss_init(&card4, key, NET_RSS_KEY4, queues, sizeof(queues), true, true));
+	assert(net_rss_init(&card6, key, sizeof(key), queues, sizeof(queues), false, true));
+	assert(!net_rss_init(&deaf, key, sizeof(key), queues, sizeof(queues), false, false));
 	return 0;
 }
 
@@ -201,18 +206,21 @@ static void check_mbuf(const struct rte_mbuf *m)
 }
 
 /* A port chosen by the queue its answers come to leads to the queue that the whole flow's hash
- * says; and without a word of its interface's a flow has an owner all the same. */
+ * says; and whatever its interface knows to say, a flow has an owner. */
 static void check_steering(const struct net *n, const struct net_segment *seg)
 {
-	struct net silent = *n;
+	const struct net_rss *const others[] = {NULL, &card4, &card6, &deaf};
+	struct net other = *n;
 	struct net_rss_choice choice;
 
 	net_rss_choice_init(&choice, &card, &seg->flow);
 	assert(net_rss_choice_queue(&choice, seg->flow.local_port) ==
 	       net_rss_queue(&card, net_rss_hash(&card, &seg->flow)));
 	assert(net_owner(n, &seg->flow, seg->hash) < n->n_workers);
-	silent.ports[0].rss = NULL;
-	assert(net_owner(&silent, &seg->flow, seg->hash) < n->n_workers);
+	for (size_t i = 0; i < RTE_DIM(others); i++) {
+		other.ports[0].rss = others[i];
+		assert(net_owner(&other, &seg->flow, seg->hash) < n->n_workers);
+	}
 }
 
 static void check_common(const struct net *n, const struct net_segment *seg)

@@ -16,6 +16,40 @@ PATHS = (
     "<user@[IPv6:2001:db8::ffff:192.0.2.1]>",
     "<user@[tag:content]>",
 )
+REFUSED_PATHS = (
+    "user@example.net",
+    "<user@example.net",
+    "<@a.example,b.example:user@example.net>",
+    "<@a.example;user@example.net>",
+    "<.user@example.net>",
+    "<user..name@example.net>",
+    '<"open@example.net>',
+    '<"\\',
+    '<"control\x01"@example.net>',
+    '<"\xff"@example.net>',
+    "<\xe0\x80\x80@example.net>",
+    "<user@-example.net>",
+    "<user@example-.net>",
+    "<user@example..net>",
+    f"<user@{'x' * 64}.example>",
+    f"<{'x' * 65}@example.net>",
+    f"<user@{'x.' * 127}example>",
+    "<user@[192.0.2.256]>",
+    "<user@[192.0.2]>",
+    "<user@[192.0.2.1>",
+    "<user@[IPv6:2001:db8:1:2:3:4:5:6:7]>",
+    "<user@[IPv6:2001:db8::1::2]>",
+    "<user@[IPv6:12345::]>",
+    "<user@[IPv6:2001:db8:1:2:3:4:5:]>",
+    "<user@[IPv6:1:2:3:4:5:6:7:192.0.2.1]>",
+    "<user@[tag-:content]>",
+    "<user@[:content]>",
+    "<user@[tag:]>",
+    "<user@[t_g:content]>",
+)
+# Of each length of UTF-8, the first and the last, and what is none.
+UTF8 = ("c2a0", "dfbf", "e0a080", "ed9fbf", "efbfbf", "f0908080", "f3bfbfbf", "f48fbfbf",
+        "80", "c0af", "c280", "c3", "e08080", "eda080", "e282", "f0808080", "f0908041", "f4908080", "f5808080")
 
 
 def smtp_address_seeds():
@@ -23,6 +57,11 @@ def smtp_address_seeds():
     for number, path in enumerate(PATHS):
         for kind in 0, 1:
             yield f"path-{number}-{kind}", bytes([kind]) + path.encode()
+    for number, path in enumerate(REFUSED_PATHS):
+        yield f"refused-{number}", b"\1" + path.encode("latin-1")
+    for digits in UTF8:
+        yield f"utf8-{digits}", b"\1<" + bytes.fromhex(digits) + b"@" + bytes.fromhex(digits) + b".example>"
+        yield f"utf8-quoted-{digits}", b"\1<\"" + bytes.fromhex(digits) + b"\"@example>"
 
 
 DIALOGUES = pathlib.Path(__file__).resolve().parents[1] / "dialogues"
@@ -38,7 +77,7 @@ CLIENTS = {"client: needs TLS": NEEDS_TLS, "client: speaks early": SPEAKS_EARLY,
 
 def octets(text):
     """A text of a dialogue; repetitions are kept short, the fuzzer is to find the rest."""
-    text = REPETITION.sub(lambda found: found[2] * min(int(found[1]), 600), text)
+    text = REPETITION.sub(lambda found: found[2] * min(int(found[1]), 3000), text)
     text = ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else LETTERS.get(found[2], found[2]), text)
     return text.encode("latin-1", "replace")
 
@@ -51,8 +90,41 @@ def dialogues():
             yield name, lines
 
 
+OF_SENDER = ("SIZE=99999999999999999999", "SIZE=1x", "SIZ=1", "SIZES=1", "ENVID=a=b", "ENVID=a+2", "ENVID=a+ZZ",
+             "ENVID=a+2Z", "ENVID=a+aa", "ENVID=", "RET=FULL", "RET=BODY", "BODY=8bitmime", "BODY=9", "SMTPUTF8=1",
+             "=1")
+OF_RECIPIENT = ("NOTIFY=FAILURE,DELAY,SUCCESS", "NOTIFY=NEVER,DELAY", "NOTIFY=", "NOTIFY=,", "notify=never",
+                "ORCPT=rfc822;user+40example.net", "ORCPT=rfc822", "ORCPT=;a", "ORCPT=rfc822;", "ORCPT=r+66c;a",
+                "ORCPT=r=c;a", "ORCPT=rfc822;a+2", "ORCPT=rfc822;a=b", "ORCPT=utf-8;\xc3\xa9")
+# An enhanced code that is none, and what is no text.
+SAID = ("5", "5.", "5.1", "5.1.", "5.1.1", "5..1 text", "5.1.1text", "5.1234.1 text", "5.1.1234 text", "5.x.1",
+        "4.1.1 other class", "5.1.1 \xc3\xa9\xff\x01", "5.1.1 " + "x" * 600, "5.1.1 " + "\xc3\xa9" * 300, "")
+
+
+SENDERS = range(12)  # by whom the target chooses what becomes of a message
+
+
+def conversation(of_sender="", of_recipient="", sender=0):
+    says = ("EHLO client.example", f"MAIL FROM:<{sender}@b.example>{of_sender}",
+            f"RCPT TO:<user@example.net>{of_recipient}", "DATA")
+    return "".join(line + "\r\n" for line in says).encode("latin-1") + END_OF_WRITE + b"text\r\n.\r\n"
+
+
+def conversations():
+    """(name, what a client writes, what its next hop says)"""
+    for number, word in enumerate(OF_SENDER):
+        yield f"of-sender-{number}", conversation(of_sender=" " + word), b""
+    for number, word in enumerate(OF_RECIPIENT):
+        yield f"of-recipient-{number}", conversation(of_recipient=" " + word), b""
+    for number, text in enumerate(SAID):
+        for sender in SENDERS:
+            yield f"said-{number}-{sender}", conversation(sender=sender), NEXT_HOPS + text.encode("latin-1")
+
+
 def smtp_feed_seeds():
     """(name, octets): the head, what the client of a dialogue writes, what its next hop says."""
+    for name, written, said in conversations():
+        yield name, bytes([0b111110 | NORMALIZE, TLS_READY, 1, 7]) + written + said
     for name, lines in dialogues():
         offers, flags, written, said = 0b11110, TLS_READY, b"", b""
         for line in lines:

@@ -170,6 +170,9 @@ def cookies():
     yield "wrong", Talk(COOKIES).on(1).syn().on(0).syn().send(ack=1).send(seq=1).send(flags=RST).send(20)
     yield "table-full", Talk(SMALL).opens().on(1).opens().on(2).syn(times=True).send(30).on(0).act(ABORT).on(2).send(
         30).on(ACTIVE).connects()
+    yield "small-mss", Talk(COOKIES).on(1).syn().on(0).syn(mss=8).send(turn=LATER).says(640)
+    yield "no-mss", Talk(COOKIES).on(1).syn().on(0).syn(mss=None).send(turn=LATER).says(640)
+    yield "no-sack", Talk(COOKIES, SACK).on(1).syn().on(0).syn(times=True).send(turn=LATER).says(640)
     yield "flood", Talk(COOKIES | V6).on(0).syn().on(1).syn().on(2).syn().syn(seq=100).syn(seq=200).send()
 
 
@@ -304,11 +307,19 @@ def attacks():
         spoilt=(3, 8, 0, 0, 0, 1, 0, 0, 0, 1, 1)).send(spoilt=(2, 3 | 3 << 6, 0)).send(spoilt=(10, 14 | 3 << 6, 30))
     yield "option-lengths", Talk().opens().send(spoilt=(3, 2 | 1 << 6, 5, 180, 0, 3 | 2 << 6, 4 | 1 << 6, 0)).send(
         spoilt=(6, 5 | 1 << 6, *range(9), 8 | 2 << 6, *range(7)))
-    # One more octet before any of these pushes its end out.
     for kind, octets in ((2, 2), (3, 1), (4, 0), (5, 8), (5 | 1 << 4, 16), (8, 8), (14, 1)):
         words = (2 + octets + 3) // 4
-        yield f"option-{kind}-at-the-end", Talk().opens().send(
-            spoilt=(words, *[1] * (4 * words - 2 - octets), kind, *range(octets)))
+        for where, pushed in (("at", 0), ("beyond", 1)):
+            padding = [1] * (4 * words - 2 - octets + pushed)
+            yield f"option-{kind}-{where}-the-end", Talk().opens().send(
+                spoilt=(words, *padding, kind, *range(octets - pushed)))
+    too_long, too_short, any_length = 1 << 6, 2 << 6, 3 << 6
+    for name, words, octets in (
+        ("none-behind-an-end", 1, (1, 0, 1, 1)), ("of-one-octet", 1, (4 | too_short, 1, 1)),
+        ("sack-too-short", 3, (5 | too_short, *range(7), 1, 1, 1)), ("sack-odd", 3, (5 | too_long, *range(9), 1)),
+        ("sack-too-long", 9, (5 | any_length, 36, *range(34))), ("times-too-long", 3, (8 | too_long, *range(9), 1)),
+    ):
+        yield f"option-{name}", Talk().opens().send(spoilt=(words, *octets))
     yield "syn-options", Talk().send(flags=SYN, spoilt=(5, 2, 5, 180, 4, 8, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 14)).send()
 
 
@@ -328,6 +339,7 @@ def shortages():
 
 def limits():
     yield "of-open", Talk(LIMITS).opens().on(1).opens().on(2).syn().on(1).act(ABORT).on(2).syn().send()
+    yield "of-networks", Talk(LIMITS | V6).opens().on(1).opens().on(2).syn()
     yield "of-half-open", Talk(LIMITS).syn().on(1).syn().on(2).syn().send(20).on(0).send(flags=RST)
     yield "ends", Talk(LIMITS | IDLE).opens().act(CLOSE).fin().on(1).opens().wait(101000000).on(2).opens().fin()
     full = Talk()

@@ -98,8 +98,7 @@ def processes(lab):
     for process in [p for p in lab.processes if p not in before]:
         process.kill()
         lab.ended(process)
-    for host in ("client", "backend"):
-        lab.impair(host, "none")
+    lab.heal()
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,12 @@ def patiently(condition, what, timeout=10):
         time.sleep(0.01)
 
 
+def as_at_a_terminal():
+    """In a child that is to be interrupted. What runs in a script's background has SIGINT ignored,
+    and so has all that it starts: bash cannot trap what was ignored when it began."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Process:
     """A command in the lab, its standard output read line by line."""
 
@@ -169,6 +175,7 @@ class Lab:
                     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
                     **os.environ, "POSTERN_LAB_SUFFIX": suffix, "POSTERN_BUILD": str(BUILD)}
         self.processes = []
+        self.impaired = set()
 
     def command(self, *words, check=True, timeout=60):
         done = subprocess.run([str(ROOT / "scripts" / "lab"), *words], env=self.env, text=True,
@@ -226,7 +233,13 @@ class Lab:
         return service
 
     def impair(self, host, *words):
+        self.impaired.add(host)
         self.command("impair", host, *map(str, words))
+
+    def heal(self):
+        for host in self.impaired:
+            self.command("impair", host, "none")
+        self.impaired.clear()
 
     def dropped(self, host):
         return {name: int(number) for name, number in

@@ -7,14 +7,15 @@ import subprocess
 
 import pytest
 
-from lab import BUILD, ROOT
+from lab import BUILD, ROOT, as_at_a_terminal
 
 pytestmark = pytest.mark.skipif(BUILD != ROOT / "build", reason="the demonstration uses build/")
 
 
 def demo(lab, **more):
     return subprocess.Popen([ROOT / "scripts/demo"], env=lab.env, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **more)
+                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                            preexec_fn=as_at_a_terminal, **more)
 
 
 def is_gone(lab):
