@@ -18,7 +18,7 @@
  *
  * Thread: a worker's functions by any, at once; the rest by control, beside workers.
  * Time: given, seconds since the epoch; a time before the last one counts as no time passed.
- * Memory: harvest_new's, all of it at once: 32 octets an entry, two generations of the filter. A
+ * Memory: harvest_new's, all of it at once: 32 octets an entry, three generations of two filters. A
  * full bucket of eight gives up the oldest of those whose score says least; one that is shut out
  * goes last. Rules: scores in fixed point, 1/256.
  */
@@ -40,7 +40,7 @@ struct harvest_config {
 	uint32_t first_ttl_s, longest_ttl_s; /* 5 minutes, doubling to 24 hours */
 	uint32_t known_ttl_s;	/* the longest of a client that was delivered for: 4 hours */
 	uint32_t entries;	/* clients and prefixes told apart; a power of two */
-	uint64_t filter_octets; /* of one generation of the pairs' filter; a power of two */
+	uint64_t filter_octets; /* of one generation of either pairs' filter; a power of two */
 	bool observe;		/* score and tell, and change no answer */
 	uint8_t entropy[32];
 };
@@ -207,7 +207,7 @@ int harvest_restore(struct harvest *h, const void *octets, size_t len);
 struct harvest_counts {
 	uint64_t entries, used; /* in the table */
 	uint64_t evicted, evicted_with_credit;
-	double filter_share; /* of bits set in this generation */
+	double filter_share, unknown_filter_share; /* of bits set in this generation */
 };
 void harvest_count(const struct harvest *h, uint32_t now_s, struct harvest_counts *counts);
 

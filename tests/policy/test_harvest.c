@@ -23,17 +23,22 @@ struct world {
 	struct harvest_verdicts verdicts;
 };
 
-static void begin(struct world *w, bool observe)
+static void begin_with(struct world *w, bool observe, uint64_t filter_octets)
 {
 	struct harvest_config config;
 
 	harvest_defaults(&config);
 	config.entries = 1 << 12;
-	config.filter_octets = 1 << 20;
+	config.filter_octets = filter_octets;
 	config.observe = observe;
 	memset(config.entropy, 9, sizeof(config.entropy));
 	*w = (struct world){.h = harvest_new(&config), .now_s = START};
 	assert_non_null(w->h);
+}
+
+static void begin(struct world *w, bool observe)
+{
+	begin_with(w, observe, 1 << 20);
 }
 
 static void end(struct world *w)
@@ -142,6 +147,37 @@ static void the_fourth_guess_of_a_stranger_is_its_last(void **state)
 		assert_int_equal(w.verdicts.n, 0);
 		end(&w);
 	}
+}
+
+static void strangers_get_four_answers(struct world *w)
+{
+	for (uint32_t i = 0; i < 500; i++) {
+		struct harvest_client c = v4((8000 + i) << 8);
+
+		for (int guess = 0; guess < 4; guess++)
+			assert_int_equal(ask(w, &c, HARVEST_UNKNOWN, NULL),
+					 guess < 3 ? HARVEST_ANSWER : HARVEST_SHUT_OUT);
+	}
+}
+
+static void a_full_filter_gives_a_stranger_no_fifth_answer(void **state)
+{
+	enum { DELIVERED = 65535, UNKNOWN = 5000 };
+	struct harvest_client many = v4(1), mistaken = v4(2 << 8);
+	struct harvest_loan loan = {0};
+	struct harvest_counts counts;
+	struct world w;
+
+	begin_with(&w, false, 1 << 16);
+	for (int i = 0; i < DELIVERED; i++)
+		ask(&w, &many, HARVEST_GOOD, &loan);
+	mistaken.null_sender = true;
+	for (int i = 0; i < UNKNOWN; i++)
+		ask(&w, &mistaken, HARVEST_UNKNOWN, NULL);
+	harvest_count(w.h, w.now_s, &counts);
+	assert_true(counts.filter_share > 0.3 && counts.unknown_filter_share > 0.1);
+	strangers_get_four_answers(&w);
+	end(&w);
 }
 
 static void behind_the_last_one_of_a_burst_nothing_is_answered(void **state)
@@ -762,6 +798,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_fourth_guess_of_a_stranger_is_its_last),
+		cmocka_unit_test(a_full_filter_gives_a_stranger_no_fifth_answer),
 		cmocka_unit_test(behind_the_last_one_of_a_burst_nothing_is_answered),
 		cmocka_unit_test(addresses_of_one_64_are_one_client),
 		cmocka_unit_test(the_time_doubles_for_who_comes_back),
