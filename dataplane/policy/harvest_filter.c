@@ -12,6 +12,9 @@
  * they have a filter of their own, and three words each: with 5 % of 10^8 pairs of a day unknown
  * and 64 MiB, one in 10^8. Two workers that ask for one such pair in the same ten nanoseconds may
  * both find it new.
+ * Dead addresses are counted by a sketch with conservative update (Estan, Varghese, "New Directions
+ * in Traffic Measurement and Accounting", SIGCOMM 2002): the weight of every guess hangs on it, and
+ * with 5 million of them a day one cell alone holds several.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -128,37 +131,46 @@ bool filter_scored_before(struct harvest *h, uint64_t client, uint64_t recipient
 static _Atomic uint8_t *dead_cell(const struct harvest *h, uint64_t recipient, unsigned row,
 				  uint32_t day)
 {
-	uint64_t at = recipient >> (32 * row) & (DEAD_CELLS - 1);
+	uint64_t at = (recipient + row * (recipient >> 32 | 1)) & (DEAD_CELLS - 1);
 
 	return &h->dead[day % GENERATIONS][row * DEAD_CELLS + at];
 }
 
+static uint8_t dead_of_day(const struct harvest *h, uint64_t recipient, uint32_t day)
+{
+	uint8_t least = UINT8_MAX;
+
+	for (unsigned row = 0; row < DEAD_ROWS; row++) {
+		uint8_t n = atomic_load_explicit(dead_cell(h, recipient, row, day),
+						 memory_order_relaxed);
+
+		least = n < least ? n : least;
+	}
+	return least;
+}
+
 void dead_add(struct harvest *h, uint64_t recipient, uint32_t now_s)
 {
-	for (unsigned row = 0; row < DEAD_ROWS; row++) {
-		_Atomic uint8_t *cell = dead_cell(h, recipient, row, now_s / DAY_S);
-		uint8_t n = atomic_load_explicit(cell, memory_order_relaxed);
+	uint32_t day = now_s / DAY_S;
+	uint8_t least = dead_of_day(h, recipient, day);
 
-		if (n < UINT8_MAX)
-			atomic_compare_exchange_strong_explicit(cell, &n, (uint8_t)(n + 1),
-								memory_order_relaxed,
-								memory_order_relaxed);
+	if (least == UINT8_MAX)
+		return;
+	/* What is more already holds another's count. */
+	for (unsigned row = 0; row < DEAD_ROWS; row++) {
+		uint8_t n = least;
+
+		atomic_compare_exchange_strong_explicit(dead_cell(h, recipient, row, day), &n,
+							(uint8_t)(least + 1), memory_order_relaxed,
+							memory_order_relaxed);
 	}
 }
 
 uint32_t dead_count(const struct harvest *h, uint64_t recipient, uint32_t now_s)
 {
-	uint32_t day = now_s / DAY_S, least = UINT32_MAX;
+	uint32_t day = now_s / DAY_S;
 
-	for (unsigned row = 0; row < DEAD_ROWS; row++) {
-		uint32_t n = atomic_load_explicit(dead_cell(h, recipient, row, day),
-						  memory_order_relaxed) +
-			     atomic_load_explicit(dead_cell(h, recipient, row, day - 1),
-						  memory_order_relaxed);
-
-		least = n < least ? n : least;
-	}
-	return least;
+	return (uint32_t)dead_of_day(h, recipient, day) + dead_of_day(h, recipient, day - 1);
 }
 
 void harvest_tick(struct harvest *h, uint32_t now_s)

@@ -19,8 +19,8 @@ enum {
 	BUCKET_ENTRIES = 8,
 	GENERATIONS = 3, /* of days: today, yesterday, and tomorrow's, which is being cleared */
 	DAY_S = 24 * 3600,
-	DEAD_ROWS = 2,
-	DEAD_CELLS = 1 << 18, /* a row of a day */
+	DEAD_ROWS = 3,
+	DEAD_CELLS = 1 << 23, /* a row of a day */
 	NETWORKS_MAX = 4096,
 
 	SCORE_ONE = 256, /* of a score */

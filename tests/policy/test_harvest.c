@@ -478,6 +478,29 @@ static void a_dead_address_that_many_good_senders_mail_says_little(void **state)
 	end(&w);
 }
 
+static void dead_addresses_of_their_own_make_no_guess_of_a_stranger_dead(void **state)
+{
+	enum { SENDERS = 300, MESSAGES = 2000 };
+	struct world w;
+
+	begin_with(&w, false, 64 << 20);
+	for (uint32_t i = 0; i < SENDERS; i++) {
+		struct harvest_client c = v4(i << 8);
+
+		deliver(&w, &c, 20);
+		for (int message = 0; message < MESSAGES; message++) {
+			struct harvest_loan loan = {0};
+
+			assert_int_equal(ask(&w, &c, HARVEST_UNKNOWN, &loan), HARVEST_ANSWER);
+			for (int k = 0; k < 4; k++)
+				ask(&w, &c, HARVEST_GOOD, &loan);
+			harvest_settle(w.h, &c, &loan, HARVEST_DELIVERED, w.now_s, &w.verdicts);
+		}
+	}
+	strangers_get_four_answers(&w);
+	end(&w);
+}
+
 /* --- null senders and established clients
  * --------------------------------------------------------- */
 
@@ -816,6 +839,7 @@ int main(void)
 		cmocka_unit_test(what_fails_at_our_end_makes_up_for_evidence_and_is_no_credit),
 		cmocka_unit_test(a_day_beyond_its_share_counts_double),
 		cmocka_unit_test(a_dead_address_that_many_good_senders_mail_says_little),
+		cmocka_unit_test(dead_addresses_of_their_own_make_no_guess_of_a_stranger_dead),
 		cmocka_unit_test(a_null_sender_has_its_own_score_and_no_drop),
 		cmocka_unit_test(an_established_client_loses_a_sender_and_not_its_way_in),
 		cmocka_unit_test(a_client_with_history_is_shut_out_for_four_hours_at_most),
