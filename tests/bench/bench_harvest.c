@@ -113,7 +113,7 @@ static struct life life_of(struct sim *s, enum group group, uint32_t i)
 	struct life l = {
 		.sim = s,
 		.client = {.address = ip_addr_from_v4(octets), .sender = mix(i)},
-		.random = mix(s->seed + ((uint64_t)group << 32) + i),
+		.random = mix(mix(s->seed) + ((uint64_t)group << 32) + i),
 		.me = (uint64_t)group << 32 | i,
 		.now_s = START,
 	};
