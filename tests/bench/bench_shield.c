@@ -14,6 +14,7 @@
  */
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -21,7 +22,6 @@
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,23 +67,10 @@ struct side {
 static struct shield *shield;
 static int source_program, plan_map;
 
-static _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static _Noreturn void fail(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	exit(EXIT_FAILURE);
-}
-
 static void need(bool well, const char *what)
 {
 	if (!well)
-		fail("%s: %s", what, strerror(errno));
+		errx(EXIT_FAILURE, "%s: %s", what, strerror(errno));
 }
 
 /* --- what is dropped ------------------------------------------------------------------------- */
@@ -94,7 +81,7 @@ static uint64_t dropped_by_shield(void)
 	char error[ERROR_LEN];
 
 	if (shield_counters(shield, sum, error, ERROR_LEN))
-		fail("%s", error);
+		errx(EXIT_FAILURE, "%s", error);
 	return sum[SHIELD_DROP_FLAGGED];
 }
 
@@ -110,7 +97,7 @@ static uint64_t dropped_by_iptables(void)
 		if (strstr(line, " DROP "))
 			found = sscanf(line, "%" SCNu64, &packets) == 1;
 	if (pclose(rules) || !found)
-		fail("iptables does not tell its counters");
+		errx(EXIT_FAILURE, "iptables does not tell its counters");
 	return packets;
 }
 
@@ -228,7 +215,7 @@ static void shield_up(const char *device, uint32_t sources)
 		err = shield_flag(shield, &source, 128, UINT64_MAX, error, ERROR_LEN);
 	}
 	if (err)
-		fail("%s", error);
+		errx(EXIT_FAILURE, "%s", error);
 }
 
 /* The least there is to it: no look at protocol and port. */
@@ -247,7 +234,7 @@ static void ipset_up(const char *device, uint32_t sources)
 	    !test_command("iptables-legacy -t raw -A PREROUTING -m set --match-set flagged src "
 			  "-j DROP") ||
 	    !test_command("ethtool -K %s gro on", device))
-		fail("no ipset and iptables here");
+		errx(EXIT_FAILURE, "no ipset and iptables here");
 }
 
 static void load_source(const char *path)
@@ -308,7 +295,7 @@ static uint64_t received_at_rest(const struct side *s)
 		const struct timespec pause = {.tv_nsec = 5000000};
 
 		if (test_now_us() - begin > PATIENCE_US)
-			fail("%s: the receiver does not come to rest", s->name);
+			errx(EXIT_FAILURE, "%s: the receiver does not come to rest", s->name);
 		before = cpu_ns(s->napi);
 		nanosleep(&pause, NULL);
 		ns = cpu_ns(s->napi);
@@ -325,7 +312,8 @@ static void a_neighbour_passes(const struct side *s)
 	arrived = received_at_rest(s) - arrived;
 	dropped = s->dropped() - dropped;
 	if (arrived == 0 || dropped != 0)
-		fail("%s: of %" PRIu64 " frames of a neighbour %" PRIu64 " were dropped", s->name,
+		errx(EXIT_FAILURE,
+		     "%s: of %" PRIu64 " frames of a neighbour %" PRIu64 " were dropped", s->name,
 		     arrived, dropped);
 }
 
@@ -339,13 +327,14 @@ static double slice(const struct side *s, uint32_t sources, double seconds)
 	do {
 		send_frames(ROUND);
 		if (test_now_us() > end + PATIENCE_US)
-			fail("%s: nearly nothing arrives", s->name);
+			errx(EXIT_FAILURE, "%s: nearly nothing arrives", s->name);
 	} while (test_now_us() < end || received(s) - arrived < sources);
 	arrived = received_at_rest(s) - arrived;
 	ns = cpu_ns(s->napi) - ns;
 	dropped = s->dropped() - dropped;
 	if (dropped < sources || dropped != arrived)
-		fail("%s: of %" PRIu64 " frames of flagged sources %" PRIu64 " were dropped",
+		errx(EXIT_FAILURE,
+		     "%s: of %" PRIu64 " frames of flagged sources %" PRIu64 " were dropped",
 		     s->name, arrived, dropped);
 	return (double)ns / (double)dropped;
 }
