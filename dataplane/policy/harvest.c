@@ -30,7 +30,7 @@ enum {
 	NULL_FLOOR = FLOOR * NULL_ONE / SCORE_ONE,
 	NULL_MAX = 0x7ff,
 
-	DAY_FREE = 4,	  /* unknown recipients of a day that count once, and one more ... */
+	DAY_FREE = 5,	  /* unknown recipients of a day that count once, and one more ... */
 	DAY_SHARE = 4,	  /* ... for so many that were delivered */
 	DEAD_CLIENTS = 5, /* so many clients with credit mail it: nobody is told by it */
 	DEAD_WEIGHT = 16, /* its part of an unknown one */

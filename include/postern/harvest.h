@@ -14,11 +14,12 @@
  * With p0 = 0.03, p1 = 0.9, alpha = 1e-5, beta = 0.01: an unknown one adds ln(0.9 / 0.03) = 3.40, a
  * good one takes ln(0.97 / 0.1) = 2.27, and the line is ln(0.99 / 1e-5) = 11.5, so the fourth
  * unknown in a row crosses it. Below zero the walk does not begin anew but goes on down to a floor
- * of -35: history is credit.
+ * of -35: history is credit. Of honest clients with 5 % unknown the walk flags 1.3 in 10^5, nearly
+ * all at first contact; if unknown ones counted double beyond 4 a day in place of 5, 2.6.
  *
  *     evidence                           adds             settled by
  *     unknown recipient                  3.40             a delivered one -2.27, once a day a pair
- *       beyond 4 and a quarter of the    6.80
+ *       beyond 5 and a quarter of the    6.80
  *       recipients delivered this day
  *       that 5 clients with credit mail  0.21
  *     trap                               11.5
