@@ -179,9 +179,9 @@ static void hear(struct guesser *g, const uint8_t *octets, uint32_t len)
 		c->over = true;
 }
 
-static void listen_for(struct guesser *g, int wait_ms)
+static void listen_for(struct guesser *g, uint64_t wait_us)
 {
-	uint32_t n = cable_receive(&g->cable, wait_ms);
+	uint32_t n = cable_receive(&g->cable, wait_us);
 
 	for (uint32_t i = 0; i < n; i++)
 		hear(g, g->cable.in_octets[i], g->cable.in[i].msg_len);
@@ -244,7 +244,7 @@ static void wait_for(struct guesser *g, bool (*so)(const struct connection *c))
 		if (so(&g->at[i]))
 			i++;
 		else
-			listen_for(g, 1);
+			listen_for(g, 1000);
 	}
 }
 
@@ -279,11 +279,13 @@ static void send_on(struct guesser *g)
 	uint64_t began_us = now_us(), due_us = began_us;
 
 	while (g->sent < AFTER_MAX && due_us - began_us < g->after_us) {
-		if (now_us() < due_us) {
-			listen_for(g, 0);
+		uint64_t at_us = now_us();
+
+		if (at_us < due_us) {
+			listen_for(g, due_us - at_us);
 			continue;
 		}
-		g->sent_us[g->sent++] = now_us();
+		g->sent_us[g->sent++] = at_us;
 		put(g, &g->at[0], SEGMENT_ACK, NULL);
 		cable_flush(&g->cable);
 		due_us += g->every_us;
