@@ -98,7 +98,9 @@ def test_a_person_gets_a_table(capsys):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_bench_leaves_nothing_behind(tmp_path, number):
+@pytest.mark.parametrize("name, programs", [("idle", {"tcp_service", "generator"}),
+                                            ("harvest", {"posternd"})])
+def test_an_interrupted_bench_leaves_nothing_behind(tmp_path, name, programs, number):
     mark = f"POSTERN_BENCH_MARK={uuid.uuid4()}"
     env = dict(os.environ, POSTERN_BUILD=str(BUILD), TMPDIR=str(tmp_path),
                **dict([mark.split("=")]))
@@ -113,9 +115,9 @@ def test_an_interrupted_bench_leaves_nothing_behind(tmp_path, number):
                 pass  # it has just ended
         return found
 
-    with subprocess.Popen([ROOT / "scripts/bench", "idle", "--connections", "1000", "--seconds", "60"],
+    with subprocess.Popen([ROOT / "scripts/bench", name, "--connections", "1000", "--seconds", "60"],
                           env=env, stdout=subprocess.DEVNULL, preexec_fn=as_at_a_terminal) as running:
-        patiently(lambda: {"tcp_service", "generator"} <= set(marked()), "both programs run", 30)
+        patiently(lambda: programs <= set(marked()), "its programs run", 30)
         running.send_signal(number)
         assert running.wait(30) == 130
     patiently(lambda: not marked(), "every program has ended", 10)
