@@ -160,6 +160,7 @@ void smtp_close(struct smtp *m, struct smtp_session *s)
 	line_release(m, s);
 	s->state = SESSION_FREE;
 	slab_give(&m->sessions, slab_index(&m->sessions, s));
+	counter_add(&m->counters->smtp_ended, 1);
 }
 
 /* --- octets ----------------------------------------------------------------------------------- */

@@ -74,6 +74,7 @@
 	X(tcp_no_buffer, "sends or receives that found the buffer pool empty")                  \
 	X(tcp_pool_low, "segments refused because the buffer pool ran low")                     \
 	X(smtp_conversations, "conversations begun")                                            \
+	X(smtp_ended, "and ended")                                                              \
 	X(smtp_no_session, "clients refused because the sessions were all in use")              \
 	X(smtp_commands, "command lines read")                                                  \
 	X(smtp_recipients_asked, "recipients looked up")                                        \
