@@ -30,7 +30,7 @@ enum {
 	NULL_FLOOR = FLOOR * NULL_ONE / SCORE_ONE,
 	NULL_MAX = 0x7ff,
 
-	DAY_FREE = 4,	  /* unknown recipients of a day that count once, and one more ... */
+	DAY_FREE = 5,	  /* unknown recipients of a day that count once, and one more ... */
 	DAY_SHARE = 4,	  /* ... for so many that were delivered */
 	DEAD_CLIENTS = 5, /* so many clients with credit mail it: nobody is told by it */
 	DEAD_WEIGHT = 16, /* its part of an unknown one */
@@ -612,7 +612,7 @@ static enum harvest_answer unknown(struct asking *a, const struct recipient_addr
 	enum added added;
 
 	asking_place(a);
-	if (filter_was_there(h, a->key, recipient, PAIR_UNKNOWN, a->now_s))
+	if (filter_scored_before(h, a->key, recipient, a->now_s))
 		return HARVEST_ANSWER;
 	if (a->client->null_sender)
 		return null_sender_unknown(a, recipient, evidence);
@@ -636,8 +636,7 @@ static void good(struct asking *a, const struct recipient_address *asked, struct
 	uint64_t recipient = harvest_digest(a->h, asked->local, asked->local_len, asked->domain,
 					    asked->domain_len);
 
-	if (loan->good < UINT16_MAX &&
-	    !filter_was_there(a->h, a->key, recipient, PAIR_LENT, a->now_s))
+	if (loan->good < UINT16_MAX && !filter_lent_before(a->h, a->key, recipient, a->now_s))
 		loan->good++;
 }
 

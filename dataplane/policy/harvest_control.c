@@ -290,6 +290,7 @@ void harvest_count(const struct harvest *h, uint32_t now_s, struct harvest_count
 		.used = load(&h->used),
 		.evicted = load(&h->evicted),
 		.evicted_with_credit = load(&h->evicted_with_credit),
-		.filter_share = filter_share(h, now_s),
+		.filter_share = filter_share(h, PAIR_LENT, now_s),
+		.unknown_filter_share = filter_share(h, PAIR_UNKNOWN, now_s),
 	};
 }

@@ -3,11 +3,18 @@
  * Which pairs of client and recipient there were today, and which dead addresses many mail.
  *
  * Thread: any; harvest_tick (control) clears tomorrow's generation. Time: the day of the seconds
- * given. Memory: three generations of config.filter_octets, untouched pages cost nothing.
- * Rules: a Bloom filter ("Space/Time Trade-offs in Hash Coding with Allowable Errors", CACM 1970)
- * whose four bits of a pair lie in one word, so that entering is one atomic or. A pair that is
- * wrongly taken for known is one guess not scored or one recipient without credit: at two bits of
- * three clear in the mean, one in eighty.
+ * given. Memory: three generations of config.filter_octets for each kind of pair, untouched pages
+ * cost nothing.
+ * Rules: Bloom filters ("Space/Time Trade-offs in Hash Coding with Allowable Errors", CACM 1970)
+ * with four bits of a pair in one word, so that entering is one atomic or. A good pair that is
+ * wrongly taken for known is one recipient without credit, which nobody notices: at half of the
+ * bits set, one in ten. An unknown one would be a guess answered beyond the line; those are few, so
+ * they have a filter of their own, and three words each: with 5 % of 10^8 pairs of a day unknown
+ * and 64 MiB, one in 10^8. Two workers that ask for one such pair in the same ten nanoseconds may
+ * both find it new.
+ * Dead addresses are counted by a sketch with conservative update (Estan, Varghese, "New Directions
+ * in Traffic Measurement and Accounting", SIGCOMM 2002): the weight of every guess hangs on it, and
+ * with 5 million of them a day one cell alone holds several.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +23,10 @@
 
 #include "policy/harvest_private.h"
 
-enum { PAIR_BITS = 4 };
+enum {
+	PAIR_BITS = 4, /* in a word */
+	UNKNOWN_WORDS = 3,
+};
 
 static void *map(size_t len)
 {
@@ -30,10 +40,14 @@ int filter_init(struct harvest *h)
 {
 	h->filter_words = h->config.filter_octets / sizeof(uint64_t);
 	for (unsigned i = 0; i < GENERATIONS; i++) {
-		h->filter[i] = map(h->config.filter_octets);
 		h->dead[i] = map(DEAD_ROWS * DEAD_CELLS);
-		if (!h->filter[i] || !h->dead[i])
+		if (!h->dead[i])
 			return -ENOMEM;
+		for (unsigned kind = 0; kind < PAIR_KINDS; kind++) {
+			h->filter[kind][i] = map(h->config.filter_octets);
+			if (!h->filter[kind][i])
+				return -ENOMEM;
+		}
 	}
 	return 0;
 }
@@ -41,8 +55,9 @@ int filter_init(struct harvest *h)
 void filter_release(struct harvest *h)
 {
 	for (unsigned i = 0; i < GENERATIONS; i++) {
-		if (h->filter[i])
-			munmap(h->filter[i], h->config.filter_octets);
+		for (unsigned kind = 0; kind < PAIR_KINDS; kind++)
+			if (h->filter[kind][i])
+				munmap(h->filter[kind][i], h->config.filter_octets);
 		if (h->dead[i])
 			munmap(h->dead[i], DEAD_ROWS * DEAD_CELLS);
 	}
@@ -57,60 +72,105 @@ static uint64_t bits_of(uint64_t hashed)
 	return bits;
 }
 
-bool filter_was_there(struct harvest *h, uint64_t client, uint64_t recipient, enum pair_kind kind,
-		      uint32_t now_s)
-{
-	const uint64_t pair[3] = {client, recipient, kind};
-	uint64_t hashed = siphash13(&h->key, pair, sizeof(pair));
-	uint64_t at = (hashed >> 24) & (h->filter_words - 1), bits = bits_of(hashed);
-	uint32_t day = now_s / DAY_S;
-	uint64_t before;
+/* The bits of a pair in a word of its. */
+struct pair_word {
+	uint64_t at, bits;
+};
 
-	if (kind == PAIR_UNKNOWN) {
-		before = atomic_load_explicit(&h->filter[(day - 1) % GENERATIONS][at],
-					      memory_order_relaxed);
-		if ((before & bits) == bits)
-			return true;
+static struct pair_word word_of(const struct harvest *h, uint64_t client, uint64_t recipient,
+				unsigned number)
+{
+	const uint64_t pair[3] = {client, recipient, number};
+	uint64_t hashed = siphash13(&h->key, pair, sizeof(pair));
+
+	return (struct pair_word){(hashed >> 24) & (h->filter_words - 1), bits_of(hashed)};
+}
+
+/* Enters it; true: it was there. */
+static bool enter(_Atomic uint64_t *filter, const struct pair_word *w)
+{
+	uint64_t before = atomic_fetch_or_explicit(&filter[w->at], w->bits, memory_order_relaxed);
+
+	return (before & w->bits) == w->bits;
+}
+
+static bool is_in(const _Atomic uint64_t *filter, const struct pair_word *words, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t word = atomic_load_explicit(&filter[words[i].at], memory_order_relaxed);
+
+		if ((word & words[i].bits) != words[i].bits)
+			return false;
 	}
-	before = atomic_fetch_or_explicit(&h->filter[day % GENERATIONS][at], bits,
-					  memory_order_relaxed);
-	return (before & bits) == bits;
+	return true;
+}
+
+bool filter_lent_before(struct harvest *h, uint64_t client, uint64_t recipient, uint32_t now_s)
+{
+	struct pair_word word = word_of(h, client, recipient, 0);
+
+	return enter(h->filter[PAIR_LENT][now_s / DAY_S % GENERATIONS], &word);
+}
+
+bool filter_scored_before(struct harvest *h, uint64_t client, uint64_t recipient, uint32_t now_s)
+{
+	uint32_t day = now_s / DAY_S;
+	_Atomic uint64_t *const *filter = h->filter[PAIR_UNKNOWN];
+	struct pair_word words[UNKNOWN_WORDS];
+	bool there = true;
+
+	for (unsigned i = 0; i < UNKNOWN_WORDS; i++)
+		words[i] = word_of(h, client, recipient, i);
+	if (is_in(filter[(day - 1) % GENERATIONS], words, UNKNOWN_WORDS))
+		return true;
+	for (unsigned i = 0; i < UNKNOWN_WORDS; i++)
+		there &= enter(filter[day % GENERATIONS], &words[i]);
+	return there;
 }
 
 static _Atomic uint8_t *dead_cell(const struct harvest *h, uint64_t recipient, unsigned row,
 				  uint32_t day)
 {
-	uint64_t at = recipient >> (32 * row) & (DEAD_CELLS - 1);
+	uint64_t at = (recipient + row * (recipient >> 32 | 1)) & (DEAD_CELLS - 1);
 
 	return &h->dead[day % GENERATIONS][row * DEAD_CELLS + at];
 }
 
+static uint8_t dead_of_day(const struct harvest *h, uint64_t recipient, uint32_t day)
+{
+	uint8_t least = UINT8_MAX;
+
+	for (unsigned row = 0; row < DEAD_ROWS; row++) {
+		uint8_t n = atomic_load_explicit(dead_cell(h, recipient, row, day),
+						 memory_order_relaxed);
+
+		least = n < least ? n : least;
+	}
+	return least;
+}
+
 void dead_add(struct harvest *h, uint64_t recipient, uint32_t now_s)
 {
-	for (unsigned row = 0; row < DEAD_ROWS; row++) {
-		_Atomic uint8_t *cell = dead_cell(h, recipient, row, now_s / DAY_S);
-		uint8_t n = atomic_load_explicit(cell, memory_order_relaxed);
+	uint32_t day = now_s / DAY_S;
+	uint8_t least = dead_of_day(h, recipient, day);
 
-		if (n < UINT8_MAX)
-			atomic_compare_exchange_strong_explicit(cell, &n, (uint8_t)(n + 1),
-								memory_order_relaxed,
-								memory_order_relaxed);
+	if (least == UINT8_MAX)
+		return;
+	/* What is more already holds another's count. */
+	for (unsigned row = 0; row < DEAD_ROWS; row++) {
+		uint8_t n = least;
+
+		atomic_compare_exchange_strong_explicit(dead_cell(h, recipient, row, day), &n,
+							(uint8_t)(least + 1), memory_order_relaxed,
+							memory_order_relaxed);
 	}
 }
 
 uint32_t dead_count(const struct harvest *h, uint64_t recipient, uint32_t now_s)
 {
-	uint32_t day = now_s / DAY_S, least = UINT32_MAX;
+	uint32_t day = now_s / DAY_S;
 
-	for (unsigned row = 0; row < DEAD_ROWS; row++) {
-		uint32_t n = atomic_load_explicit(dead_cell(h, recipient, row, day),
-						  memory_order_relaxed) +
-			     atomic_load_explicit(dead_cell(h, recipient, row, day - 1),
-						  memory_order_relaxed);
-
-		least = n < least ? n : least;
-	}
-	return least;
+	return (uint32_t)dead_of_day(h, recipient, day) + dead_of_day(h, recipient, day - 1);
 }
 
 void harvest_tick(struct harvest *h, uint32_t now_s)
@@ -120,15 +180,17 @@ void harvest_tick(struct harvest *h, uint32_t now_s)
 	if (atomic_load_explicit(&h->cleared_day, memory_order_relaxed) == next)
 		return;
 	/* Pages of zeros again. Nobody looks there before tomorrow. */
-	madvise(h->filter[next % GENERATIONS], h->config.filter_octets, MADV_DONTNEED);
+	for (unsigned kind = 0; kind < PAIR_KINDS; kind++)
+		madvise(h->filter[kind][next % GENERATIONS], h->config.filter_octets,
+			MADV_DONTNEED);
 	madvise(h->dead[next % GENERATIONS], DEAD_ROWS * DEAD_CELLS, MADV_DONTNEED);
 	atomic_store_explicit(&h->cleared_day, next, memory_order_relaxed);
 }
 
-double filter_share(const struct harvest *h, uint32_t now_s)
+double filter_share(const struct harvest *h, enum pair_kind kind, uint32_t now_s)
 {
 	enum { LOOKED_AT = 4096 };
-	const _Atomic uint64_t *filter = h->filter[now_s / DAY_S % GENERATIONS];
+	const _Atomic uint64_t *filter = h->filter[kind][now_s / DAY_S % GENERATIONS];
 	uint64_t step = h->filter_words / LOOKED_AT ? h->filter_words / LOOKED_AT : 1, bits = 0,
 		 n = 0;
 

@@ -19,8 +19,8 @@ enum {
 	BUCKET_ENTRIES = 8,
 	GENERATIONS = 3, /* of days: today, yesterday, and tomorrow's, which is being cleared */
 	DAY_S = 24 * 3600,
-	DEAD_ROWS = 2,
-	DEAD_CELLS = 1 << 18, /* a row of a day */
+	DEAD_ROWS = 3,
+	DEAD_CELLS = 1 << 23, /* a row of a day */
 	NETWORKS_MAX = 4096,
 
 	SCORE_ONE = 256, /* of a score */
@@ -28,6 +28,13 @@ enum {
 	FLOOR = -35 * SCORE_ONE,
 	LEVEL_MAX = 15,
 	FADE_STEPS = 64, /* of a halving */
+};
+
+/* What is remembered of a client and a recipient. */
+enum pair_kind {
+	PAIR_UNKNOWN, /* scored already */
+	PAIR_LENT,    /* lent for already */
+	PAIR_KINDS,
 };
 
 /* One line of keys, one of scores, and two that are looked at less. */
@@ -95,7 +102,7 @@ struct harvest {
 	uint32_t n_buckets;
 	_Atomic uint64_t used, evicted, evicted_with_credit;
 
-	_Atomic uint64_t *filter[GENERATIONS];
+	_Atomic uint64_t *filter[PAIR_KINDS][GENERATIONS];
 	uint64_t filter_words;
 	_Atomic uint8_t *dead[GENERATIONS]; /* DEAD_ROWS * DEAD_CELLS */
 	_Atomic uint32_t cleared_day;	    /* up to this one generations are fit for use */
@@ -140,14 +147,13 @@ bool counts_are_established(const struct counts *c);
 /* --- harvest_filter.c --- */
 int filter_init(struct harvest *h);
 void filter_release(struct harvest *h);
-enum pair_kind { PAIR_UNKNOWN, PAIR_LENT };
-/* Enters a pair of today; true: it was there already (UNKNOWN: or yesterday). */
-bool filter_was_there(struct harvest *h, uint64_t client, uint64_t recipient, enum pair_kind kind,
-		      uint32_t now_s);
+/* Enter a pair of today; true: it was there already (scored: or yesterday). */
+bool filter_lent_before(struct harvest *h, uint64_t client, uint64_t recipient, uint32_t now_s);
+bool filter_scored_before(struct harvest *h, uint64_t client, uint64_t recipient, uint32_t now_s);
 /* One more client with credit mailed this unknown address. */
 void dead_add(struct harvest *h, uint64_t recipient, uint32_t now_s);
 /* How many have, about. */
 uint32_t dead_count(const struct harvest *h, uint64_t recipient, uint32_t now_s);
-double filter_share(const struct harvest *h, uint32_t now_s);
+double filter_share(const struct harvest *h, enum pair_kind kind, uint32_t now_s);
 
 #endif

@@ -14,11 +14,25 @@
  * With p0 = 0.03, p1 = 0.9, alpha = 1e-5, beta = 0.01: an unknown one adds ln(0.9 / 0.03) = 3.40, a
  * good one takes ln(0.97 / 0.1) = 2.27, and the line is ln(0.99 / 1e-5) = 11.5, so the fourth
  * unknown in a row crosses it. Below zero the walk does not begin anew but goes on down to a floor
- * of -35: history is credit.
+ * of -35: history is credit. Of honest clients with 5 % unknown the walk flags 1.3 in 10^5, nearly
+ * all at first contact; if unknown ones counted double beyond 4 a day in place of 5, 2.6.
+ *
+ *     evidence                           adds             settled by
+ *     unknown recipient                  3.40             a delivered one -2.27, once a day a pair
+ *       beyond 5 and a quarter of the    6.80
+ *       recipients delivered this day
+ *       that 5 clients with credit mail  0.21
+ *     trap                               11.5
+ *     early talk, abuse; VRFY            5.75; 1.13
+ *
+ *     line of a client                   11.5 (/32, /64)
+ *     of a prefix                        34.5 (/24, /56), 69 (/48)
+ *     evidence halves in a day, credit in two weeks; a level of the TTL less in a quiet week
+ *     TTL 5 minutes, doubling to 24 hours, to 4 for who was delivered for
  *
  * Thread: a worker's functions by any, at once; the rest by control, beside workers.
  * Time: given, seconds since the epoch; a time before the last one counts as no time passed.
- * Memory: harvest_new's, all of it at once: 32 octets an entry, two generations of the filter. A
+ * Memory: harvest_new's, all of it at once: 32 octets an entry, three generations of two filters. A
  * full bucket of eight gives up the oldest of those whose score says least; one that is shut out
  * goes last. Rules: scores in fixed point, 1/256.
  */
@@ -40,7 +54,7 @@ struct harvest_config {
 	uint32_t first_ttl_s, longest_ttl_s; /* 5 minutes, doubling to 24 hours */
 	uint32_t known_ttl_s;	/* the longest of a client that was delivered for: 4 hours */
 	uint32_t entries;	/* clients and prefixes told apart; a power of two */
-	uint64_t filter_octets; /* of one generation of the pairs' filter; a power of two */
+	uint64_t filter_octets; /* of one generation of either pairs' filter; a power of two */
 	bool observe;		/* score and tell, and change no answer */
 	uint8_t entropy[32];
 };
@@ -227,7 +241,7 @@ int harvest_restore(struct harvest *h, const void *octets, size_t len);
 struct harvest_counts {
 	uint64_t entries, used; /* in the table */
 	uint64_t evicted, evicted_with_credit;
-	double filter_share; /* of bits set in this generation */
+	double filter_share, unknown_filter_share; /* of bits set in this generation */
 };
 void harvest_count(const struct harvest *h, uint32_t now_s, struct harvest_counts *counts);
 

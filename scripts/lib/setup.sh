@@ -58,6 +58,10 @@ build() {
 	build-asan)
 		configure build-asan gcc --buildtype=debug -Doptimization=1 \
 			-Db_sanitize=address,undefined ;;
+	build-tsan)
+		targets=(race-tests)
+		configure build-tsan gcc --buildtype=debug -Doptimization=1 -Db_sanitize=thread \
+			-Dbpf=false ;;
 	build-fuzz)
 		configure build-fuzz clang --buildtype=debug -Doptimization=1 \
 			-Db_sanitize=address,undefined -Dfuzz=true ;;

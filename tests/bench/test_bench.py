@@ -180,6 +180,13 @@ def test_a_bench_says_what_its_clients_heard_wrong(monkeypatch, name, measure):
         measure(bench.importlib.import_module(name))
 
 
+def test_a_source_nobody_flagged_leaves_no_figure_of_the_shield():
+    module = bench.importlib.import_module("shield")
+    done = subprocess.run([module.PROGRAM, module.FRAMES, "100", "0.1", "99"], text=True,
+                          capture_output=True)
+    assert done.returncode == 1 and "were dropped" in done.stderr and not done.stdout
+
+
 # --- and what does not ------------------------------------------------------------------------------
 
 

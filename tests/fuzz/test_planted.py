@@ -5,29 +5,20 @@ A fuzzer that finds nothing anywhere is worth nothing, and would go unnoticed. N
 the file with the bug is taken.
 """
 
-import dataclasses
-import json
 import pathlib
 import re
-import shlex
 import subprocess
+import sys
 
 import pytest
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TREE / "tests/common"))
+
+from planted import Bug, linked  # noqa: E402
+
 BUILD = TREE / "build-fuzz"
 SECONDS = 60  # at most; most are found within one
-
-
-@dataclasses.dataclass
-class Bug:
-    """In a file of the folder, what stands once becomes what shall not; and the target that must see it."""
-    file: str
-    right: str
-    wrong: str
-    target: str
-    folder: str = "dataplane"
-
 
 BUGS = {
     "extension_header_is_believed_as_to_its_length": Bug(
@@ -73,41 +64,9 @@ def seeds(tmp_path_factory):
     return folder
 
 
-def run(words):
-    result = subprocess.run(words, cwd=BUILD, text=True, capture_output=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-
-
-def compiled(bug, folder):
-    """The object of the file with the bug in it."""
-    path = TREE / bug.folder / bug.file
-    text = path.read_text()
-    assert text.count(bug.right) == 1, f"{bug.file} has changed: this bug can no longer be planted"
-    planted = folder / path.name
-    planted.write_text(text.replace(bug.right, bug.wrong))
-    # A test may compile it too, in its own way.
-    entry, = (entry for entry in json.loads((BUILD / "compile_commands.json").read_text())
-              if (BUILD / entry["file"]).resolve() == path and entry["output"].startswith(f"{bug.folder}/"))
-    words = [str(planted) if word == entry["file"] else word for word in shlex.split(entry["command"])]
-    words[words.index("-o") + 1] = str(planted.with_suffix(".o"))
-    run(words)
-    return planted.with_suffix(".o")
-
-
-def linked(target, instead, folder):
-    """The target, with an object that comes before the room's own of the same name."""
-    commands = subprocess.run(["ninja", "-t", "commands", f"tests/fuzz/{target}"], cwd=BUILD, text=True,
-                              capture_output=True, check=True).stdout.splitlines()
-    words = shlex.split(commands[-1])
-    output = words.index("-o") + 1
-    words[output:output + 1] = [str(folder / target), str(instead)]
-    run(words)
-    return folder / target
-
-
 @pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS)
 def test_planted_bug_is_found(bug, seeds, tmp_path):
-    target = linked(bug.target, compiled(bug, tmp_path), tmp_path)
+    target = linked(bug, BUILD, "tests/fuzz", tmp_path)
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     result = subprocess.run(

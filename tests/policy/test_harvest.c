@@ -23,17 +23,22 @@ struct world {
 	struct harvest_verdicts verdicts;
 };
 
-static void begin(struct world *w, bool observe)
+static void begin_with(struct world *w, bool observe, uint64_t filter_octets)
 {
 	struct harvest_config config;
 
 	harvest_defaults(&config);
 	config.entries = 1 << 12;
-	config.filter_octets = 1 << 20;
+	config.filter_octets = filter_octets;
 	config.observe = observe;
 	memset(config.entropy, 9, sizeof(config.entropy));
 	*w = (struct world){.h = harvest_new(&config), .now_s = START};
 	assert_non_null(w->h);
+}
+
+static void begin(struct world *w, bool observe)
+{
+	begin_with(w, observe, 1 << 20);
 }
 
 static void end(struct world *w)
@@ -142,6 +147,37 @@ static void the_fourth_guess_of_a_stranger_is_its_last(void **state)
 		assert_int_equal(w.verdicts.n, 0);
 		end(&w);
 	}
+}
+
+static void strangers_get_four_answers(struct world *w)
+{
+	for (uint32_t i = 0; i < 500; i++) {
+		struct harvest_client c = v4((8000 + i) << 8);
+
+		for (int guess = 0; guess < 4; guess++)
+			assert_int_equal(ask(w, &c, HARVEST_UNKNOWN, NULL),
+					 guess < 3 ? HARVEST_ANSWER : HARVEST_SHUT_OUT);
+	}
+}
+
+static void a_full_filter_gives_a_stranger_no_fifth_answer(void **state)
+{
+	enum { DELIVERED = 65535, UNKNOWN = 5000 };
+	struct harvest_client many = v4(1), mistaken = v4(2 << 8);
+	struct harvest_loan loan = {0};
+	struct harvest_counts counts;
+	struct world w;
+
+	begin_with(&w, false, 1 << 16);
+	for (int i = 0; i < DELIVERED; i++)
+		ask(&w, &many, HARVEST_GOOD, &loan);
+	mistaken.null_sender = true;
+	for (int i = 0; i < UNKNOWN; i++)
+		ask(&w, &mistaken, HARVEST_UNKNOWN, NULL);
+	harvest_count(w.h, w.now_s, &counts);
+	assert_true(counts.filter_share > 0.3 && counts.unknown_filter_share > 0.1);
+	strangers_get_four_answers(&w);
+	end(&w);
 }
 
 static void behind_the_last_one_of_a_burst_nothing_is_answered(void **state)
@@ -434,10 +470,10 @@ static void a_day_beyond_its_share_counts_double(void **state)
 
 	begin(&w, false);
 	deliver(&w, &c, 20);
-	for (int i = 0; i < 9; i++)
+	for (int i = 0; i < 10; i++)
 		assert_int_equal(ask(&w, &c, HARVEST_UNKNOWN, NULL), HARVEST_ANSWER);
-	before = score(&w, &c); /* 4 + 20 / 4 = 9 were free */
-	assert_int_equal(before, -35 * 256 + 9 * 871);
+	before = score(&w, &c); /* 5 + 20 / 4 = 10 were free */
+	assert_int_equal(before, -35 * 256 + 10 * 871);
 	ask(&w, &c, HARVEST_UNKNOWN, NULL);
 	assert_int_equal(score(&w, &c), before + 2 * 871);
 	end(&w);
@@ -457,6 +493,29 @@ static void a_dead_address_that_many_good_senders_mail_says_little(void **state)
 	}
 	assert_int_equal(ask_for(&w, &stranger, "gone", 1, HARVEST_UNKNOWN, NULL), HARVEST_ANSWER);
 	assert_int_equal(score(&w, &stranger), 871 / 16);
+	end(&w);
+}
+
+static void dead_addresses_of_their_own_make_no_guess_of_a_stranger_dead(void **state)
+{
+	enum { SENDERS = 300, MESSAGES = 2000 };
+	struct world w;
+
+	begin_with(&w, false, 64 << 20);
+	for (uint32_t i = 0; i < SENDERS; i++) {
+		struct harvest_client c = v4(i << 8);
+
+		deliver(&w, &c, 20);
+		for (int message = 0; message < MESSAGES; message++) {
+			struct harvest_loan loan = {0};
+
+			assert_int_equal(ask(&w, &c, HARVEST_UNKNOWN, &loan), HARVEST_ANSWER);
+			for (int k = 0; k < 4; k++)
+				ask(&w, &c, HARVEST_GOOD, &loan);
+			harvest_settle(w.h, &c, &loan, HARVEST_DELIVERED, w.now_s, &w.verdicts);
+		}
+	}
+	strangers_get_four_answers(&w);
 	end(&w);
 }
 
@@ -916,6 +975,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_fourth_guess_of_a_stranger_is_its_last),
+		cmocka_unit_test(a_full_filter_gives_a_stranger_no_fifth_answer),
 		cmocka_unit_test(behind_the_last_one_of_a_burst_nothing_is_answered),
 		cmocka_unit_test(addresses_of_one_64_are_one_client),
 		cmocka_unit_test(the_time_doubles_for_who_comes_back),
@@ -934,6 +994,7 @@ int main(void)
 		cmocka_unit_test(what_fails_at_our_end_makes_up_for_evidence_and_is_no_credit),
 		cmocka_unit_test(a_day_beyond_its_share_counts_double),
 		cmocka_unit_test(a_dead_address_that_many_good_senders_mail_says_little),
+		cmocka_unit_test(dead_addresses_of_their_own_make_no_guess_of_a_stranger_dead),
 		cmocka_unit_test(a_null_sender_has_its_own_score_and_no_drop),
 		cmocka_unit_test(an_established_client_loses_a_sender_and_not_its_way_in),
 		cmocka_unit_test(a_client_with_history_is_shut_out_for_four_hours_at_most),
