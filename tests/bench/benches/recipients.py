@@ -3,9 +3,10 @@
 
 With --large a hundred million; the baseline, which would need 6 GB for them, stays at ten million. Of
 the time of a hit its hash is part, on both sides; what is changed beside it is 10,000 a second by
-another thread. Building is reading a directory's lines. Turns are those of posternd's worker in which
-frames moved, by its thread's CPU time, while sixteen clients of the generator name recipients, one a
-segment: while nothing else happens, and while posternd reads the whole directory anew, again and again.
+another thread, and visible to this one so long after it was begun. Building is reading a directory's
+lines. Turns are those of posternd's worker in which frames moved, by its thread's CPU time, while
+sixteen clients of the generator name recipients, one a segment: while nothing else happens, and while
+posternd reads the whole directory anew, again and again.
 """
 
 import json
@@ -21,6 +22,8 @@ FIGURES = {
     "bytes_per_recipient": ("octets", BASELINE),
     "burst_hit_ns": ("ns", BASELINE),
     "burst_hit_beside_changes_ns": ("ns", "unchanged"),
+    "changes_per_second": ("1/s",),
+    "change_visible_ms_p99": ("ms",),
     "build_seconds": ("s",),
     "turn_p999_us": ("us", "quiet"),
     "turn_p999_us_quiet": ("us",),
