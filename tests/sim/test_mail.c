@@ -199,6 +199,7 @@ static void gateway_close(struct gateway *g)
 	run(g, 700ULL * SECOND_US);
 	assert_int_equal(sim_stack_conns(g->world.stacks[WORLD_ANSWERER]), 0);
 	assert_int_equal(sim_stack_buffers_out(g->world.stacks[WORLD_ANSWERER]), 0);
+	assert_int_equal(counters(g).smtp_ended, counters(g).smtp_conversations);
 	assert_int_equal(counters(g).mail_replies_lost, 0);
 	world_close(&g->world);
 	harvest_free(g->mail.harvest);
