@@ -161,7 +161,6 @@ void smtp_close(struct smtp *m, struct smtp_session *s)
 	s->state = SESSION_FREE;
 	counter_add(&m->counters->smtp_ended, 1);
 	slab_give(&m->sessions, slab_index(&m->sessions, s));
-	counter_add(&m->counters->smtp_ended, 1);
 }
 
 /* --- octets ----------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
                                       /64, /56 or /48
     shield.py unflag SOURCE
     shield.py drops SOURCE            frames the kernel dropped of it since it was flagged
+    shield.py flagged                 all that are in the map, a 'SOURCE drops' a line
     shield.py allow NETWORK           spare it, whatever the verdict; any length
     shield.py disallow NETWORK
     shield.py counters                what became of all frames, a 'name number' a line
@@ -41,6 +42,13 @@ def mapped(network):
     if network.version == 4:
         return bytes(10) + b"\xff\xff" + octets, length + 96
     return octets, length
+
+
+def network_of(octets, length):
+    """The network that is mapped to these."""
+    if octets[:12] == bytes(10) + b"\xff\xff":
+        octets, length = octets[12:], length - 96
+    return ipaddress.ip_network((octets, length))
 
 
 def source_network(text):
@@ -81,6 +89,15 @@ class Shield:
     def drops(self, source):
         value = self._lookup("flagged", self._source_key(source_network(source)))
         return struct.unpack("=QQ", value)[1]
+
+    def flagged(self):
+        """The frames dropped of each, by its network."""
+        found = {}
+        for entry in self._bpftool("dump", "flagged"):
+            key, value = octets_of(entry["key"]), octets_of(entry["value"])
+            network = network_of(key[:16], struct.unpack("=I", key[16:])[0])
+            found[str(network)] = struct.unpack("=QQ", value)[1]
+        return found
 
     def allow(self, network):
         octets, length = mapped(ipaddress.ip_network(network))
@@ -126,7 +143,7 @@ class Shield:
         return answer
 
 
-COMMANDS = {"flag": 2, "unflag": 1, "drops": 1, "allow": 1, "disallow": 1, "counters": 0}
+COMMANDS = {"flag": 2, "unflag": 1, "drops": 1, "flagged": 0, "allow": 1, "disallow": 1, "counters": 0}
 
 
 def main():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Benches and the generator: small enough to say nothing about speed, all their checks at work."""
 
+import contextlib
 import functools
 import json
 import math
@@ -19,6 +20,7 @@ sys.path[:0] = [str(ROOT / "scripts/lib"), str(ROOT / "tests/system"), str(HERE)
 
 import bench  # noqa: E402
 import link as links  # noqa: E402
+import live_harvest  # noqa: E402
 from lab import BUILD, as_at_a_terminal, patiently  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not os.access("/run", os.W_OK), reason="needs root for the EAL")
@@ -75,6 +77,8 @@ def test_a_bench_tells_each_of_its_figures_in_a_line_of_json(name):
     if name == "idle":
         # More than what TCP keeps of one at least, and no buffer's worth.
         assert 150 < values["bytes_per_conversation"] < 2048
+    if name == "harvest":
+        assert values["answered_guesses_max"] == 4
     if name == "synflood":
         assert values["cookies_per_second"] > 0 and values["good_per_second"] > 0
 
@@ -94,7 +98,9 @@ def test_a_person_gets_a_table(capsys):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_bench_leaves_nothing_behind(tmp_path, number):
+@pytest.mark.parametrize("name, programs", [("idle", {"tcp_service", "generator"}),
+                                            ("harvest", {"posternd"})])
+def test_an_interrupted_bench_leaves_nothing_behind(tmp_path, name, programs, number):
     mark = f"POSTERN_BENCH_MARK={uuid.uuid4()}"
     env = dict(os.environ, POSTERN_BUILD=str(BUILD), TMPDIR=str(tmp_path),
                **dict([mark.split("=")]))
@@ -109,9 +115,9 @@ def test_an_interrupted_bench_leaves_nothing_behind(tmp_path, number):
                 pass  # it has just ended
         return found
 
-    with subprocess.Popen([ROOT / "scripts/bench", "idle", "--connections", "1000", "--seconds", "60"],
+    with subprocess.Popen([ROOT / "scripts/bench", name, "--connections", "1000", "--seconds", "60"],
                           env=env, stdout=subprocess.DEVNULL, preexec_fn=as_at_a_terminal) as running:
-        patiently(lambda: {"tcp_service", "generator"} <= set(marked()), "both programs run", 30)
+        patiently(lambda: programs <= set(marked()), "its programs run", 30)
         running.send_signal(number)
         assert running.wait(30) == 130
     patiently(lambda: not marked(), "every program has ended", 10)
@@ -197,6 +203,24 @@ def test_a_source_nobody_flagged_leaves_no_figure_of_the_shield():
     done = subprocess.run([module.PROGRAM, module.FRAMES, "100", "0.1", "99"], text=True,
                           capture_output=True)
     assert done.returncode == 1 and "were dropped" in done.stderr and not done.stdout
+
+
+def test_a_guesser_that_learns_too_much_or_is_never_dropped_leaves_no_figure():
+    client = {"answered": 4, "answered_us": 350, "sent_us": [100, 200, 300, 400]}
+    assert live_harvest.first_drop_ms(client, 1) == 0.05
+    assert live_harvest.first_drop_ms(client, 4) == -0.25
+    for of, drops in ((client, 0), (client, 5), ({**client, "answered": 5}, 1),
+                      ({**client, "answered": 0}, 1)):
+        with pytest.raises(AssertionError):
+            live_harvest.first_drop_ms(of, drops)
+
+
+@pytest.mark.parametrize("first_ms, gap_ms, rebuilt, holds", [
+    (1, 0.1, 1, True), (1.01, 0.1, 1, False), (1.5, 1.21, 1, True), (-0.1, 0.1, 0, False)])
+def test_the_bar_of_a_drop_is_a_millisecond_or_what_a_spinner_loses(first_ms, gap_ms, rebuilt, holds):
+    figures = {"first_drop_ms_p99": first_ms, "spinner_gap_ms_p99": gap_ms, "directories_rebuilt": rebuilt}
+    with contextlib.nullcontext() if holds else pytest.raises(AssertionError):
+        live_harvest.check_bar(figures)
 
 
 # --- and what does not ------------------------------------------------------------------------------

@@ -89,12 +89,14 @@ void cable_flush(struct cable *c)
 	c->n = 0;
 }
 
-uint32_t cable_receive(struct cable *c, int wait_ms)
+uint32_t cable_receive(struct cable *c, uint64_t wait_us)
 {
+	const struct timespec wait = {(time_t)(wait_us / 1000000),
+				      (long)(wait_us % 1000000) * 1000};
 	struct pollfd ready = {.fd = c->fd, .events = POLLIN};
 	int n;
 
-	if (wait_ms && poll(&ready, 1, wait_ms) <= 0)
+	if (wait_us && ppoll(&ready, 1, &wait, NULL) <= 0)
 		return 0;
 	n = recvmmsg(c->fd, c->in, CABLE_BURST, MSG_DONTWAIT, NULL);
 	return n > 0 ? (uint32_t)n : 0;

@@ -40,6 +40,6 @@ void cable_flush(struct cable *c);
 
 /* Waits so long for frames, and hands out those that are there; how many. They stay until the next
  * call. */
-uint32_t cable_receive(struct cable *c, int wait_ms);
+uint32_t cable_receive(struct cable *c, uint64_t wait_us);
 
 #endif

@@ -322,9 +322,9 @@ static void answer_by_reset(struct mutants *m, const struct segment_ends *ends,
 }
 
 /* Takes in what has come; how many frames. */
-static uint32_t hear(struct mutants *m, int wait_ms, bool reaping)
+static uint32_t hear(struct mutants *m, uint64_t wait_us, bool reaping)
 {
-	uint32_t n = cable_receive(&m->cable, wait_ms);
+	uint32_t n = cable_receive(&m->cable, wait_us);
 
 	for (uint32_t i = 0; i < n; i++) {
 		struct segment_ends ends = {0};
@@ -387,7 +387,7 @@ static void reap(struct mutants *m)
 		cable_put(&m->cable, f.len);
 	}
 	cable_flush(&m->cable);
-	while (now_ms() < until && hear(m, QUIET_MS, true))
+	while (now_ms() < until && hear(m, QUIET_MS * 1000, true))
 		cable_flush(&m->cable);
 }
 

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""who is flagged over ten virtual days: guessers soon, honest senders hardly ever (simulated, with its promises)
+"""who is flagged over ten virtual days (simulated), and how soon the kernel drops a guesser (posternd in a lab)
 
 2,000 honest senders, with --large 100,000, deliver to 10,000 recipients each while 5 % of those they ask
 for are unknown; strangers, guessers, probers, innocent bouncers, providers that hit traps and senders of
 stale lists come beside them, as many as their promises need. A run has a seed of its own. What is
 promised (the figures of tests/bench/bench_harvest.c) must hold, or there are no figures.
+
+Then a thousand guessers, one after the other, meet posternd while it rebuilds a directory of 10 M
+(tests/bench/live_harvest.py): the first dropped frame is to come within 1 ms of the last answer, or of
+what a bare spinner loses at times on that machine and 0.3 ms. With --connections all of it is small, and
+there is no such bar.
 """
 
 import itertools
@@ -12,6 +17,7 @@ import json
 import os
 import subprocess
 
+import live_harvest
 from lab import BUILD
 from link import command
 
@@ -36,18 +42,38 @@ FIGURES = {
     "resenders_flagged": ("senders",),
     "answered_to_a_24": ("guesses",),
     "answered_to_a_48": ("guesses",),
+    "first_drop_ms_p99": ("ms",),               # from the last answer on; below 0: before it
+    "spinner_gap_ms_p99": ("ms",),
+    "directories_rebuilt": ("directories",),    # during the trials
 }
 
 SENDERS, SENDERS_LARGE = 2000, 100_000
+TRIALS, RECIPIENTS, SPIN_MS = 1000, 10_000_000, 4000
+SMALL = 20, 100_000, 500
 
 seeds = itertools.count(1)
 
 
-def run(options):
+def simulated(options):
     senders = options.connections or (SENDERS_LARGE if options.large else SENDERS)
     environment = dict(os.environ, POSTERN_SEED=str(next(seeds)))
     said = subprocess.run(command(BUILD / "tests/bench/bench_harvest", senders), text=True,
                           capture_output=True, env=environment)
     assert said.returncode == 0, said.stderr.strip() or f"exit status {said.returncode}"
-    values = {row["metric"]: row["value"] for row in map(json.loads, said.stdout.splitlines())}
+    return {row["metric"]: row["value"] for row in map(json.loads, said.stdout.splitlines())}
+
+
+def live(options):
+    if options.connections:
+        return live_harvest.measure(*SMALL)
+    figures = live_harvest.measure(TRIALS, RECIPIENTS, SPIN_MS)
+    live_harvest.check_bar(figures)
+    return figures
+
+
+def run(options):
+    assert os.geteuid() == 0, "needs root"
+    simulation, lab = simulated(options), live(options)
+    values = simulation | lab
+    values["answered_guesses_max"] = max(part["answered_guesses_max"] for part in (simulation, lab))
     return {metric: values[metric] for metric in FIGURES}
