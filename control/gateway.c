@@ -156,6 +156,9 @@ static int mail_start(struct gateway *g, char *error, size_t len)
 	if (shield) {
 		m->shield.flagged_fd = shield_flagged_fd(shield);
 		m->shield.levels = shield_levels(shield);
+		for (uint32_t i = 0; i < g->dataplane_config.n_interfaces; i++)
+			if (g->dataplane_config.interfaces[i].kind == DATAPLANE_AF_XDP)
+				m->shield.ports |= 1U << i;
 	}
 	g->dataplane_config.service = &mail_service;
 	g->dataplane_config.service_config = m;

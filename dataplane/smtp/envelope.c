@@ -66,6 +66,7 @@ struct envelope *envelope_new(struct smtp *m, const struct address *sender,
 	}
 	e = slab_at(&m->envelopes, index);
 	memset(e, 0, offsetof(struct envelope, room));
+	e->begun_ms = m->now_ms;
 	e->declared_size = p->size;
 	e->eight_bit_mime = p->eight_bit_mime;
 	e->smtputf8 = p->smtputf8;

@@ -42,6 +42,7 @@ enum {
 	/* Time. */
 	SMTP_IDLE_MS = 5 * 60 * 1000,	       /* RFC 5321 4.5.3.2.7 */
 	SMTP_IDLE_STRESS_MS = 10 * 1000,       /* under stress */
+	SMTP_OPEN_STRESS_MS = 60 * 1000,       /* under stress, from MAIL to DATA */
 	SMTP_CONVERSATION_MS = 60 * 60 * 1000, /* from greeting to end */
 	SMTP_RATE_WINDOW_MS = 60 * 1000,       /* over which the rate of a message is averaged */
 	SMTP_RATE_MIN = 1024,		       /* octets a second */

@@ -243,17 +243,19 @@ static void put_phrase(struct smtp *m, uint64_t id, enum reply reply, struct spa
 	counter_add(&m->said[reply], 1);
 }
 
-static void follow(struct smtp_session *s, enum reply reply)
+static void follow(struct smtp *m, struct smtp_session *s, enum reply reply)
 {
-	if (reply_rows[reply].closes)
-		s->state = SESSION_CLOSING;
+	if (!reply_rows[reply].closes)
+		return;
+	s->state = SESSION_CLOSING;
+	m->closed_by = reply;
 }
 
 void say_about(struct smtp *m, struct smtp_session *s, enum reply reply, struct span address,
 	       struct smtp_out *out)
 {
 	put_phrase(m, s->id, reply, address, out);
-	follow(s, reply);
+	follow(m, s, reply);
 }
 
 void say(struct smtp *m, struct smtp_session *s, enum reply reply, struct smtp_out *out)

@@ -112,6 +112,7 @@ struct envelope {
 	uint64_t octets;	/* of the message, as they came */
 	uint64_t window_octets; /* what that was when the window for the rate began, */
 	uint32_t window_ms;	/* which was then */
+	uint32_t begun_ms;	/* when MAIL came */
 	uint16_t n_taken, n_asked;
 	struct place asked; /* where the first recipient asked about is, or will be */
 	struct page *last;
@@ -161,6 +162,7 @@ struct smtp {
 	uint32_t swept_from_ms;
 	uint64_t sweep_due_us;
 	enum smtp_finding noted;
+	enum reply closed_by;
 	uint64_t tail_id; /* whose id_tail is */
 	char id_tail[SMTP_ID_LEN + 4];
 	struct address address; /* of the command being read */

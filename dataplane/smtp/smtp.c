@@ -159,6 +159,7 @@ void smtp_close(struct smtp *m, struct smtp_session *s)
 	session_forget_hello(m, s);
 	line_release(m, s);
 	s->state = SESSION_FREE;
+	counter_add(&m->counters->smtp_ended, 1);
 	slab_give(&m->sessions, slab_index(&m->sessions, s));
 }
 
@@ -481,6 +482,32 @@ bool smtp_transaction(const struct smtp *m, const struct smtp_session *s,
 		.envid = {e->room + e->sender_len, e->envid_len},
 	};
 	return true;
+}
+
+bool smtp_is_closing(const struct smtp_session *s)
+{
+	return s->state == SESSION_CLOSING;
+}
+
+enum reply smtp_closed_by(const struct smtp *m)
+{
+	return m->closed_by;
+}
+
+static unsigned percent(const struct slab *slab)
+{
+	return (unsigned)((uint64_t)slab->in_use * 100 / slab->capacity);
+}
+
+unsigned smtp_fullness(const struct smtp *m)
+{
+	const unsigned parts[] = {percent(&m->sessions), percent(&m->envelopes),
+				  percent(&m->pieces)};
+	unsigned most = 0;
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		most = parts[i] > most ? parts[i] : most;
+	return most;
 }
 
 struct smtp_transaction_user *smtp_transaction_user(const struct smtp *m,

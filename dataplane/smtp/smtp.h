@@ -123,6 +123,12 @@ enum smtp_finding {
 
 enum smtp_finding smtp_noted(const struct smtp *m);
 
+/* Whether the last reply of the conversation was said: the next step is SMTP_CLOSE, whatever room
+ * there is. */
+bool smtp_is_closing(const struct smtp_session *s);
+/* The row that was last said to close a conversation. */
+enum reply smtp_closed_by(const struct smtp *m);
+
 /* The owner ends the conversation; reply is a row that closes. What is open is abandoned. out has
  * room for SMTP_REPLY_LINE_MAX octets. */
 void smtp_refuse(struct smtp *m, struct smtp_session *s, enum reply reply, struct smtp_out *out);
@@ -252,8 +258,11 @@ uint64_t smtp_next_due(const struct smtp *m);
 /* The client waits for us, not we for it, as it does while a question stands: time does not count.
  */
 void smtp_hold(struct smtp *m, struct smtp_session *s, bool held);
-/* Idle conversations are given up after 10 s in place of 5 min. */
+/* Idle conversations are given up after 10 s in place of 5 min, and those that have had a
+ * transaction open for a minute and no message in it. */
 void smtp_stress(struct smtp *m, bool on);
+/* Percent in use of what is scarcest: sessions, envelopes, pieces. */
+unsigned smtp_fullness(const struct smtp *m);
 
 /* --- what is known ---------------------------------------------------------------------------- */
 

@@ -39,13 +39,22 @@ static bool is_slow(const struct smtp *m, struct envelope *e)
 	return false;
 }
 
+/* Under stress: a transaction that keeps its memory, and no message comes. */
+static bool is_dawdling(const struct smtp *m, const struct smtp_session *s)
+{
+	const struct envelope *e = session_envelope(m, s);
+
+	return m->idle_ms == SMTP_IDLE_STRESS_MS && e && s->state != SESSION_BODY &&
+	       is_past(m, e->begun_ms + SMTP_OPEN_STRESS_MS);
+}
+
 /* The row to refuse it with, or REPLY_NONE. */
 static enum reply verdict_on(const struct smtp *m, const struct smtp_session *s)
 {
 	if (s->state == SESSION_FREE || s->state == SESSION_CLOSING || s->question != SMTP_WAIT ||
 	    s->flags & SESSION_HELD)
 		return REPLY_NONE;
-	if (is_past(m, s->heard_ms + m->idle_ms))
+	if (is_past(m, s->heard_ms + m->idle_ms) || is_dawdling(m, s))
 		return REPLY_IDLE_TOO_LONG;
 	if (s->state == SESSION_BODY && is_slow(m, session_envelope(m, s)))
 		return REPLY_MESSAGE_TOO_SLOW;

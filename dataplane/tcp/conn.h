@@ -65,6 +65,7 @@ enum conn_flag {
 	CONN_SYN_LOST = 1 << 25,   /* a timeout sent our SYN again */
 	CONN_PROBE_OPEN = 1 << 26, /* the queue went before it was known what a tail probe did */
 	CONN_UNHEARD = 1 << 27,	   /* an orphan's last bytes leave once: no ACK can come */
+	CONN_UNPROVED = 1 << 29,   /* a cookie was all that its handshake brought back */
 	CONN_TS_STALE = 1 << 28,   /* ts_recent is too old to be evidence (RFC 7323 5.5) */
 };
 
@@ -336,6 +337,8 @@ void cookie_answer(struct tcp *t, const struct flow *flow, const struct net_path
 /* Whether an ACK brings back a cookie of ours; syn is then what the client's SYN must have been. */
 bool cookie_check(struct tcp *t, const struct flow *flow, const struct tcp_header *ack,
 		  struct tcp_header *syn);
+/* Whether the ACK that brings a cookie back echoes a timestamp of ours, too. */
+bool cookie_is_stamped(const struct tcp *t, const struct flow *flow, const struct tcp_header *ack);
 
 /* --- table.c --- */
 uint32_t flow_tag(const struct tcp *t, const struct flow *flow);

@@ -147,3 +147,11 @@ bool cookie_check(struct tcp *t, const struct flow *flow, const struct tcp_heade
 	}
 	return true;
 }
+
+bool cookie_is_stamped(const struct tcp *t, const struct flow *flow, const struct tcp_header *ack)
+{
+	uint32_t age_ms = t->now_ms + flow_ts_offset(t, flow) - ack->ts_echo;
+
+	return ack->has_ts &&
+	       age_ms < COOKIE_PERIODS * (COOKIE_PERIOD_US / 1000) + (1 << STAMP_BITS);
+}

@@ -161,6 +161,11 @@ uint32_t tcp_conns(const struct tcp *t)
 	return t->conns.in_use;
 }
 
+bool tcp_pool_is_low(const struct tcp *t)
+{
+	return !t->pool_spare;
+}
+
 uint32_t tcp_conns_bound(const struct tcp *t)
 {
 	return t->conns.touched;
@@ -531,6 +536,16 @@ void *tcp_user(const struct tcp_conn *c)
 void tcp_flow(const struct tcp *t, const struct tcp_conn *c, struct flow *flow)
 {
 	conn_flow(t, c, flow);
+}
+
+uint8_t tcp_port(const struct tcp_conn *c)
+{
+	return c->path.port;
+}
+
+bool tcp_is_proved(const struct tcp_conn *c)
+{
+	return !(c->flags & CONN_UNPROVED);
 }
 
 bool tcp_is_by_cookie(const struct tcp_conn *c)

@@ -145,9 +145,14 @@ struct tcp_conn *tcp_connect(struct tcp *t, const struct ip_addr *source,
 void tcp_set_user(struct tcp_conn *c, void *user);
 void *tcp_user(const struct tcp_conn *c);
 void tcp_flow(const struct tcp *t, const struct tcp_conn *c, struct flow *flow);
+/* The index of the interface its segments come by. */
+uint8_t tcp_port(const struct tcp_conn *c);
 enum tcp_end tcp_end_of(const struct tcp_conn *c);
 /* Whether a SYN cookie opened it: its handshake proves less of the peer (RFC 4987). */
 bool tcp_is_by_cookie(const struct tcp_conn *c);
+/* Whether who opened it has seen what we sent, for all a guess at a cookie (27 bits) is worth:
+ * false of one that a cookie opened without a timestamp of ours (16 bits more) beside it. */
+bool tcp_is_proved(const struct tcp_conn *c);
 /* Whether its client had config.client_conns open when it opened. */
 bool tcp_is_over_limit(const struct tcp_conn *c);
 /* Whether the peer sent a byte in a segment that acknowledges none of ours, and so before it heard
@@ -186,6 +191,9 @@ void tcp_close(struct tcp *t, struct tcp_conn *c);
 void tcp_close_unheard(struct tcp *t, struct tcp_conn *c);
 /* RST now. No news follows; the pointer is dead. */
 void tcp_abort(struct tcp *t, struct tcp_conn *c);
+
+/* Whether the pool had little left when the turn began: nobody gets more than TCP_SHARE_LEAST. */
+bool tcp_pool_is_low(const struct tcp *t);
 
 /* For a look at all connections, some at a time: numbers are below tcp_conns_bound, which only
  * grows. The connection of a number, if it has a user and lives; else NULL. */

@@ -5,11 +5,12 @@
  *
  * Thread: the owning worker. Time: the turn's; seconds since the epoch by the offset told at start.
  * Memory: all of it at start, of which untouched pages cost nothing. A conversation takes a
- * session; transactions and pieces of lines are for a share of the sessions (a conversation without
- * one gets a 4xx), because more than STRESS_SHARE of the sessions put all under stress, which
- * shortens what a silent client may keep. Rules: SEMANTICS. Replies of a turn leave in one segment.
- * Reading stops while they find no room, so a client that does not read is not read either. Until
- * there is delivery, DATA is answered 451 4.4.1 whatever the pool.
+ * session; transactions and pieces of lines are for a share of the sessions, and who finds none
+ * gets a 4xx. When STRESS_PERCENT of any of them is in use, or buffers run low, all are under
+ * stress, which shortens what a client may keep that sends no message. A conversation without a
+ * buffer for its reply is reset: the next one's would be taken for it. Rules: SEMANTICS. Replies of
+ * a turn leave in one segment. Reading stops while they find no room, so a client that does not
+ * read is not read either. Until there is delivery, DATA is answered 451 4.4.1 whatever the pool.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,14 +23,19 @@
 #include "worker/worker.h"
 
 enum {
-	OUT_OCTETS = 16 << 10,	   /* replies of one conversation between two sends */
-	GUESSED_US = 60 * 1000000, /* how long a wrong cookie makes all of them no evidence */
+	OUT_OCTETS = 16 << 10, /* replies of one conversation between two sends */
+	/* So many wrong cookies in a minute, and those that are right prove nothing for the next:
+	 * of 2^27 one is right by chance, so by fewer one innocent is blamed in a day and a half.
+	 */
+	GUESSED_COOKIES = 1 << 16,
+	GUESSED_US = 60 * 1000000,
 	ORDERS_A_TURN = 8,
 	SHARE_ENVELOPES = 4, /* a fourth of the sessions may have a transaction open */
 	SHARE_PIECES = 4,
 	SHARE_PAGES = 8,
 	SHARE_LEAST = 1024,
-	STRESS_SHARE = 4, /* stress while fewer than a fourth of the sessions are free */
+	STRESS_PERCENT = 75,
+	CALM_PERCENT = 50, /* where it ends */
 };
 
 struct mail {
@@ -43,7 +49,9 @@ struct mail {
 	struct sweeps sweeps;
 	uint64_t now_us;
 	uint32_t now_s;
-	uint64_t cookies_bad, guessed_until_us;
+	uint64_t cookies_bad, cookies_since_us; /* as the minute began */
+	uint64_t guessed_until_us;
+	uint64_t orders_dropped;
 	bool draining, stress;
 	bool drops; /* of the conversation that is run: its client is dropped by now */
 	uint8_t out[OUT_OCTETS];
@@ -72,9 +80,10 @@ static struct transaction *transaction_of(struct mail *m, struct smtp_session *s
 	return (struct transaction *)smtp_transaction_user(m->smtp, s);
 }
 
+/* Anybody could have guessed its cookie, and those who try are many. */
 static bool gives_no_evidence(const struct mail *m, const struct tcp_conn *c)
 {
-	return tcp_is_by_cookie(c) && m->now_us < m->guessed_until_us;
+	return !tcp_is_proved(c) && m->now_us < m->guessed_until_us;
 }
 
 static struct harvest_client client_of(struct mail *m, struct smtp_session *s)
@@ -186,8 +195,55 @@ static enum reply reply_held(const struct harvest_client *client)
 	return client->null_sender ? REPLY_BOUNCES_HELD : REPLY_SENDER_HELD;
 }
 
-static enum reply reply_with(enum harvest_answer harvest, const struct recipient_answer *found,
-			     const struct harvest_client *client, struct transaction *t)
+/* Carries out what was decided. */
+static void decided(struct mail *m, const struct harvest_verdicts *verdicts)
+{
+	for (uint32_t i = 0; i < verdicts->n; i++) {
+		const struct harvest_verdict *v = &verdicts->at[i];
+
+		verdicts_take(&m->verdicts, v);
+		if (!verdict_drops(v))
+			continue;
+		m->drops = true;
+		if (!sweeps_begin(&m->sweeps, m->tcp, &v->address, v->prefix_len))
+			counter_add(&m->counters->mail_sweeps_full, 1);
+	}
+}
+
+/* Why nothing may be said of a recipient; else REPLY_NONE. */
+static enum reply why_silent(struct mail *m, const struct harvest_client *client,
+			     enum harvest_standing standing, const struct recipient_answer *found)
+{
+	if (standing == HARVEST_GONE)
+		return REPLY_SHUT_OUT_BEFORE;
+	if (found->is_postmaster)
+		return REPLY_NONE;
+	if (client->no_evidence) {
+		counter_add(&m->counters->mail_unproved, 1);
+		return REPLY_DIRECTORY_UNSURE;
+	}
+	return standing == HARVEST_LIMITED ? reply_held(client) : REPLY_NONE;
+}
+
+/* What each would be told, and what it says of who asks. */
+static void judge(struct mail *m, const struct harvest_client *client,
+		  enum harvest_standing standing, struct question *q, struct transaction *t)
+{
+	for (size_t i = 0; i < q->n; i++) {
+		enum reply reply = why_silent(m, client, standing, &q->found[i]);
+
+		q->evidence[i] = HARVEST_NEUTRAL;
+		if (reply == REPLY_NONE) {
+			reply = reply_of(&q->found[i], t);
+			if (reply != REPLY_OTHER_SERVER)
+				q->evidence[i] = evidence_of(&q->found[i]);
+		}
+		q->answers[i] = (struct smtp_answer){.reply = reply, .tag = q->found[i].domain};
+	}
+}
+
+static enum reply reply_with(enum harvest_answer harvest, enum reply reply,
+			     const struct harvest_client *client)
 {
 	switch (harvest) {
 	case HARVEST_SHUT_OUT:
@@ -198,42 +254,8 @@ static enum reply reply_with(enum harvest_answer harvest, const struct recipient
 	case HARVEST_LIMIT:
 		return reply_held(client);
 	default:
-		return reply_of(found, t);
+		return reply;
 	}
-}
-
-/* Who is limited learns nothing but of postmasters, and so gives no evidence. */
-static bool is_held(enum harvest_standing standing, const struct recipient_answer *found)
-{
-	return standing == HARVEST_LIMITED && !found->is_postmaster;
-}
-
-/* Carries out what was decided. */
-static void decided(struct mail *m, const struct harvest_verdicts *verdicts)
-{
-	for (uint32_t i = 0; i < verdicts->n; i++) {
-		const struct harvest_verdict *v = &verdicts->at[i];
-
-		verdicts_take(&m->verdicts, v);
-		if (!verdict_drops(v))
-			continue;
-		m->drops = m->config->shield.flagged_fd >= 0;
-		if (!sweeps_begin(&m->sweeps, m->tcp, &v->address, v->prefix_len))
-			counter_add(&m->counters->mail_sweeps_full, 1);
-	}
-}
-
-static void weigh(struct mail *m, const struct harvest_client *client, struct question *q,
-		  enum harvest_standing standing, struct transaction *t)
-{
-	struct harvest_verdicts verdicts;
-
-	for (size_t i = 0; i < q->n; i++)
-		q->evidence[i] = is_held(standing, &q->found[i]) ? HARVEST_NEUTRAL
-								 : evidence_of(&q->found[i]);
-	harvest_recipients(m->config->harvest, client, q->addresses, q->evidence, q->n, &t->loan,
-			   m->now_s, q->harvest, &verdicts);
-	decided(m, &verdicts);
 }
 
 static void answer_recipients(struct mail *m, struct smtp_session *s, struct smtp_out *out)
@@ -241,20 +263,18 @@ static void answer_recipients(struct mail *m, struct smtp_session *s, struct smt
 	struct transaction *t = transaction_of(m, s);
 	struct harvest_client client = client_of(m, s);
 	enum harvest_standing standing = harvest_standing(m->config->harvest, &client, m->now_s);
+	struct harvest_verdicts verdicts;
 	struct question q;
 
 	q.n = smtp_asked(m->smtp, s, q.asked);
 	look_up(m, &q);
-	if (standing != HARVEST_GONE)
-		weigh(m, &client, &q, standing, t);
-	for (size_t i = 0; i < q.n; i++) {
-		enum reply reply = REPLY_SHUT_OUT_BEFORE;
-
-		if (is_held(standing, &q.found[i]))
-			reply = reply_held(&client);
-		else if (standing != HARVEST_GONE)
-			reply = reply_with(q.harvest[i], &q.found[i], &client, t);
-		q.answers[i] = (struct smtp_answer){.reply = reply, .tag = q.found[i].domain};
+	judge(m, &client, standing, &q, t);
+	if (standing != HARVEST_GONE) {
+		harvest_recipients(m->config->harvest, &client, q.addresses, q.evidence, q.n,
+				   &t->loan, m->now_s, q.harvest, &verdicts);
+		for (size_t i = 0; i < q.n; i++)
+			q.answers[i].reply = reply_with(q.harvest[i], q.answers[i].reply, &client);
+		decided(m, &verdicts);
 	}
 	smtp_answer_recipients(m->smtp, s, q.answers, q.n, out);
 }
@@ -290,18 +310,40 @@ static bool note(struct mail *m, struct smtp_session *s, enum harvest_note what)
 
 /* --- the end --------------------------------------------------------------------------------- */
 
-static void send_out(struct mail *m, struct tcp_conn *c, const struct smtp_out *out)
+static bool is_gone(const struct mail *m, const struct ip_addr *address)
 {
-	/* There was room; what the pool has no buffer for is lost with the conversation. */
-	if (out->len && tcp_send(m->tcp, c, out->bytes, out->len) != out->len)
-		counter_add(&m->counters->mail_replies_lost, 1);
+	const struct harvest_client client = {.address = *address};
+
+	return harvest_standing(m->config->harvest, &client, m->now_s) == HARVEST_GONE;
+}
+
+static bool is_conn_gone(const struct mail *m, const struct tcp_conn *c)
+{
+	struct flow flow;
+
+	tcp_flow(m->tcp, c, &flow);
+	return is_gone(m, &flow.remote);
+}
+
+static bool is_shielded(const struct mail *m, uint8_t port)
+{
+	return m->config->shield.flagged_fd >= 0 && m->config->shield.ports >> port & 1;
+}
+
+/* False: not all of it found a buffer. */
+static bool send_out(struct mail *m, struct tcp_conn *c, const struct smtp_out *out)
+{
+	if (!out->len || tcp_send(m->tcp, c, out->bytes, out->len) == out->len)
+		return true;
+	counter_add(&m->counters->mail_replies_lost, 1);
+	return false;
 }
 
 /* Who is dropped in the kernel does not answer any more: what is said to him is said once. */
 static void close_connection(struct mail *m, struct tcp_conn *c)
 {
 	tcp_set_user(c, NULL);
-	if (m->drops)
+	if (m->drops && is_shielded(m, tcp_port(c)) && is_conn_gone(m, c))
 		tcp_close_unheard(m->tcp, c);
 	else
 		tcp_close(m->tcp, c);
@@ -314,15 +356,26 @@ static void finish(struct mail *m, struct tcp_conn *c, struct smtp_session *s, e
 	close_connection(m, c);
 }
 
+/* It cannot go on, and that is our fault. */
+static void break_off(struct mail *m, struct tcp_conn *c, struct smtp_session *s)
+{
+	settle(m, s, HARVEST_FAILED);
+	smtp_close(m->smtp, s);
+	tcp_set_user(c, NULL);
+	tcp_abort(m->tcp, c);
+}
+
 static void refuse(struct mail *m, struct tcp_conn *c, struct smtp_session *s, enum reply reply,
 		   enum harvest_end end)
 {
 	struct smtp_out out = {.bytes = m->out, .size = sizeof(m->out)};
 
 	smtp_refuse(m->smtp, s, reply, &out);
-	if (out.len <= tcp_send_room(m->tcp, c))
-		send_out(m, c, &out);
-	finish(m, c, s, end);
+	/* Who has not made room for it does without. */
+	if (out.len <= tcp_send_room(m->tcp, c) && !send_out(m, c, &out))
+		break_off(m, c, s);
+	else
+		finish(m, c, s, end);
 }
 
 /* --- the conversation ------------------------------------------------------------------------ */
@@ -354,6 +407,12 @@ static bool act(struct mail *m, struct smtp_session *s, enum smtp_step step, boo
 	}
 }
 
+/* Whose fault it is that the engine has said its last. */
+static enum harvest_end end_of(const struct mail *m)
+{
+	return smtp_closed_by(m->smtp) == REPLY_OVERLOADED ? HARVEST_FAILED : HARVEST_ABANDONED;
+}
+
 /* Feeds what lies together of what has arrived. True: there may be more to do. */
 static bool feed(struct mail *m, struct tcp_conn *c, struct smtp_session *s)
 {
@@ -365,18 +424,21 @@ static bool feed(struct mail *m, struct tcp_conn *c, struct smtp_session *s)
 	enum smtp_step step;
 	bool stays;
 
-	if (out.size < SMTP_OUT_LEAST)
+	if (out.size < SMTP_OUT_LEAST && !smtp_is_closing(s))
 		return false; /* TCP_ROOM calls again */
 	step = smtp_feed(m->smtp, s, &in, all > had, m->now_us, &out);
 	stays = act(m, s, step, all > had - in.len, &out);
-	send_out(m, c, &out);
-	if (!stays) {
+	if (!send_out(m, c, &out)) {
+		break_off(m, c, s);
+		return false;
+	}
+	if (!stays && !smtp_is_closing(s)) {
 		refuse(m, c, s, REPLY_SHUT_OUT_BEFORE, HARVEST_ABANDONED);
 		return false;
 	}
 	tcp_consume(m->tcp, c, had - in.len);
 	if (step == SMTP_CLOSE) {
-		finish(m, c, s, HARVEST_ABANDONED);
+		finish(m, c, s, end_of(m));
 		return false;
 	}
 	return step != SMTP_WAIT || tcp_readable(c);
@@ -399,23 +461,11 @@ static void turn_away(struct mail *m, struct tcp_conn *c, enum reply reply)
 
 	counter_add(&m->counters->mail_turned_away, 1);
 	smtp_turn_away(m->smtp, reply, &out);
-	send_out(m, c, &out);
-	close_connection(m, c);
-}
-
-static bool is_gone(const struct mail *m, const struct ip_addr *address)
-{
-	const struct harvest_client client = {.address = *address};
-
-	return harvest_standing(m->config->harvest, &client, m->now_s) == HARVEST_GONE;
-}
-
-static bool is_conn_gone(const struct mail *m, const struct tcp_conn *c)
-{
-	struct flow flow;
-
-	tcp_flow(m->tcp, c, &flow);
-	return is_gone(m, &flow.remote);
+	m->drops = reply == REPLY_SHUT_OUT_BEFORE;
+	if (send_out(m, c, &out))
+		close_connection(m, c);
+	else
+		tcp_abort(m->tcp, c);
 }
 
 /* The row to turn it away with, or REPLY_NONE. */
@@ -439,17 +489,22 @@ static void open_conversation(struct mail *m, struct tcp_conn *c)
 		return;
 	}
 	s = smtp_open(m->smtp, tcp_spoke_early(c) ? SMTP_SPOKE_EARLY : 0, c, m->now_us, &out);
-	send_out(m, c, &out);
 	tcp_set_user(c, s);
-	if (!s)
-		close_connection(m, c);
+	if (send_out(m, c, &out)) {
+		if (!s)
+			close_connection(m, c);
+	} else if (s) {
+		break_off(m, c, s);
+	} else {
+		tcp_abort(m->tcp, c);
+	}
 }
 
 /* Who speaks before he is greeted does not wait for anybody's answer. */
 static void end_early_talk(struct mail *m, struct tcp_conn *c, struct smtp_session *s, bool greeted)
 {
 	counter_add(&m->counters->mail_early_talkers, 1);
-	if (!tcp_is_by_cookie(c))
+	if (tcp_is_proved(c))
 		note(m, s, HARVEST_EARLY_TALK);
 	if (greeted)
 		refuse(m, c, s, REPLY_SPOKE_EARLY, HARVEST_ABANDONED);
@@ -482,14 +537,27 @@ static void run(void *state, struct tcp_conn *c, unsigned news, uint64_t now_us)
 
 /* --- turns ----------------------------------------------------------------------------------- */
 
-static bool admits(void *state, const struct ip_addr *address, uint64_t now_us)
+static bool admits(void *state, const struct ip_addr *address, uint8_t port, uint64_t now_us)
 {
 	struct mail *m = state;
 
-	if (m->config->shield.flagged_fd >= 0)
+	if (is_shielded(m, port))
 		return true;
 	set_time(m, now_us);
 	return !is_gone(m, address);
+}
+
+/* When buffers are few, who does not take what was said to him does not get to keep one. */
+static void give_up(struct mail *m, struct smtp_session *s, enum reply why)
+{
+	struct tcp_conn *c = smtp_user(s);
+	bool ours = m->stress && why == REPLY_IDLE_TOO_LONG;
+
+	m->drops = false;
+	if (tcp_pool_is_low(m->tcp) && tcp_unacknowledged(c))
+		break_off(m, c, s);
+	else
+		refuse(m, c, s, why, ours ? HARVEST_FAILED : HARVEST_ABANDONED);
 }
 
 static void give_up_the_overdue(struct mail *m)
@@ -497,9 +565,8 @@ static void give_up_the_overdue(struct mail *m)
 	struct smtp_session *s;
 	enum reply why;
 
-	m->drops = false;
 	while ((s = smtp_next_overdue(m->smtp, m->now_us, &why)))
-		refuse(m, smtp_user(s), s, why, HARVEST_ABANDONED);
+		give_up(m, s, why);
 }
 
 /* A verdict ends its client's other conversations; a prefix's spares those with credit. */
@@ -508,29 +575,41 @@ static void end_swept(void *arg, struct tcp_conn *c)
 	struct mail *m = arg;
 	struct smtp_session *s = tcp_user(c);
 
+	m->drops = !m->draining;
 	if (m->draining) {
-		m->drops = false;
 		refuse(m, c, s, REPLY_DRAINING, HARVEST_FAILED);
 	} else if (is_conn_gone(m, c)) {
-		m->drops = m->config->shield.flagged_fd >= 0;
 		counter_add(&m->counters->mail_swept, 1);
 		refuse(m, c, s, REPLY_SHUT_OUT_BEFORE, HARVEST_ABANDONED);
 	}
 }
 
+static void sweep(struct mail *m, const struct ip_addr *address, uint8_t prefix_len)
+{
+	if (!sweeps_begin(&m->sweeps, m->tcp, address, prefix_len))
+		counter_add(&m->counters->mail_sweeps_full, 1);
+}
+
+static void sweep_all(struct mail *m)
+{
+	static const struct ip_addr anybody;
+
+	sweep(m, &anybody, 0);
+}
+
 static void take_orders(struct mail *m)
 {
-	static const struct ip_addr everybody;
+	uint64_t dropped = atomic_load_explicit(&m->orders->dropped, memory_order_relaxed);
 	struct notice notice;
 
 	for (unsigned i = 0; i < ORDERS_A_TURN && notices_get(m->orders, &notice); i++)
-		if (!sweeps_begin(&m->sweeps, m->tcp, &notice.verdict.address,
-				  notice.verdict.prefix_len))
-			counter_add(&m->counters->mail_sweeps_full, 1);
+		sweep(m, &notice.verdict.address, notice.verdict.prefix_len);
+	if (dropped != m->orders_dropped)
+		sweep_all(m);
+	m->orders_dropped = dropped;
 	if (!m->draining && atomic_load_explicit(&m->config->draining, memory_order_relaxed)) {
 		m->draining = true;
-		m->sweeps.n = 0;
-		sweeps_begin(&m->sweeps, m->tcp, &everybody, 0);
+		sweep_all(m);
 	}
 }
 
@@ -538,15 +617,19 @@ static void look_at_cookies(struct mail *m)
 {
 	uint64_t bad = m->counters->tcp_cookies_bad;
 
-	if (bad != m->cookies_bad)
+	if (m->now_us - m->cookies_since_us >= GUESSED_US) {
+		m->cookies_since_us = m->now_us;
+		m->cookies_bad = bad;
+	}
+	if (bad - m->cookies_bad >= GUESSED_COOKIES)
 		m->guessed_until_us = m->now_us + GUESSED_US;
-	m->cookies_bad = bad;
 }
 
 static void look_at_load(struct mail *m)
 {
-	const uint32_t all = m->config->sessions, free = all - smtp_sessions(m->smtp);
-	bool stress = free < all / STRESS_SHARE;
+	unsigned percent = smtp_fullness(m->smtp);
+	bool stress =
+		percent >= (m->stress ? CALM_PERCENT : STRESS_PERCENT) || tcp_pool_is_low(m->tcp);
 
 	if (stress != m->stress)
 		smtp_stress(m->smtp, stress);

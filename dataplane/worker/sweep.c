@@ -15,11 +15,13 @@ static void grow(struct sweeps *s, const struct tcp *t)
 bool sweeps_begin(struct sweeps *s, const struct tcp *t, const struct ip_addr *address,
 		  uint8_t prefix_len)
 {
-	if (s->n == SWEEPS)
-		return false;
+	bool room = s->n < SWEEPS;
+
 	grow(s, t);
-	s->at[s->n++] = (struct sweep){*address, prefix_len, s->all};
-	return true;
+	if (!room)
+		s->n = 0;
+	s->at[s->n++] = (struct sweep){*address, room ? prefix_len : 0, s->all};
+	return room;
 }
 
 static bool is_sought(const struct sweeps *s, const struct ip_addr *client)

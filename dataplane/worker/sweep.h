@@ -31,7 +31,7 @@ struct sweeps {
 	struct sweep at[SWEEPS];
 };
 
-/* Begins one; false: there are SWEEPS already. */
+/* Begins one; false: there are SWEEPS already, and one of everybody takes their place. */
 bool sweeps_begin(struct sweeps *s, const struct tcp *t, const struct ip_addr *address,
 		  uint8_t prefix_len);
 /* Looks at some; each may end the connection it is given. True: there are more. */

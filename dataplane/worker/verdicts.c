@@ -57,6 +57,16 @@ static bool is_clients(const struct harvest_verdict *verdict)
 	return verdict->prefix_len == CLIENT_V4 || verdict->prefix_len == CLIENT_V6;
 }
 
+static void count(struct postern_counters *counters, const struct harvest_verdict *verdict)
+{
+	if (verdict->observed)
+		counter_add(&counters->mail_observed, 1);
+	else if (verdict->kind == HARVEST_VERDICT_DROP)
+		counter_add(&counters->mail_verdicts, 1);
+	else
+		counter_add(&counters->mail_limits, 1);
+}
+
 void verdicts_take(struct verdicts *v, const struct harvest_verdict *verdict)
 {
 	struct notice notice = {.verdict = *verdict};
@@ -66,7 +76,7 @@ void verdicts_take(struct verdicts *v, const struct harvest_verdict *verdict)
 		notice.is_flagged = tell_kernel(v->shield, verdict);
 		v->told++;
 	}
-	counter_add(&v->counters->mail_verdicts, 1);
+	count(v->counters, verdict);
 	if (!notices_put(v->notices, &notice))
 		counter_add(&v->counters->mail_notices_lost, 1);
 	v->news = true;

@@ -195,7 +195,7 @@ static bool is_admitted(const struct worker *w, const struct net_segment *s, uin
 		rte_pktmbuf_mtod_offset(s->m, const struct rte_tcp_hdr *, s->tcp_at);
 
 	if ((h->tcp_flags & (RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG)) != RTE_TCP_SYN_FLAG ||
-	    w->config.service->admits(w->service, &s->flow.remote, now_us))
+	    w->config.service->admits(w->service, &s->flow.remote, s->path.port, now_us))
 		return true;
 	counter_add(&w->config.counters->worker_not_admitted, 1);
 	return false;

@@ -28,8 +28,8 @@ struct worker_service {
 	const char *name;
 	/* Once a worker, before its first turn; NULL: it cannot. */
 	void *(*start)(struct worker *w, void *config);
-	/* Whether a client's SYN is let in; may be NULL: all are. */
-	bool (*admits)(void *state, const struct ip_addr *client, uint64_t now_us);
+	/* Whether a client's SYN, by an interface, is let in; may be NULL: all are. */
+	bool (*admits)(void *state, const struct ip_addr *client, uint8_t port, uint64_t now_us);
 	/* News of a connection (enum tcp_news). */
 	void (*run)(void *state, struct tcp_conn *conn, unsigned news, uint64_t now_us);
 	/* Once a turn after all news: time for what waits (active opens); may be NULL. Returns

@@ -74,6 +74,7 @@
 	X(tcp_no_buffer, "sends or receives that found the buffer pool empty")                  \
 	X(tcp_pool_low, "segments refused because the buffer pool ran low")                     \
 	X(smtp_conversations, "conversations begun")                                            \
+	X(smtp_ended, "and ended")                                                              \
 	X(smtp_no_session, "clients refused because the sessions were all in use")              \
 	X(smtp_commands, "command lines read")                                                  \
 	X(smtp_recipients_asked, "recipients looked up")                                        \
@@ -86,11 +87,14 @@
 	X(smtp_no_piece, "lines and names not kept for want of memory")                         \
 	X(mail_early_talkers, "clients that spoke before the greeting")                         \
 	X(mail_turned_away, "clients refused in place of the greeting")                         \
-	X(mail_replies_lost, "replies there was no buffer for")                                 \
-	X(mail_verdicts, "clients and prefixes found guessing")                                 \
+	X(mail_replies_lost, "conversations ended because there was no buffer for a reply")     \
+	X(mail_verdicts, "clients and prefixes shut out for guessing")                          \
+	X(mail_limits, "clients whose bounces, or one of whose senders, are held for a while")  \
+	X(mail_observed, "verdicts that nothing came of, because we observe")                   \
+	X(mail_unproved, "recipients not looked up because cookies are being guessed at")       \
 	X(mail_notices_lost, "and of these, not told to control because its ring was full")     \
 	X(mail_swept, "conversations ended because their client was shut out on another")       \
-	X(mail_sweeps_full, "verdicts whose other conversations were not looked for")           \
+	X(mail_sweeps_full, "times all conversations were looked at, not those of a verdict")   \
 	X(worker_not_admitted, "SYNs of clients that are shut out, where no kernel drops them") \
 	X(worker_turns, "turns of the loop")                                                    \
 	X(worker_turns_empty, "turns that found nothing to do")                                 \

@@ -20,6 +20,7 @@ struct worker_service;
 /* The kernel's map of flagged sources, for the workers to write. */
 struct mail_shield {
 	int flagged_fd;		  /* -1: no kernel drops for us */
+	uint32_t ports;		  /* bits: the data plane's interfaces before which it does */
 	_Atomic uint32_t *levels; /* struct shield_config's (postern/shield_map.h) */
 	int wake_fd;		  /* eventfd: a notice waits for control; -1: it looks by itself */
 };

@@ -2,7 +2,7 @@
 /*
  * bench_recipients COUNT SECONDS RUNS [--no-baseline]: what a recipient costs in memory and a hit
  * in time, in bursts of 32, beside rte_hash with a key of 16 octets of SipHash; and what
- * additions and removals beside it cost the reader. A line of JSON a figure.
+ * additions and removals beside it cost the reader, and when he sees them. A line of JSON a figure.
  *
  * Thread: main reads; the changes are another's. Time: CLOCK_MONOTONIC.
  * Memory: both tables; the EAL's is told by -m.
@@ -27,6 +27,8 @@ enum {
 	LOCAL = 12,
 	BURST = RECIPIENTS_ASKED_MAX,
 	CHANGES_A_SECOND = 10000,
+	STAY = 256, /* 51 ms */
+	WATCHED_MAX = 1 << 20,
 	RUNS_MAX = 101,
 };
 
@@ -201,48 +203,120 @@ static double theirs_hit(const struct rte_hash *h, uint32_t count, double second
 
 struct changer {
 	struct recipients *r;
-	uint32_t count;
+	pthread_t thread;
 	atomic_bool done;
-	uint64_t changes;
+	_Atomic uint64_t begun;	      /* pairs: one is added, the one STAY before it taken away */
+	_Atomic uint64_t at_ns[STAY]; /* when the last were begun */
+	uint64_t began_ns, seconds_ns;
 };
 
-/* So many a second: each of them adds one and takes away the one before. */
+static void add(struct recipients *r, uint64_t n)
+{
+	char local[LOCAL];
+	const struct recipient_address a = {local, domain_name, LOCAL, 11};
+
+	write_local(local, 'k', (uint32_t)n);
+	if (recipients_put(r, &a, RECIPIENT_NORMAL, RECIPIENT_POOL_OF_DOMAIN) != RECIPIENTS_NEW)
+		abort();
+}
+
+static void take_away(struct recipients *r, uint64_t n)
+{
+	char local[LOCAL];
+	const struct recipient_address a = {local, domain_name, LOCAL, 11};
+
+	write_local(local, 'k', (uint32_t)n);
+	if (recipients_remove(r, &a))
+		abort();
+}
+
 static void *change(void *arg)
 {
+	const struct timespec pause = {.tv_nsec = 1000000};
 	struct changer *c = arg;
-	char local[LOCAL];
-	struct recipient_address a = {local, domain_name, LOCAL, 11};
-	uint64_t begin = clock_ns();
+	uint64_t n = 0;
 
 	while (!atomic_load(&c->done)) {
-		struct timespec pause = {.tv_nsec = 1000000};
-		uint64_t due = (clock_ns() - begin) * CHANGES_A_SECOND / 1000000000;
+		uint64_t due = (clock_ns() - c->began_ns) * (CHANGES_A_SECOND / 2) / 1000000000;
 
-		for (; c->changes < due; c->changes += 2) {
-			write_local(local, 'k', (uint32_t)c->changes);
-			if (recipients_put(c->r, &a, RECIPIENT_NORMAL, RECIPIENT_POOL_OF_DOMAIN) !=
-				    RECIPIENTS_NEW ||
-			    recipients_remove(c->r, &a))
-				abort();
+		for (; n < due; n++) {
+			atomic_store(&c->at_ns[n % STAY], clock_ns());
+			atomic_store(&c->begun, n + 1);
+			add(c->r, n);
+			if (n >= STAY)
+				take_away(c->r, n - STAY);
 		}
 		nanosleep(&pause, NULL);
 	}
+	c->seconds_ns = clock_ns() - c->began_ns;
+	for (uint64_t i = n > STAY ? n - STAY : 0; i < n; i++)
+		take_away(c->r, i);
 	return NULL;
+}
+
+static void changer_start(struct changer *c, struct recipients *r)
+{
+	*c = (struct changer){.r = r, .began_ns = clock_ns()};
+	if (pthread_create(&c->thread, NULL, change, c))
+		abort();
+}
+
+/* How many changes there were a second. */
+static double changer_stop(struct changer *c)
+{
+	atomic_store(&c->done, true);
+	pthread_join(c->thread, NULL);
+	return 2e9 * (double)atomic_load(&c->begun) / (double)c->seconds_ns;
 }
 
 static double hit_beside_changes(struct recipients *r, uint32_t count, double seconds,
 				 uint32_t seed)
 {
-	struct changer c = {.r = r, .count = count};
-	pthread_t thread;
+	struct changer c;
 	double ns;
 
-	if (pthread_create(&thread, NULL, change, &c))
-		abort();
+	changer_start(&c, r);
 	ns = ours_hit(r, count, seconds, seed);
-	atomic_store(&c.done, true);
-	pthread_join(thread, NULL);
+	changer_stop(&c);
 	return ns;
+}
+
+/* Until a reader finds it so, or it is changed again. */
+static double until_seen(struct changer *c, uint64_t pair, uint64_t n,
+			 enum recipient_finding wanted)
+{
+	char local[LOCAL];
+	const struct recipient_address a = {local, domain_name, LOCAL, 11};
+	uint64_t begin = atomic_load(&c->at_ns[pair % STAY]);
+	struct recipient_answer answer;
+
+	write_local(local, 'k', (uint32_t)n);
+	do {
+		recipients_find(c->r, &a, 1, &answer);
+	} while (answer.finding != wanted && atomic_load(&c->begun) < pair + STAY);
+	return (double)(clock_ns() - begin) / 1e6;
+}
+
+/* Milliseconds from the wish for a change to its being seen, additions and removals in turn. */
+static size_t watch(struct recipients *r, double seconds, double *ms, double *changes)
+{
+	uint64_t end = clock_ns() + (uint64_t)(seconds * 1e9), last = STAY;
+	struct changer c;
+	size_t n = 0;
+
+	changer_start(&c, r);
+	while (clock_ns() < end && n < WATCHED_MAX) {
+		uint64_t pair = atomic_load(&c.begun);
+
+		if (pair <= last)
+			continue;
+		last = pair--;
+		ms[n] = n % 2 ? until_seen(&c, pair, pair - STAY, RECIPIENT_UNKNOWN)
+			      : until_seen(&c, pair, pair, RECIPIENT_KNOWN);
+		n++;
+	}
+	*changes = changer_stop(&c);
+	return n;
 }
 
 /* --- figures
@@ -261,12 +335,27 @@ static void print_figure(const char *metric, const char *unit, double value, int
 	fflush(stdout);
 }
 
+static bool measure_visible(struct recipients *r, double seconds)
+{
+	double *ms = malloc(WATCHED_MAX * sizeof(*ms)), changes;
+	size_t n = ms ? watch(r, seconds, ms, &changes) : 0;
+
+	if (n) {
+		qsort(ms, n, sizeof(*ms), by_size);
+		print_figure("changes_per_second", "1/s", changes, 1, NULL, 0);
+		print_figure("change_visible_ms_p99", "ms", ms[n * 99 / 100], 1, NULL, 0);
+	}
+	free(ms);
+	return n;
+}
+
 static int measure(uint32_t count, double seconds, int runs, bool with_baseline)
 {
 	double ours[RUNS_MAX], theirs[RUNS_MAX], changing[RUNS_MAX], build_seconds;
 	struct recipients *r = ours_new(count, &build_seconds);
 	struct rte_hash *h = NULL;
 	uint64_t octets = 0;
+	bool visible;
 
 	if (!r) {
 		fprintf(stderr, "bench_recipients: no memory for the table\n");
@@ -294,9 +383,12 @@ static int measure(uint32_t count, double seconds, int runs, bool with_baseline)
 		     h ? median(theirs, runs) : 0);
 	print_figure("burst_hit_beside_changes_ns", "ns", median(changing, runs), runs, "unchanged",
 		     median(ours, runs));
+	visible = measure_visible(r, seconds);
+	if (!visible)
+		fprintf(stderr, "bench_recipients: no change was seen\n");
 	rte_hash_free(h);
 	recipients_free(r);
-	return 0;
+	return visible ? 0 : 1;
 }
 
 int main(int argc, char **argv)

@@ -4,6 +4,7 @@
 Every wait is for an event and has an end; whatever happens, the programs end and their folder goes.
 """
 
+import array
 import contextlib
 import os
 import pathlib
@@ -13,9 +14,10 @@ import signal
 import subprocess
 import tempfile
 
-from lab import BUILD, TCP_SERVICE, Process, Service, endpoint
+from lab import BUILD, TCP_SERVICE, Process, Service, endpoint, patiently
 
 GENERATOR = str(BUILD / "tests" / "bench" / "generator")
+POSTERND = str(BUILD / "tests" / "bench" / "posternd_turns")
 GATEWAY = "fd00:18::25"
 CLIENT = "fd00:18:1::1"
 STRANGERS = "fd00:18:f::"    # a /64
@@ -23,6 +25,18 @@ GATEWAY_MAC, CLIENT_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 PORT = 25
 RING = 1024
 PATIENCE = 10   # seconds, with a program that was told to end
+
+# One worker, and clients that may do as they like.
+CONFIG = """\
+hostname: mx1.example.net
+cores: {cores}
+interfaces: [{{vdev: "{vdev}", addresses: ["{address}"]}}]
+domains: [{{name: example.net, recipients: {directory}, pool: mailstore}}]
+pools: [{{name: mailstore, servers: ["198.51.100.10:25"]}}]
+harvest: {{mode: observe}}
+limits: {{connections_per_client: 0, half_open_per_client: 0}}
+control: {{socket: {folder}/control.sock}}
+"""
 
 CPUS = sorted(os.sched_getaffinity(0))
 MAIN, WORKER, FAR_END = (CPUS[i % len(CPUS)] for i in range(3))
@@ -57,6 +71,20 @@ class Gateway(Service):
         raise AssertionError("the gateway has no worker")
 
 
+class Posternd(Gateway):
+    """posternd with one worker, whose turns are counted by the time they take."""
+
+    turns_path = None
+
+    def turns(self):
+        """How many took so many steps of 100 ns."""
+        return array.array("Q", self.turns_path.read_bytes())
+
+    def wait_for_log(self, wanted, times, timeout=120):
+        patiently(lambda: sum(wanted in line for line in list(self.errors)) >= times,
+                  f"posternd says '{wanted}'", timeout)
+
+
 class Generator(Process):
     def finish(self, timeout=120):
         """Its counts, once it has ended with all verified."""
@@ -84,24 +112,34 @@ class Link:
             process.kill()
         shutil.rmtree(self.folder)
 
-    def _start(self, kind, program, role, mac, words):
-        vdev = (f"net_memif0,role={role},socket={self.folder}/memif,socket-abstract=no,mac={mac},"
+    def _vdev(self, role, mac):
+        return (f"net_memif0,role={role},socket={self.folder}/memif,socket-abstract=no,mac={mac},"
                 f"rsize={self.ring_log}")
-        process = kind(command(program, "--vdev", vdev, *words), dict(os.environ),
-                       pathlib.Path(program).name)
+
+    def _start(self, kind, program, *words, **env):
+        process = kind(command(program, *words), {**os.environ, **env}, pathlib.Path(program).name)
         self.processes.append(process)
-        process.wait_for("ready", 60)
+        process.wait_for("ready", 120)
         return process
 
     def gateway(self, *words, service="nul"):
-        return self._start(Gateway, TCP_SERVICE, "server", GATEWAY_MAC, [
-            "--address", GATEWAY, "--service", service, "--listen", PORT,
-            "--cores", f"{MAIN},{WORKER}", *words])
+        return self._start(Gateway, TCP_SERVICE, "--vdev", self._vdev("server", GATEWAY_MAC),
+                           "--address", GATEWAY, "--service", service, "--listen", PORT,
+                           "--cores", f"{MAIN},{WORKER}", *words)
+
+    def posternd(self, directory):
+        config, turns = self.folder / "postern.yaml", self.folder / "turns"
+        config.write_text(CONFIG.format(cores=f"[{MAIN}, {WORKER}]", folder=self.folder,
+                                        vdev=self._vdev("server", GATEWAY_MAC), address=GATEWAY,
+                                        directory=directory))
+        process = self._start(Posternd, POSTERND, "-c", config, POSTERN_TURNS=str(turns))
+        process.turns_path = turns
+        return process
 
     def generator(self, *words):
-        return self._start(Generator, GENERATOR, "client", CLIENT_MAC, [
-            "--target", endpoint(GATEWAY, PORT), "--target-mac", GATEWAY_MAC, "--cpu", FAR_END,
-            *words])
+        return self._start(Generator, GENERATOR, "--vdev", self._vdev("client", CLIENT_MAC),
+                           "--target", endpoint(GATEWAY, PORT), "--target-mac", GATEWAY_MAC,
+                           "--cpu", FAR_END, *words)
 
 
 @contextlib.contextmanager

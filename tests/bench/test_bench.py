@@ -186,6 +186,18 @@ def test_a_bench_says_what_its_clients_heard_wrong(monkeypatch, name, measure):
         measure(bench.importlib.import_module(name))
 
 
+def test_a_recipient_that_is_refused_is_heard(link):
+    recipients = bench.importlib.import_module("recipients")
+    directory = link.folder / "recipients"
+    recipients.write_directory(directory, 10)
+    gateway = link.posternd(directory)
+    status, counts, why = judged(link.generator(
+        "--address", links.CLIENT, "--script", "rcpt", "--names", 1000, "--conversations", 20))
+    assert status == 1 and "wrong" in why
+    assert counts["clients"]["faults"]["differs"] == 20
+    assert gateway.stop() == 0
+
+
 def test_a_source_nobody_flagged_leaves_no_figure_of_the_shield():
     module = bench.importlib.import_module("shield")
     done = subprocess.run([module.PROGRAM, module.FRAMES, "100", "0.1", "99"], text=True,

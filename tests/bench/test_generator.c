@@ -278,6 +278,7 @@ static void a_script_is_found_by_its_name(void **state)
 	assert_false(script_holds(script_find("nul")));
 	assert_true(script_holds(script_find("nul-held")));
 	assert_int_equal(script_greeting(script_find("nul"))->len, 26);
+	assert_null(script_greeting(script_find("rcpt")));
 }
 
 /* --- the command line ------------------------------------------------------------------------- */

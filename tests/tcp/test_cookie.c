@@ -106,7 +106,30 @@ static void an_ordinary_connection_is_not_by_cookie(void **state)
 
 	peer_init_open(&p);
 	assert_false(tcp_is_by_cookie(p.conn));
+	assert_true(tcp_is_proved(p.conn));
 	peer_release(&p);
+}
+
+/* 27 bits can be guessed at, 43 cannot. */
+static void a_timestamp_of_ours_proves_more_than_the_cookie(void **state)
+{
+	enum { NONE, ECHOED, FORGED };
+
+	for (int told = NONE; told <= FORGED; told++) {
+		struct peer p;
+
+		init_flooded(&p, &(struct peer_options){0});
+		p.ts = told != NONE;
+		p.ts_value = 1000;
+		get_cookie(&p);
+		if (told == FORGED)
+			p.ts_echo += 1U << 20;
+		peer_send(&p, TCP_ACK, NULL, 0);
+		assert_int_equal(p.news, TCP_OPENED);
+		assert_true(tcp_is_by_cookie(p.conn));
+		assert_int_equal(tcp_is_proved(p.conn), told == ECHOED);
+		peer_release(&p);
+	}
 }
 
 static void what_was_agreed_travels_in_the_timestamp(void **state)
@@ -215,6 +238,7 @@ int main(void)
 		cmocka_unit_test(bytes_on_a_syn_that_gets_a_cookie_are_left_to_be_sent_again),
 		cmocka_unit_test(a_client_that_waits_is_not_early_by_cookie_either),
 		cmocka_unit_test(an_ordinary_connection_is_not_by_cookie),
+		cmocka_unit_test(a_timestamp_of_ours_proves_more_than_the_cookie),
 		cmocka_unit_test(what_was_agreed_travels_in_the_timestamp),
 		cmocka_unit_test(without_timestamps_only_the_mss_is_agreed),
 		cmocka_unit_test(a_made_up_number_opens_nothing),

@@ -24,7 +24,8 @@ struct conversation {
 	struct timer timer;    /* patience */
 	uint64_t began_us;
 	uint32_t next, previous; /* of the free or the held ones */
-	uint16_t done;		 /* octets of the step */
+	uint32_t drawn;
+	uint16_t done; /* octets of the step */
 	uint8_t step;
 	uint8_t fault;
 	bool peer_done, held;
@@ -72,6 +73,7 @@ bool clients_init(struct clients *c, const struct clients_config *config, struct
 		.held_first = NOBODY,
 		.held_last = NOBODY,
 		.began_us = now_us,
+		.random = {config->seed},
 	};
 	wheel_init(&c->wheel, now_us, WHEEL_TICK_SHIFT);
 	if (c->capacity == 0)
@@ -164,6 +166,17 @@ static enum progress wrong(struct conversation *v, enum client_fault fault)
 	return PROGRESS_FAULT;
 }
 
+/* Tells octets from what they should be like. */
+static bool is_like(const char *octets, const struct step *step, size_t at, size_t len)
+{
+	if (!step->varies)
+		return memcmp(octets, step->octets + at, len) == 0;
+	for (size_t i = 0; i < len; i++)
+		if (step->octets[at + i] != '*' && step->octets[at + i] != octets[i])
+			return false;
+	return true;
+}
+
 static enum progress step_expect(struct clients *c, struct conversation *v, const struct step *step)
 {
 	struct tcp *tcp = c->host->tcp;
@@ -174,7 +187,7 @@ static enum progress step_expect(struct clients *c, struct conversation *v, cons
 
 		if (len == 0)
 			return v->peer_done ? wrong(v, FAULT_cut_short) : PROGRESS_WAITS;
-		if (memcmp(bytes.bytes, step->octets + v->done, len) != 0)
+		if (!is_like((const char *)bytes.bytes, step, v->done, len))
 			return wrong(v, FAULT_differs);
 		tcp_consume(tcp, v->conn, len);
 		v->done = (uint16_t)(v->done + len);
@@ -182,10 +195,33 @@ static enum progress step_expect(struct clients *c, struct conversation *v, cons
 	return PROGRESS_DONE;
 }
 
+/* The step's octets with the conversation's number in them, its last digit in the last place. */
+static const char *write_drawn(char octets[STEP_DRAWN_MAX], const struct step *step,
+			       uint32_t number)
+{
+	assert(step->len <= STEP_DRAWN_MAX);
+	memcpy(octets, step->octets, step->len);
+	for (size_t i = step->len; i-- > 0;) {
+		if (octets[i] != '#')
+			continue;
+		octets[i] = (char)('0' + number % 10);
+		number /= 10;
+	}
+	return octets;
+}
+
 static enum progress step_send(struct clients *c, struct conversation *v, const struct step *step)
 {
-	size_t len = (size_t)step->len - v->done;
-	size_t sent = tcp_send(c->host->tcp, v->conn, step->octets + v->done, len);
+	size_t len = (size_t)step->len - v->done, sent;
+	const char *octets = step->octets;
+	char drawn[STEP_DRAWN_MAX];
+
+	if (step->varies) {
+		if (v->done == 0)
+			v->drawn = (uint32_t)sim_random_below(&c->random, c->config.names);
+		octets = write_drawn(drawn, step, v->drawn);
+	}
+	sent = tcp_send(c->host->tcp, v->conn, octets + v->done, len);
 
 	v->done = (uint16_t)(v->done + sent);
 	return v->done == step->len ? PROGRESS_DONE : PROGRESS_WAITS;

@@ -18,6 +18,7 @@
 #include "histogram.h"
 #include "host.h"
 #include "script.h"
+#include "sim/sim_random.h"
 
 /* X(name, whether it is wrong rather than lost) */
 #define CLIENT_FAULTS(X)                                                     \
@@ -46,6 +47,8 @@ struct clients_config {
 	uint64_t rate;	  /* begun a second; 0: as many as at_once lets */
 	uint32_t at_once; /* under way, the held ones not counted */
 	uint64_t patience_us;
+	uint64_t names; /* numbers are drawn below it */
+	uint64_t seed;
 };
 
 struct conversation; /* clients.c */
@@ -64,6 +67,7 @@ struct clients {
 	uint64_t faults[FAULTS];
 	struct histogram times[TIMED_KINDS]; /* us since connecting */
 	struct wheel wheel;
+	struct sim_random random;
 };
 
 /* Conversations that can be open at a time. */

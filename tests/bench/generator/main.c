@@ -313,7 +313,7 @@ static int start(struct generator *g)
 		return wrong(g, "no entropy");
 	o->host.conns = (uint32_t)RTE_MIN(conns, (uint64_t)CONNS_MAX);
 	o->host.lossy = o->syn_rate && o->syn_rate != FLOOD_UNLIMITED;
-	o->host.seed = o->seed;
+	o->host.seed = o->clients.seed = o->seed;
 	test_eal_start_on("generator", o->cpu);
 	if (host_open(&g->host, &o->host, g->error, sizeof(g->error)) != 0)
 		return -1;

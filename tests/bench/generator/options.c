@@ -22,6 +22,7 @@ enum {
 	AT_ONCE_DEFAULT = 64,
 	PATIENCE_DEFAULT_S = 5,
 	SECONDS_DEFAULT = 60,
+	NAMES_DEFAULT = 10 * 1000 * 1000,
 	SECOND_US = 1000 * 1000,
 	V4_NETWORK_LEN = 128 - FORGE_HOST_BITS_V4,
 	V6_NETWORK_LEN = 128 - FORGE_HOST_BITS_V6,
@@ -117,6 +118,11 @@ static int take_patience(struct option_parser *p, const char *text)
 	return 0;
 }
 
+static int take_names(struct option_parser *p, const char *text)
+{
+	return option_number(p, text, 1, NAMES_DEFAULT, &options_of(p)->clients.names);
+}
+
 /* --- the flood ---------------------------------------------------------------------------------
  */
 
@@ -189,6 +195,7 @@ static const struct option_row known[] = {
 	{"at-once", "N", take_at_once, "so many under way (64)"},
 	{"rate", "N", take_rate, "begun a second (as many as --at-once lets)"},
 	{"patience", "SECONDS", take_patience, "with each step of the script (5)"},
+	{"names", "N", take_names, "recipients there are, of a script that names any (10000000)"},
 	{"syn-rate", "N", take_syn_rate, "a flood of N spoofed SYNs a second, or 'max'"},
 	{"syn-network", "IP", take_syn_network, "its sources: a /16, or an IPv6 /64, of no client"},
 	{"complete", "N", take_complete, "of each N-th answer the handshake is completed"},
@@ -271,7 +278,8 @@ static void defaults(struct options *o)
 {
 	*o = (struct options){
 		.clients = {.at_once = AT_ONCE_DEFAULT,
-			    .patience_us = (uint64_t)PATIENCE_DEFAULT_S * SECOND_US},
+			    .patience_us = (uint64_t)PATIENCE_DEFAULT_S * SECOND_US,
+			    .names = NAMES_DEFAULT},
 		.greeting = script_greeting(script_find("nul")),
 		.seconds = SECONDS_DEFAULT,
 	};

@@ -3,7 +3,8 @@
  * What a client says and wants to hear: a conversation as a table of steps.
  *
  * Thread: any; the tables are constant. Time, Memory: none.
- * Rules: a table ends with STEP_OVER. The octets a step sends or expects are literal.
+ * Rules: a table ends with STEP_OVER. The octets a step sends or expects are literal, but for ids
+ * of replies and for numbers that are drawn anew each time.
  */
 #ifndef POSTERN_TESTS_GENERATOR_SCRIPT_H
 #define POSTERN_TESTS_GENERATOR_SCRIPT_H
@@ -22,6 +23,8 @@ enum step_kind {
 	STEP_KINDS,
 };
 
+enum { STEP_DRAWN_MAX = 64 }; /* octets of a step with a number */
+
 /* What the time from connecting to the end of a step is entered into. */
 enum timed {
 	TIMED_NOT,
@@ -34,6 +37,7 @@ struct step {
 	enum timed timed;
 	const char *octets;
 	uint16_t len;
+	bool varies; /* its `*` is any octet heard, its `#`s are a number drawn when said */
 };
 
 struct script {
@@ -48,7 +52,7 @@ void script_list(FILE *to);
 /* Whether it waits for clients_release somewhere. */
 bool script_holds(const struct script *s);
 
-/* What it expects first, before it has sent anything; NULL: nothing. */
+/* What it expects first, before it has sent anything; NULL: nothing, or what varies. */
 const struct step *script_greeting(const struct script *s);
 
 #endif
