@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <rte_eal.h>
 #include <rte_hash.h>
@@ -417,5 +418,7 @@ int main(int argc, char **argv)
 		 with_baseline ? 64 + (uint64_t)count * 160 / (1 << 20) : 64);
 	if (rte_eal_init(8, eal) < 0)
 		return 1;
+	/* Nothing is kept in it. */
+	rmdir(rte_eal_get_runtime_dir());
 	return measure(count, seconds, runs, with_baseline);
 }

@@ -89,8 +89,8 @@ def running(lab, folder, recipients):
         "clients: 4K", "clients: 64K, first_ttl: 1h"))
     write_directory(gateway.directory, recipients)
     gateway.process = lab.start("gw", *command(POSTERND, "-c", gateway.config), name="posternd")
-    gateway.process.wait_for("ready", PATIENCE_S)
     try:
+        gateway.process.wait_for("ready", PATIENCE_S)
         yield gateway
     finally:
         status = gateway.process.stop(PATIENCE_S)
