@@ -24,7 +24,7 @@ pools:
   - {{name: mailstore, servers: ["198.18.2.1:25"]}}
 harvest: {{state: {folder}/harvest, clients: 4K, filter: 64K}}
 limits: {{connections: 4K, buffers: 4K}}
-control: {{socket: {run}/control.sock}}
+control: {{socket: {run}/lab/control.sock}}
 shield: {{bpffs: {run}/bpf}}
 """
 
@@ -39,7 +39,7 @@ class Gateway:
         self.config = folder / "postern.yaml"
         self.directory = folder / "recipients"
         self.state = folder / "harvest"
-        self.socket = lab.run_dir / "control.sock"
+        self.socket = lab.run_dir / "lab" / "control.sock"
         self.config.write_text(CONFIG.format(cores=cores, folder=folder, run=lab.run_dir))
         self.directory.write_text(DIRECTORY)
         self.process = None
