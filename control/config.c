@@ -90,6 +90,8 @@ static const struct schema_key domain_keys[] = {
 	ONE(config_domain, catch_all, type_bool, "false", "whether every address is known"),
 	ONE(config_domain, bad_lines, type_share, "0",
 	    "share of the directory's lines that may be bad; beyond, the old one stays"),
+	ONE(config_domain, shrink, type_share, "0.1",
+	    "share of its recipients that may be gone when it is read anew (and always one)"),
 	END,
 };
 

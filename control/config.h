@@ -59,6 +59,7 @@ struct config_domain {
 	uint32_t letter_case; /* enum config_case */
 	bool catch_all;
 	double bad_lines; /* share of the directory's lines that may be bad */
+	double shrink;	  /* share of its recipients that may be gone at once */
 };
 
 enum config_protocol { CONFIG_SMTP, CONFIG_LMTP };

@@ -215,7 +215,7 @@ int gateway_start(struct gateway *g, const struct config *config, const struct g
 	if (!rc)
 		rc = eal_start(g, voice->verbose, error, len);
 	if (!rc)
-		rc = roster_new(&g->roster, config, error, len);
+		rc = roster_new(&g->roster, config, voice->is_over, error, len);
 	if (!rc)
 		rc = plane_open(&g->plane, &plane, error, len);
 	if (!rc)

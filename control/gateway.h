@@ -31,6 +31,7 @@ struct gateway_voice {
 	bool verbose; /* what libraries say goes to stderr */
 	/* flags_config.event, without its arg. */
 	void (*verdict)(void *arg, const struct harvest_verdict *verdict);
+	bool (*is_over)(void); /* roster_new's */
 };
 
 struct gateway {

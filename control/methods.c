@@ -158,13 +158,13 @@ static json_t *domain_value(struct methods *m, uint32_t i)
 	struct directory_report report;
 	uint64_t count = roster_domain(m->roster, i, &report);
 
-	report.first_bad[sizeof(report.first_bad) - 1] = '\0';
-	/* A path need not be UTF-8; then there is no first_bad. */
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o*}", "domain", m->config->domains[i].name,
-			 "recipients", (json_int_t)count, "lines", (json_int_t)report.lines,
-			 "repeated", (json_int_t)report.repeated, "bad_lines",
-			 (json_int_t)report.bad_lines, "first_bad",
-			 report.first_bad[0] ? json_string(report.first_bad) : NULL);
+	/* A path need not be UTF-8; then its trouble is not told. */
+	return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:o*}", "domain",
+			 m->config->domains[i].name, "loaded", report.is_loaded, "recipients",
+			 (json_int_t)count, "lines", (json_int_t)report.lines, "repeated",
+			 (json_int_t)report.repeated, "bad_lines", (json_int_t)report.bad_lines,
+			 report.is_loaded ? "first_bad" : "error",
+			 report.trouble[0] ? json_string(report.trouble) : NULL);
 }
 
 static json_t *recipients_value(struct methods *m)
@@ -175,10 +175,11 @@ static json_t *recipients_value(struct methods *m)
 	roster_status(m->roster, &status);
 	for (uint32_t i = 0; i < m->config->n_domains && i < DOMAINS_SHOWN; i++)
 		json_array_append_new(domains, domain_value(m, i));
-	return json_pack("{s:I, s:I, s:o, s:I, s:o}", "known", (json_int_t)status.recipients,
+	return json_pack("{s:I, s:I, s:o, s:I, s:I, s:o}", "known", (json_int_t)status.recipients,
 			 "memory", (json_int_t)status.memory, "loaded",
 			 moment((uint64_t)status.loaded), "domains",
-			 (json_int_t)m->config->n_domains, "first_domains", domains);
+			 (json_int_t)m->config->n_domains, "not_loaded",
+			 (json_int_t)status.not_loaded, "first_domains", domains);
 }
 
 static json_t *verdicts_value(const struct flags_counts *c)

@@ -26,6 +26,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "control/error.h"
 #include "control/gateway.h"
 
 enum {
@@ -34,6 +35,7 @@ enum {
 	SECOND_MS = 1000,
 	LINE_MAX_OCTETS = 2048,
 	ERROR_MAX = 1024,
+	TROUBLES_SAID = 100,
 };
 
 /* Directories on their way. */
@@ -129,16 +131,27 @@ static void say_verdict(void *arg, const struct harvest_verdict *v)
 	    v->delivered_today);
 }
 
-static void say_bad_lines(struct roster *roster, const struct config *config)
+/* Of at most TROUBLES_SAID domains. */
+static void say_troubles(struct roster *roster, const struct config *config)
 {
+	uint32_t said = 0, all = 0;
+
 	for (uint32_t i = 0; i < config->n_domains; i++) {
 		struct directory_report report;
 
 		roster_domain(roster, i, &report);
-		if (report.bad_lines)
+		if (!report.trouble[0] || all++ >= TROUBLES_SAID)
+			continue;
+		said++;
+		if (report.is_loaded)
 			say("%s (%" PRIu64 " of %" PRIu64 " lines are bad and left out)",
-			    report.first_bad, report.bad_lines, report.lines);
+			    report.trouble, report.bad_lines, report.lines);
+		else
+			say("%s; until it can be read, mail for %s is put off", report.trouble,
+			    config->domains[i].name);
 	}
+	if (all > said)
+		say("and %u more domains have bad lines or are not loaded", all - said);
 }
 
 /* --- directories anew ------------------------------------------------------------------------ */
@@ -148,7 +161,7 @@ static void *reload_run(void *arg)
 	struct reload *r = arg;
 	const uint64_t one = 1;
 
-	r->rc = roster_reload(r->roster, r->error, sizeof(r->error));
+	r->rc = roster_reload(r->roster, false, r->error, sizeof(r->error));
 	if (write(r->done_fd, &one, sizeof(one)) < 0)
 		return NULL; /* it counts to 2^64 */
 	return NULL;
@@ -187,7 +200,7 @@ static void reload_end(struct program *p)
 		say("directories read anew: %" PRIu64 " recipients of %u domains; the "
 		    "configuration itself is read at start only",
 		    roster_count(r->roster), p->config.n_domains);
-		say_bad_lines(r->roster, &p->config);
+		say_troubles(r->roster, &p->config);
 	}
 	if (r->again)
 		reload_begin(p);
@@ -335,7 +348,7 @@ static void signals_block(sigset_t *signals)
 
 static int run(struct program *p)
 {
-	const struct gateway_voice voice = {p->verbose, say_verdict};
+	const struct gateway_voice voice = {.verbose = p->verbose, .verdict = say_verdict};
 	char unheard[ERROR_MAX];
 	sigset_t signals;
 	int rc;
@@ -345,7 +358,7 @@ static int run(struct program *p)
 	if (!rc)
 		rc = events_open(p, &signals);
 	if (!rc) {
-		say_bad_lines(p->gateway.roster, &p->config);
+		say_troubles(p->gateway.roster, &p->config);
 		tick_of_a_second(p);
 		puts("ready");
 		notify("READY=1");
@@ -363,16 +376,23 @@ static int run(struct program *p)
 /* What a start would find. */
 static int test(struct program *p)
 {
+	struct roster_status status;
 	struct roster *roster;
-	int rc = roster_new(&roster, &p->config, p->error, sizeof(p->error));
+	int rc = roster_new(&roster, &p->config, NULL, p->error, sizeof(p->error));
 
 	if (rc)
 		return rc;
-	say_bad_lines(roster, &p->config);
-	printf("%s: sound; %" PRIu64 " recipients of %u domains\n", p->path, roster_count(roster),
-	       p->config.n_domains);
+	say_troubles(roster, &p->config);
+	roster_status(roster, &status);
+	if (status.not_loaded)
+		rc = error_set(-EBADMSG, p->error, sizeof(p->error),
+			       "%s: %u of %u directories cannot be loaded", p->path,
+			       status.not_loaded, p->config.n_domains);
+	else
+		printf("%s: sound; %" PRIu64 " recipients of %u domains\n", p->path,
+		       status.recipients, p->config.n_domains);
 	roster_free(roster);
-	return 0;
+	return rc;
 }
 
 /* --- the command line ------------------------------------------------------------------------ */

@@ -73,7 +73,8 @@ void desk_begin(struct desk *d, bool observe)
 		.flags = d->world.flags,
 		.began = VERDICTS_START - 60,
 	};
-	if (roster_new(&d->methods.roster, &d->config, d->world.error, sizeof(d->world.error)))
+	if (roster_new(&d->methods.roster, &d->config, NULL, d->world.error,
+		       sizeof(d->world.error)))
 		give_up(d->world.error);
 }
 

@@ -129,6 +129,29 @@ def test_a_broken_directory_leaves_the_old_one(running):
     assert running.rcpt("ipv4", "anna@example.net").startswith("250 2.1.5")
 
 
+@pytest.mark.parametrize("text", ["", "otto@example.net"], ids=["empty", "cut off"])
+def test_a_directory_the_exporter_had_no_room_for_leaves_the_old_one(running, text):
+    running.directory.write_text(text)
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for_log(f"directories stay as they were: {running.directory}:")
+    assert running.rcpt("ipv4", "anna@example.net").startswith("250 2.1.5")
+
+
+def test_one_broken_directory_of_two_puts_off_its_own_mail_alone(gateway):
+    broken = gateway.directory.with_name("broken")
+    broken.write_text("ida@example.org\nnonsense\n")
+    gateway.config.write_text(gateway.config.read_text().replace(
+        "pools:", f"  - {{name: example.org, recipients: {broken}, pool: mailstore}}\npools:"))
+    done = posternd("-c", gateway.config, "-t")
+    assert done.returncode == 1 and "1 of 2 directories cannot be loaded" in done.stderr, done
+    gateway.start()
+    gateway.wait_for_log(f"{broken}:2: the address is malformed")
+    assert gateway.rcpt("ipv4", "anna@example.net").startswith("250 2.1.5")
+    assert gateway.rcpt("ipv4", "nobody@example.net").startswith("550 5.1.1")
+    assert gateway.rcpt("ipv4", "ida@example.org").startswith("451 4.4.3")
+    gateway.stop()
+
+
 # --- the end, and after it -------------------------------------------------------------------------
 
 
