@@ -191,7 +191,7 @@ static int judge(struct load *l, const struct directory_report *before)
 	if (before && before->is_loaded && !l->task->may_shrink && has_shrunk(l, before))
 		return refuse(l, -ERANGE,
 			      ": %llu recipients, where there were %llu: more are gone than "
-			      "shrink: %g lets",
+			      "shrink: %g lets; `posternctl reload shrunk` takes it all the same",
 			      (unsigned long long)d->added, (unsigned long long)before->added,
 			      l->domain->shrink);
 	return 0;

@@ -20,6 +20,7 @@
 #include "control/flags.h"
 #include "control/methods.h"
 #include "control/plane.h"
+#include "control/reload.h"
 #include "control/roster.h"
 #include "control/rpc.h"
 #include "postern/settings.h"
@@ -46,6 +47,7 @@ struct gateway {
 	bool has_eal;
 	struct rpc *rpc;
 	struct roster *roster;
+	struct reload *reload;
 	struct plane *plane;
 	struct harvest *harvest;
 	struct flags *flags;

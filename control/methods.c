@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "control/flags.h"
+#include "control/reload.h"
 #include "control/roster.h"
 #include "control/shield.h"
 #include "postern/dataplane.h"
@@ -169,15 +170,20 @@ static json_t *domain_value(struct methods *m, uint32_t i)
 
 static json_t *recipients_value(struct methods *m)
 {
+	struct reload_outcome last = {0};
 	struct roster_status status;
 	json_t *domains = json_array();
 
+	if (m->reload)
+		reload_last(m->reload, &last);
 	roster_status(m->roster, &status);
 	for (uint32_t i = 0; i < m->config->n_domains && i < DOMAINS_SHOWN; i++)
 		json_array_append_new(domains, domain_value(m, i));
-	return json_pack("{s:I, s:I, s:o, s:I, s:I, s:o}", "known", (json_int_t)status.recipients,
-			 "memory", (json_int_t)status.memory, "loaded",
-			 moment((uint64_t)status.loaded), "domains",
+	return json_pack("{s:I, s:I, s:o, s:o, s:o*, s:I, s:I, s:o}", "known",
+			 (json_int_t)status.recipients, "memory", (json_int_t)status.memory,
+			 "loaded", moment((uint64_t)status.loaded), "last_reload",
+			 moment((uint64_t)last.done), "last_reload_error",
+			 last.rc ? json_string(last.error) : json_null(), "domains",
 			 (json_int_t)m->config->n_domains, "not_loaded",
 			 (json_int_t)status.not_loaded, "first_domains", domains);
 }
@@ -325,6 +331,43 @@ static json_t *lookup(void *arg, const json_t *params, struct rpc_error *error)
 			: json_null(),
 		"postmaster", is_known && answer.is_postmaster, "catch_all",
 		is_known && answer.by_catch_all);
+}
+
+static json_t *reload_result(void *arg, uint64_t number, struct rpc_error *error)
+{
+	struct reload_outcome last;
+	struct roster_status status;
+	struct methods *m = arg;
+
+	reload_last(m->reload, &last);
+	if (last.number < number)
+		return rpc_wait(error, reload_result, number);
+	if (last.rc)
+		return rpc_fail(error, RPC_FAILED, "directories stay as they were: %s", last.error);
+	roster_status(m->roster, &status);
+	return json_pack("{s:I, s:I, s:I}", "known", (json_int_t)status.recipients, "domains",
+			 (json_int_t)m->config->n_domains, "not_loaded",
+			 (json_int_t)status.not_loaded);
+}
+
+static json_t *reload(void *arg, const json_t *params, struct rpc_error *error)
+{
+	static const char what[] = "[\"shrunk\", which takes directories that did]";
+	struct methods *m = arg;
+	const char *shrunk = NULL;
+
+	if (!takes(params, 0, 1, what, error))
+		return NULL;
+	if (json_array_size(params)) {
+		shrunk = text_at(params, 0, what, error);
+		if (!shrunk)
+			return NULL;
+		if (strcmp(shrunk, "shrunk") != 0)
+			return rpc_fail(error, RPC_INVALID_PARAMS, "parameters are: %s", what);
+	}
+	if (!m->reload)
+		return rpc_fail(error, RPC_FAILED, "directories are not read anew here");
+	return rpc_wait(error, reload_result, reload_ask(m->reload, shrunk));
 }
 
 /* --- the shield ------------------------------------------------------------------------------ */
@@ -534,7 +577,9 @@ static json_t *explain(void *arg, const json_t *params, struct rpc_error *error)
 /* --- the table ------------------------------------------------------------------------------- */
 
 const struct rpc_method control_methods[] = {
-	{"counters", counters},	     {"recipients.lookup", lookup}, {"shield.add", add},
-	{"shield.explain", explain}, {"shield.list", list},	    {"shield.unban", unban},
-	{"status", status},	     {"version", version},	    {NULL, NULL},
+	{"counters", counters},	     {"recipients.lookup", lookup},
+	{"reload", reload},	     {"shield.add", add},
+	{"shield.explain", explain}, {"shield.list", list},
+	{"shield.unban", unban},     {"status", status},
+	{"version", version},	     {NULL, NULL},
 };

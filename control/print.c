@@ -104,8 +104,9 @@ static bool ends_with(const char *name, const char *end)
 
 static bool is_moment(const char *name)
 {
-	static const char *const names[] = {"until", "null_senders_until", "began", "loaded",
-					    "seen",  "checkpoint_written"};
+	static const char *const names[] = {
+		"until", "null_senders_until", "began", "loaded", "last_reload",
+		"seen",	 "checkpoint_written"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(name, names[i]) == 0)

@@ -105,10 +105,9 @@ static bool is_true(const json_t *object, const char *name)
 
 static void each_method_is_reached_by_its_name_alone(void **state)
 {
-	static const char *const names[] = {"counters",	   "recipients.lookup",
-					    "shield.add",  "shield.explain",
-					    "shield.list", "shield.unban",
-					    "status",	   "version"};
+	static const char *const names[] = {
+		"counters",    "recipients.lookup", "reload", "shield.add", "shield.explain",
+		"shield.list", "shield.unban",	    "status", "version"};
 	size_t n = 0;
 
 	for (; control_methods[n].name; n++)
@@ -357,6 +356,8 @@ static void what_makes_no_sense_is_refused_with_what_would(void **state)
 		{"recipients.lookup", "[]", "address"},
 		{"recipients.lookup", "[1]", "address"},
 		{"recipients.lookup", "[\"a@b@c\"]", "malformed"},
+		{"reload", "[\"now\"]", "shrunk"},
+		{"reload", "[true]", "shrunk"},
 		{"shield.list", "[-1]", "number"},
 		{"shield.list", "[\"x\"]", "number"},
 		{"shield.list", "[1,2,3]", "how many"},

@@ -11,8 +11,8 @@ import subprocess
 import pytest
 
 from conftest import make_lab
-from gateway import SMTP_CLIENT, GUESSER, HONEST, POSTERND, VERDICT, Gateway
-from lab import GATEWAY, PYTHON
+from gateway import SMTP_CLIENT, GUESSER, HONEST, POSTERNCTL, POSTERND, VERDICT, Gateway
+from lab import GATEWAY, PYTHON, patiently
 from services import SMTP, versions
 from shield import Shield, ShieldError
 
@@ -137,6 +137,16 @@ def test_a_directory_the_exporter_had_no_room_for_leaves_the_old_one(running, te
     assert running.rcpt("ipv4", "anna@example.net").startswith("250 2.1.5")
 
 
+def test_an_operator_hears_what_a_reload_came_to(running):
+    running.directory.write_text("anna@example.net\notto@example.net\n")
+    running.control("reload")
+    assert running.rcpt("ipv4", "otto@example.net").startswith("250 2.1.5")
+    running.directory.write_text("nonsense\n")
+    done = running.lab.run("gw", POSTERNCTL, "--socket", running.socket, "reload")
+    assert done.returncode == 1 and f"{running.directory}:1: the address" in done.stderr, done
+    running.wait_for_log(f"directories stay as they were: {running.directory}:1: ")
+
+
 def test_one_broken_directory_of_two_puts_off_its_own_mail_alone(gateway):
     broken = gateway.directory.with_name("broken")
     broken.write_text("ida@example.org\nnonsense\n")
@@ -167,6 +177,28 @@ def test_it_stops_clean(running):
     assert not [name for name in (os.listdir("/run/dpdk") if os.path.isdir("/run/dpdk") else [])
                 if name.startswith("posternd")]
     assert [line for line in running.process.errors if "posternd:" in line] == []
+
+
+def endless(directory):
+    """Makes it what takes minutes to read."""
+    os.truncate(directory, 1 << 40)
+
+
+def test_a_stop_does_not_wait_for_directories_that_are_read_anew(running):
+    endless(running.directory)
+    running.process.send_signal(signal.SIGHUP)
+    running.stop()
+    assert not running.socket.exists()
+
+
+def test_a_stop_does_not_wait_for_directories_at_a_start_either(gateway):
+    endless(gateway.directory)
+    process = gateway.lab.start("gw", POSTERND, "-c", gateway.config, name="posternd")
+    patiently(gateway.socket.exists, "the socket is there")
+    assert process.stop() == 0, process.story()
+    gateway.lab.ended(process)
+    assert [line for line in process.errors if line.startswith("posternd:")] == \
+        ["posternd: told to stop before it was ready\n"], process.story()
 
 
 @versions
