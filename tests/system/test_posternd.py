@@ -82,6 +82,19 @@ def test_an_interface_that_is_not_there_is_named(gateway):
     assert not gateway.socket.exists()
 
 
+MANY_ADDRESSES = """
+ip link add mx0 type veth peer name away
+for n in $(seq 33); do ip address add 198.18.0.$n/24 dev mx0; done
+exec "$@"
+"""
+
+
+def test_more_addresses_than_are_served_are_told_of(gateway):
+    fails(subprocess.run(["unshare", "--net", "sh", "-c", MANY_ADDRESSES, "sh", POSTERND, "-c",
+                          gateway.config], text=True, capture_output=True, timeout=60),
+          1, "posternd: mx0: more addresses than are served")
+
+
 # --- mail ------------------------------------------------------------------------------------------
 
 
