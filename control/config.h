@@ -20,6 +20,8 @@ enum {
 	CONFIG_SERVERS_MAX = 256, /* a pool */
 	CONFIG_NETWORKS_MAX = 4096,
 	CONFIG_CORES_MAX = 65,
+	CONFIG_BACKEND_FIRST = 20000, /* backend_ports, where they are not said */
+	CONFIG_BACKEND_LAST = 28191,
 };
 
 struct config_network {

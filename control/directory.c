@@ -29,6 +29,7 @@ enum {
 struct load {
 	const struct directory_task *task;
 	const struct config_domain *domain;
+	int pool; /* the domain's */
 	struct directory_report *report;
 	struct recipients_directory directory;
 	char *buffer;
@@ -38,13 +39,16 @@ struct load {
 
 static int pool_of(void *arg, const char *name, size_t len)
 {
-	const struct load *l = arg;
+	struct load *l = arg;
 	const struct config *config = l->task->config;
 
-	for (uint32_t i = 0; i < config->n_pools; i++)
-		if (strlen(config->pools[i].name) == len &&
-		    memcmp(config->pools[i].name, name, len) == 0)
-			return (int)i;
+	for (uint32_t i = 0; i < config->n_pools; i++) {
+		if (strlen(config->pools[i].name) != len ||
+		    memcmp(config->pools[i].name, name, len) != 0)
+			continue;
+		l->report->is_sharded |= (int)i != l->pool;
+		return (int)i;
+	}
 	return -1;
 }
 
@@ -218,6 +222,7 @@ static int load_domain(struct load *l, struct recipients *r, uint32_t number,
 	int rc;
 
 	l->domain = &l->task->config->domains[number];
+	l->pool = config_pool(l->task->config, l->domain->pool);
 	l->held = 0;
 	l->skips = false;
 	l->directory = (struct recipients_directory){

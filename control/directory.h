@@ -19,6 +19,7 @@
 struct directory_report {
 	uint64_t lines, added, repeated, bad_lines;
 	bool is_loaded;
+	bool is_sharded;   /* a line names another pool than the domain's */
 	char trouble[512]; /* why it is not; or its first bad line, FILE:LINE: why; or empty */
 };
 

@@ -25,6 +25,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "control/advice.h"
 #include "control/error.h"
 #include "control/gateway.h"
 
@@ -323,6 +324,7 @@ static int run(struct program *p)
 		rc = events_open(p, &signals);
 	if (!rc) {
 		say_troubles(p->gateway.roster, &p->config);
+		advice_on_config(&p->config, say);
 		tick_of_a_second(p);
 		puts("ready");
 		notify("READY=1");
@@ -349,6 +351,8 @@ static int test(struct program *p)
 	if (rc)
 		return rc;
 	say_troubles(roster, &p->config);
+	advice_on_config(&p->config, say);
+	advice_on_directories(&p->config, roster, say);
 	roster_status(roster, &status);
 	if (status.not_loaded)
 		rc = error_set(-EBADMSG, p->error, sizeof(p->error),

@@ -94,6 +94,8 @@ static void cores_and_ports_need_not_be_said(void **state)
 	if (!config_read(path, &c, &error))
 		fail_msg("%s", error.text);
 	assert_int_equal(c.n_cores, 0);
+	assert_int_equal(c.interfaces[0].backend_ports.first, CONFIG_BACKEND_FIRST);
+	assert_int_equal(c.interfaces[0].backend_ports.last, CONFIG_BACKEND_LAST);
 	assert_int_equal(c.n_listen, 1);
 	assert_int_equal(c.listen[0], 25);
 	config_free(&c);

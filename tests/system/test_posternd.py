@@ -70,6 +70,14 @@ def test_a_sound_configuration_is_said_to_be_one_and_nothing_starts(gateway):
     assert not gateway.socket.exists()
 
 
+def test_what_may_be_meant_otherwise_is_said_and_is_no_error(gateway):
+    gateway.config.write_text(gateway.config.read_text().replace(
+        "{name: mailstore,", "{name: mailstore, identity: xclient,"))
+    done = posternd("-c", gateway.config, "-t")
+    assert done.returncode == 0, done
+    assert done.stderr == "posternd: without effect as long as mail is not relayed: identity\n"
+
+
 def test_a_directory_that_is_not_sound_is_refused_with_its_line(gateway):
     gateway.directory.write_text("anna@example.net\nnonsense\n")
     fails(posternd("-c", gateway.config, "-t"), 1,
