@@ -129,6 +129,14 @@ static json_t *moment(uint64_t seconds)
 	return seconds ? number(seconds) : json_null();
 }
 
+/* Empty is none. A path in it need not be UTF-8; then it cannot be told. */
+static json_t *sentence(const char *text)
+{
+	json_t *string = *text ? json_string(text) : NULL;
+
+	return string ? string : json_null();
+}
+
 /* To a hundredth: what is finer says nothing. */
 static json_t *score(int32_t fixed)
 {
@@ -159,13 +167,12 @@ static json_t *domain_value(struct methods *m, uint32_t i)
 	struct directory_report report;
 	uint64_t count = roster_domain(m->roster, i, &report);
 
-	/* A path need not be UTF-8; then its trouble is not told. */
-	return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:o*}", "domain",
+	return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:o, s:o}", "domain",
 			 m->config->domains[i].name, "loaded", report.is_loaded, "recipients",
 			 (json_int_t)count, "lines", (json_int_t)report.lines, "repeated",
 			 (json_int_t)report.repeated, "bad_lines", (json_int_t)report.bad_lines,
-			 report.is_loaded ? "first_bad" : "error",
-			 report.trouble[0] ? json_string(report.trouble) : NULL);
+			 "first_bad", sentence(report.is_loaded ? report.trouble : ""), "error",
+			 sentence(report.is_loaded ? "" : report.trouble));
 }
 
 static json_t *recipients_value(struct methods *m)
@@ -179,11 +186,11 @@ static json_t *recipients_value(struct methods *m)
 	roster_status(m->roster, &status);
 	for (uint32_t i = 0; i < m->config->n_domains && i < DOMAINS_SHOWN; i++)
 		json_array_append_new(domains, domain_value(m, i));
-	return json_pack("{s:I, s:I, s:o, s:o, s:o*, s:I, s:I, s:o}", "known",
+	return json_pack("{s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o}", "known",
 			 (json_int_t)status.recipients, "memory", (json_int_t)status.memory,
 			 "loaded", moment((uint64_t)status.loaded), "last_reload",
 			 moment((uint64_t)last.done), "last_reload_error",
-			 last.rc ? json_string(last.error) : json_null(), "domains",
+			 sentence(last.rc ? last.error : ""), "domains",
 			 (json_int_t)m->config->n_domains, "not_loaded",
 			 (json_int_t)status.not_loaded, "first_domains", domains);
 }
@@ -432,6 +439,19 @@ static const char *asked_text(char text[NETWORK_TEXT], const struct config_netwo
 	return network_text(text, &address, 64);
 }
 
+/* Whether the kernel's map holds it as well. */
+static bool is_in_kernel(struct methods *m, const struct config_network *network)
+{
+	struct flags_story stories[HARVEST_LEVELS];
+	size_t n = flags_explain(m->flags, &network->address, stories);
+	bool is_v6_client = network->prefix_len == 128 && !ip_addr_is_v4(&network->address);
+
+	for (size_t i = 0; i < n; i++)
+		if (stories[i].harvest.prefix_len == (is_v6_client ? 64 : network->prefix_len))
+			return stories[i].kernel.is_there;
+	return false;
+}
+
 static json_t *add(void *arg, const json_t *params, struct rpc_error *error)
 {
 	struct methods *m = arg;
@@ -447,9 +467,10 @@ static json_t *add(void *arg, const json_t *params, struct rpc_error *error)
 	if (err)
 		return rpc_fail(error, code_of(err), "%s: %s", asked_text(text, &network),
 				sentence);
-	return json_pack("{s:s, s:I, s:I}", "address", asked_text(text, &network), "until",
-			 (json_int_t)flags_now_s(m->flags) + seconds, "left_s",
-			 (json_int_t)seconds);
+	return json_pack("{s:s, s:I, s:I, s:o}", "address", asked_text(text, &network), "until",
+			 (json_int_t)flags_now_s(m->flags) + seconds, "left_s", (json_int_t)seconds,
+			 "in_kernel",
+			 m->shield ? json_boolean(is_in_kernel(m, &network)) : json_null());
 }
 
 static json_t *unban(void *arg, const json_t *params, struct rpc_error *error)

@@ -390,6 +390,8 @@ static void print_add(FILE *to, const json_t *result, time_t now)
 	print_member(to, result, "address");
 	fputs(" is shut out ", to);
 	print_until(to, result, now);
+	if (json_is_false(json_object_get(result, "in_kernel")))
+		fputs("; the kernel did not take it: `posternctl status` says why", to);
 	fputc('\n', to);
 }
 

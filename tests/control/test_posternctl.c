@@ -338,6 +338,23 @@ static void who_hangs_up_is_told(void **state)
 	unlink(path);
 }
 
+static json_t *half_added(void *arg, const json_t *params, struct rpc_error *error)
+{
+	return json_pack("{s:s, s:i, s:i, s:b}", "address", "192.0.2.7", "until", 1800000600,
+			 "left_s", 600, "in_kernel", 0);
+}
+
+static void what_the_kernel_did_not_take_is_told(void **state)
+{
+	static const struct rpc_method methods[] = {{"shield.add", half_added}, {NULL, NULL}};
+
+	assert_int_equal(serve_methods(methods, NULL), 0);
+	run("shield", "add", "192.0.2.7", "10m", NULL);
+	expect_out("192.0.2.7 is shut out until ");
+	expect_out("the kernel did not take it: `posternctl status` says why\n");
+	stop();
+}
+
 /* --- strings of peers ------------------------------------------------------------------------ */
 
 static json_t *evil(void *arg, const json_t *params, struct rpc_error *error)
@@ -389,6 +406,7 @@ int main(int argc, char **argv)
 		SERVED(what_posternd_finds_wrong_is_told),
 		cmocka_unit_test(nobody_there_is_told_apart),
 		cmocka_unit_test(who_hangs_up_is_told),
+		cmocka_unit_test(what_the_kernel_did_not_take_is_told),
 		cmocka_unit_test(nothing_a_peer_says_commands_the_terminal),
 	};
 
