@@ -98,11 +98,11 @@ static const struct schema_key domain_keys[] = {
 static const struct schema_key pool_keys[] = {
 	ONE(config_pool, name, type_name, NULL, "the pool's name"),
 	ONE_AS("protocol", config_pool, protocol, type_choice, protocols, "smtp",
-	       "smtp or lmtp"),
+	       "what the servers speak"),
 	MANY_AS("servers", config_pool, servers, n_servers, type_endpoint, 1, CONFIG_SERVERS_MAX,
 		"the servers, address and port"),
 	ONE_AS("identity", config_pool, identity, type_choice, identities, "none",
-	       "how the client is told: none, xclient, proxy-v2"),
+	       "how the client is told to the servers"),
 	END,
 };
 
@@ -383,4 +383,9 @@ void config_free(struct config *config)
 void config_show(const struct config *config, FILE *to)
 {
 	schema_show(config_keys, config, to);
+}
+
+void config_explain(FILE *to)
+{
+	schema_explain(config_keys, to);
 }

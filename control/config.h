@@ -118,6 +118,8 @@ bool config_read(const char *path, struct config *config, struct schema_error *e
 void config_free(struct config *config);
 /* What is in force, defaults and all, as YAML. */
 void config_show(const struct config *config, FILE *to);
+/* Every key, as control/README.md has it. */
+void config_explain(FILE *to);
 /* The pool's number by its name; -1: there is none. */
 int config_pool(const struct config *config, const char *name);
 

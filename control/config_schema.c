@@ -475,3 +475,52 @@ void schema_show(const struct schema_key *keys, const void *of, FILE *to)
 {
 	show_keys(keys, of, to, 0);
 }
+
+/* --- explaining ------------------------------------------------------------------------------ */
+
+/* What is in force where a key is not said. */
+static void explain_fallback(const struct schema_key *key, FILE *to)
+{
+	bool is_one = key->shape == SCHEMA_ONE;
+
+	if (is_one ? !key->fallback : !key->fallback && key->least > 0)
+		fputs("required", to);
+	else if (is_one && *key->fallback)
+		fprintf(to, "`%s`", key->fallback);
+	else
+		fputs("none", to);
+}
+
+static void explain_keys(const struct schema_key *keys, const char *path, FILE *to);
+
+static void explain_key(const struct schema_key *key, const char *path, FILE *to)
+{
+	bool has_keys = key->shape == SCHEMA_MAP || key->shape == SCHEMA_MAPS;
+	char name[FIELD_LEN], what[128];
+
+	snprintf(name, sizeof(name), "%s%s%s", path, key->name,
+		 key->shape == SCHEMA_MANY || key->shape == SCHEMA_MAPS ? "[]" : "");
+	fprintf(to, "| `%s` | ", name);
+	if (key->shape == SCHEMA_MAP) {
+		fprintf(to, "| | %s |\n", key->says);
+	} else {
+		fprintf(to, "%s | ", has_keys ? "keys" : wanted(key, what, sizeof(what)));
+		explain_fallback(key, to);
+		fprintf(to, " | %s |\n", key->says);
+	}
+	snprintf(name + strlen(name), sizeof(name) - strlen(name), ".");
+	if (has_keys)
+		explain_keys(key->keys, name, to);
+}
+
+static void explain_keys(const struct schema_key *keys, const char *path, FILE *to)
+{
+	for (; keys->name; keys++)
+		explain_key(keys, path, to);
+}
+
+void schema_explain(const struct schema_key *keys, FILE *to)
+{
+	fputs("| key | takes | default | |\n|---|---|---|---|\n", to);
+	explain_keys(keys, "", to);
+}

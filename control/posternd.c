@@ -40,7 +40,7 @@ enum {
 
 struct program {
 	const char *path; /* of the configuration */
-	bool test, verbose;
+	bool test, show, verbose;
 	struct config config;
 	struct gateway gateway;
 	int epoll, signals, second, tick;
@@ -365,14 +365,24 @@ static int test(struct program *p)
 	return rc;
 }
 
+static int show(struct program *p)
+{
+	config_show(&p->config, stdout);
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	return error_set(-EIO, p->error, sizeof(p->error), "cannot write the configuration");
+}
+
 /* --- the command line ------------------------------------------------------------------------ */
 
 static void usage(FILE *to)
 {
-	fputs("usage: posternd -c FILE [-t] [-v]\n"
+	fputs("usage: posternd -c FILE [-t | --show] [-v]\n"
 	      "  -c FILE     the configuration\n"
 	      "  -t          check it and its directories, and start nothing\n"
+	      "  --show      print what is in force, defaults and all, and start nothing\n"
 	      "  -v          let libraries be heard\n"
+	      "  --keys      what a configuration may say, as a table\n"
 	      "  --version   and --help\n"
 	      "SIGHUP reads the directories anew; SIGTERM stops, and leaves the shield up.\n",
 	      to);
@@ -383,6 +393,8 @@ static int options_read(struct program *p, int argc, char **argv)
 {
 	static const struct option known[] = {
 		{"help", no_argument, NULL, 'h'},
+		{"keys", no_argument, NULL, 'k'},
+		{"show", no_argument, NULL, 's'},
 		{"version", no_argument, NULL, 'V'},
 		{NULL, 0, NULL, 0},
 	};
@@ -401,6 +413,12 @@ static int options_read(struct program *p, int argc, char **argv)
 			break;
 		case 'h':
 			usage(stdout);
+			return EXIT_SUCCESS;
+		case 's':
+			p->show = true;
+			break;
+		case 'k':
+			config_explain(stdout);
 			return EXIT_SUCCESS;
 		case 'V':
 			puts("posternd " POSTERN_VERSION);
@@ -430,7 +448,7 @@ int main(int argc, char **argv)
 		say("%s", wrong.text);
 		return EXIT_FAILURE;
 	}
-	rc = p->test ? test(p) : run(p);
+	rc = p->show ? show(p) : p->test ? test(p) : run(p);
 	if (rc)
 		say("%s", p->error);
 	config_free(&p->config);

@@ -270,6 +270,27 @@ static void a_file_that_is_not_there_says_so(void **state)
 	assert_non_null(strstr(error.text, "the file says nothing"));
 }
 
+static char *readme;
+
+/* `posternd --keys` prints what is to stand there. */
+static void the_manual_has_every_key_with_its_default(void **state)
+{
+	static char text[1 << 18];
+	FILE *from = fopen(readme, "re"), *to;
+	char *table;
+	size_t len;
+
+	assert_non_null(from);
+	text[fread(text, 1, sizeof(text) - 1, from)] = '\0';
+	fclose(from);
+	to = open_memstream(&table, &len);
+	config_explain(to);
+	fclose(to);
+	if (!strstr(text, table))
+		fail_msg("%s does not have this table:\n%s", readme, table);
+	free(table);
+}
+
 static int make_file(void **state)
 {
 	int fd = mkstemp(path);
@@ -282,7 +303,7 @@ static int remove_file(void **state)
 	return unlink(path);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_sound_one_is_read_with_its_defaults),
@@ -293,7 +314,14 @@ int main(void)
 		cmocka_unit_test(an_alias_is_refused),
 		cmocka_unit_test(a_file_that_is_cut_off_anywhere_is_refused_or_sound),
 		cmocka_unit_test(a_file_that_is_not_there_says_so),
+		cmocka_unit_test(the_manual_has_every_key_with_its_default),
 	};
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: test_config README\n");
+		return EXIT_FAILURE;
+	}
+	readme = argv[1];
 
 	return cmocka_run_group_tests(tests, make_file, remove_file);
 }

@@ -49,6 +49,14 @@ def test_help_and_version_are_told():
     assert posternd("--version").stdout.startswith("posternd ")
 
 
+def test_what_is_in_force_is_shown_and_is_a_configuration(gateway):
+    shown = posternd("-c", gateway.config, "--show")
+    assert shown.returncode == 0 and shown.stderr == "", shown
+    assert "first_ttl: 5m" in shown.stdout
+    gateway.config.write_text(shown.stdout)
+    assert posternd("-c", gateway.config, "--show").stdout == shown.stdout
+
+
 def test_a_configuration_that_is_not_sound_is_refused_with_line_and_field(gateway):
     text = gateway.config.read_text()
     gateway.config.write_text(text.replace("pool: mailstore", "pool: nowhere"))
