@@ -95,7 +95,7 @@ static struct content replace(struct roster *r, const struct content *fresh)
 
 int roster_reload(struct roster *r, bool may_shrink, char *error, size_t len)
 {
-	struct content fresh, old;
+	struct content fresh = {0}, old;
 	int rc;
 
 	pthread_mutex_lock(&r->loading);

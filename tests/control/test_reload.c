@@ -35,7 +35,7 @@ void dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *
 	dp->published = recipients;
 }
 
-static char path[] = "/tmp/postern-reload-XXXXXX";
+static char path[64];
 static char example_net[] = "example.net", mailstore[] = "mailstore", nothing[] = "";
 static struct config_domain domain = {
 	.name = example_net, .recipients = path, .pool = mailstore, .subaddress = nothing};
@@ -60,8 +60,10 @@ static void directory(const char *text)
 static int begin(void **state)
 {
 	char error[512];
-	int fd = mkstemp(path);
+	int fd;
 
+	snprintf(path, sizeof(path), "/tmp/postern-reload-XXXXXX");
+	fd = mkstemp(path);
 	if (fd < 0 || close(fd))
 		return -1;
 	directory("anna@example.net\n");
@@ -80,9 +82,7 @@ static int end(void **state)
 	roster_free(world.roster);
 	recipients_free(dataplane.published);
 	dataplane.published = NULL;
-	unlink(path);
-	strcpy(path + strlen(path) - 6, "XXXXXX");
-	return 0;
+	return unlink(path);
 }
 
 static struct reload_outcome wait_for(uint64_t number)
