@@ -90,17 +90,19 @@ static const struct schema_key domain_keys[] = {
 	ONE(config_domain, catch_all, type_bool, "false", "whether every address is known"),
 	ONE(config_domain, bad_lines, type_share, "0",
 	    "share of the directory's lines that may be bad; beyond, the old one stays"),
+	ONE(config_domain, shrink, type_share, "0.1",
+	    "share of its recipients that may be gone when it is read anew (and always one)"),
 	END,
 };
 
 static const struct schema_key pool_keys[] = {
 	ONE(config_pool, name, type_name, NULL, "the pool's name"),
 	ONE_AS("protocol", config_pool, protocol, type_choice, protocols, "smtp",
-	       "smtp or lmtp"),
+	       "what the servers speak"),
 	MANY_AS("servers", config_pool, servers, n_servers, type_endpoint, 1, CONFIG_SERVERS_MAX,
 		"the servers, address and port"),
 	ONE_AS("identity", config_pool, identity, type_choice, identities, "none",
-	       "how the client is told: none, xclient, proxy-v2"),
+	       "how the client is told to the servers"),
 	END,
 };
 
@@ -204,6 +206,19 @@ int config_pool(const struct config *config, const char *name)
 	return -1;
 }
 
+static const char *name_of(const struct config_interface *in)
+{
+	return *in->device ? in->device : *in->pci ? in->pci : in->vdev;
+}
+
+static bool is_said_before(const struct config *c, uint32_t i)
+{
+	for (uint32_t j = 0; j < i; j++)
+		if (strcmp(name_of(&c->interfaces[j]), name_of(&c->interfaces[i])) == 0)
+			return true;
+	return false;
+}
+
 static bool check_interfaces(const struct config *c, struct schema_error *error)
 {
 	for (uint32_t i = 0; i < c->n_interfaces; i++) {
@@ -214,6 +229,8 @@ static bool check_interfaces(const struct config *c, struct schema_error *error)
 		snprintf(field, sizeof(field), "interfaces[%u]", i);
 		if (kinds != 1)
 			return wrong(c, error, field, "one of device, pci and vdev must be said");
+		if (is_said_before(c, i))
+			return wrong(c, error, field, "%s is said twice", name_of(in));
 		if (!*in->device && in->n_addresses == 0)
 			return wrong(c, error, field,
 				     "addresses must be said: no kernel knows any there");
@@ -278,6 +295,8 @@ static bool is_power_of_two(uint64_t n)
 	return n && !(n & (n - 1));
 }
 
+enum { TTL_MAX_S = 365 * 24 * 3600, CONNECTIONS_MAX = 16 << 20 };
+
 static bool check_harvest(const struct config *c, struct schema_error *error)
 {
 	if (!(c->harvest.honest_unknown > 0 &&
@@ -292,12 +311,15 @@ static bool check_harvest(const struct config *c, struct schema_error *error)
 	if (!is_power_of_two(c->harvest.clients) || c->harvest.clients < 1024 ||
 	    c->harvest.clients > 1U << 30)
 		return wrong(c, error, "harvest.clients", "must be a power of two from 1K to 1G");
-	if (!is_power_of_two(c->harvest.filter_octets) || c->harvest.filter_octets < 4096)
-		return wrong(c, error, "harvest.filter", "must be a power of two from 4K on");
+	if (!is_power_of_two(c->harvest.filter_octets) || c->harvest.filter_octets < 4096 ||
+	    c->harvest.filter_octets > 1ULL << 40)
+		return wrong(c, error, "harvest.filter", "must be a power of two from 4K to 1024G");
 	if (c->harvest.first_ttl_s == 0 || c->harvest.first_ttl_s > c->harvest.longest_ttl_s ||
-	    c->harvest.longest_ttl_s > 365 * 24 * 3600)
+	    c->harvest.longest_ttl_s > TTL_MAX_S)
 		return wrong(c, error, "harvest.first_ttl",
 			     "must not be more than longest_ttl, nor that than a year");
+	if (c->harvest.known_ttl_s == 0 || c->harvest.known_ttl_s > TTL_MAX_S)
+		return wrong(c, error, "harvest.known_ttl", "must lie between 1s and a year");
 	return true;
 }
 
@@ -307,8 +329,14 @@ static bool check_limits(const struct config *c, struct schema_error *error)
 		return wrong(c, error, "limits.recipients", "must lie between 100 and 100000");
 	if (c->limits.message_size < 64 << 10 || c->limits.message_size > 4ULL << 30)
 		return wrong(c, error, "limits.message_size", "must lie between 64K and 4G");
-	if (c->limits.connections < 16 || c->limits.connections > 16 << 20)
+	if (c->limits.connections < 16 || c->limits.connections > CONNECTIONS_MAX)
 		return wrong(c, error, "limits.connections", "must lie between 16 and 16M");
+	if (c->limits.connections_per_client > CONNECTIONS_MAX)
+		return wrong(c, error, "limits.connections_per_client", "must not be more than %d",
+			     CONNECTIONS_MAX);
+	if (c->limits.half_open_per_client > CONNECTIONS_MAX)
+		return wrong(c, error, "limits.half_open_per_client", "must not be more than %d",
+			     CONNECTIONS_MAX);
 	if (c->limits.buffers < 1024 || c->limits.buffers > 64 << 20)
 		return wrong(c, error, "limits.buffers", "must lie between 1K and 64M");
 	return true;
@@ -355,4 +383,9 @@ void config_free(struct config *config)
 void config_show(const struct config *config, FILE *to)
 {
 	schema_show(config_keys, config, to);
+}
+
+void config_explain(FILE *to)
+{
+	schema_explain(config_keys, to);
 }

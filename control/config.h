@@ -20,6 +20,8 @@ enum {
 	CONFIG_SERVERS_MAX = 256, /* a pool */
 	CONFIG_NETWORKS_MAX = 4096,
 	CONFIG_CORES_MAX = 65,
+	CONFIG_BACKEND_FIRST = 20000, /* backend_ports, where they are not said */
+	CONFIG_BACKEND_LAST = 28191,
 };
 
 struct config_network {
@@ -59,6 +61,7 @@ struct config_domain {
 	uint32_t letter_case; /* enum config_case */
 	bool catch_all;
 	double bad_lines; /* share of the directory's lines that may be bad */
+	double shrink;	  /* share of its recipients that may be gone at once */
 };
 
 enum config_protocol { CONFIG_SMTP, CONFIG_LMTP };
@@ -115,6 +118,8 @@ bool config_read(const char *path, struct config *config, struct schema_error *e
 void config_free(struct config *config);
 /* What is in force, defaults and all, as YAML. */
 void config_show(const struct config *config, FILE *to);
+/* Every key, as control/README.md has it. */
+void config_explain(FILE *to);
 /* The pool's number by its name; -1: there is none. */
 int config_pool(const struct config *config, const char *name);
 

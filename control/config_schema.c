@@ -78,17 +78,36 @@ static bool read_map(struct reader *r, const struct schema_key *keys, yaml_node_
 
 /* --- values ---------------------------------------------------------------------------------- */
 
+/* "fold or exact"; a type without choices says what it is itself. */
+static const char *wanted(const struct schema_key *key, char *text, size_t len)
+{
+	const char *const *choices = key->names;
+	size_t n = 0;
+
+	if (!choices)
+		return key->type->what;
+	for (uint32_t i = 0; choices[i] && n < len; i++)
+		n += (size_t)snprintf(text + n, len - n, "%s%s",
+				      i == 0	       ? ""
+				      : choices[i + 1] ? ", "
+						       : " or ",
+				      choices[i]);
+	return text;
+}
+
 static bool read_scalar(struct reader *r, const struct schema_key *key, const yaml_node_t *node,
 			void *value)
 {
+	char what[128];
+
 	if (node->type != YAML_SCALAR_NODE)
-		return wrong(r, node, "%s is wanted, not a %s", key->type->what,
+		return wrong(r, node, "%s is wanted, not a %s", wanted(key, what, sizeof(what)),
 			     node->type == YAML_SEQUENCE_NODE ? "list" : "mapping");
 	if (strlen(text_of(node)) != node->data.scalar.length)
 		return wrong(r, node, "a NUL octet has no meaning here");
 	if (!key->type->read(text_of(node), key->names, value))
-		return wrong(r, node, "%s is wanted, not \"%.80s\"", key->type->what,
-			     text_of(node));
+		return wrong(r, node, "%s is wanted, not \"%.80s\"",
+			     wanted(key, what, sizeof(what)), text_of(node));
 	return true;
 }
 
@@ -255,11 +274,52 @@ static bool has_aliases(FILE *file)
 	return found;
 }
 
+static bool parser_wrong(struct reader *r, const yaml_parser_t *parser)
+{
+	snprintf(r->error->text, sizeof(r->error->text), "%s:%zu: %s", r->path,
+		 parser->problem_mark.line + 1, parser->problem ? parser->problem : "no memory");
+	return false;
+}
+
+/* Whether there is nothing behind the document. */
+static bool ends_here(struct reader *r, yaml_parser_t *parser)
+{
+	yaml_document_t next;
+	yaml_node_t *root;
+	bool ends = true;
+
+	if (!yaml_parser_load(parser, &next))
+		return parser_wrong(r, parser);
+	root = yaml_document_get_root_node(&next);
+	if (root)
+		ends = wrong(r, root, "a second document begins here; one is read");
+	yaml_document_delete(&next);
+	return ends;
+}
+
+static bool load_document(struct reader *r, FILE *file)
+{
+	yaml_parser_t parser;
+	bool loaded;
+
+	if (!yaml_parser_initialize(&parser))
+		return wrong(r, NULL, "no memory");
+	yaml_parser_set_input_file(&parser, file);
+	loaded = yaml_parser_load(&parser, &r->document);
+	if (!loaded) {
+		parser_wrong(r, &parser);
+	} else if (yaml_document_get_root_node(&r->document) && !ends_here(r, &parser)) {
+		yaml_document_delete(&r->document);
+		loaded = false;
+	}
+	yaml_parser_delete(&parser);
+	return loaded;
+}
+
 /* Loads the one document of a file. */
 static bool load(struct reader *r)
 {
 	FILE *file = fopen(r->path, "re");
-	yaml_parser_t parser;
 	struct stat status;
 	bool loaded = false;
 
@@ -271,15 +331,9 @@ static bool load(struct reader *r)
 			 "%s: is not a file of at most %d MiB", r->path, FILE_OCTETS_MAX >> 20);
 	} else if (has_aliases(file)) {
 		wrong(r, NULL, "anchors and aliases are not taken: say it where it belongs");
-	} else if (yaml_parser_initialize(&parser)) {
+	} else {
 		rewind(file);
-		yaml_parser_set_input_file(&parser, file);
-		loaded = yaml_parser_load(&parser, &r->document);
-		if (!loaded)
-			snprintf(r->error->text, sizeof(r->error->text), "%s:%zu: %s", r->path,
-				 parser.problem_mark.line + 1,
-				 parser.problem ? parser.problem : "no memory");
-		yaml_parser_delete(&parser);
+		loaded = load_document(r, file);
 	}
 	if (file)
 		fclose(file);
@@ -420,4 +474,53 @@ static void show_keys(const struct schema_key *keys, const void *of, FILE *to, i
 void schema_show(const struct schema_key *keys, const void *of, FILE *to)
 {
 	show_keys(keys, of, to, 0);
+}
+
+/* --- explaining ------------------------------------------------------------------------------ */
+
+/* What is in force where a key is not said. */
+static void explain_fallback(const struct schema_key *key, FILE *to)
+{
+	bool is_one = key->shape == SCHEMA_ONE;
+
+	if (is_one ? !key->fallback : !key->fallback && key->least > 0)
+		fputs("required", to);
+	else if (is_one && *key->fallback)
+		fprintf(to, "`%s`", key->fallback);
+	else
+		fputs("none", to);
+}
+
+static void explain_keys(const struct schema_key *keys, const char *path, FILE *to);
+
+static void explain_key(const struct schema_key *key, const char *path, FILE *to)
+{
+	bool has_keys = key->shape == SCHEMA_MAP || key->shape == SCHEMA_MAPS;
+	char name[FIELD_LEN], what[128];
+
+	snprintf(name, sizeof(name), "%s%s%s", path, key->name,
+		 key->shape == SCHEMA_MANY || key->shape == SCHEMA_MAPS ? "[]" : "");
+	fprintf(to, "| `%s` | ", name);
+	if (key->shape == SCHEMA_MAP) {
+		fprintf(to, "| | %s |\n", key->says);
+	} else {
+		fprintf(to, "%s | ", has_keys ? "keys" : wanted(key, what, sizeof(what)));
+		explain_fallback(key, to);
+		fprintf(to, " | %s |\n", key->says);
+	}
+	snprintf(name + strlen(name), sizeof(name) - strlen(name), ".");
+	if (has_keys)
+		explain_keys(key->keys, name, to);
+}
+
+static void explain_keys(const struct schema_key *keys, const char *path, FILE *to)
+{
+	for (; keys->name; keys++)
+		explain_key(keys, path, to);
+}
+
+void schema_explain(const struct schema_key *keys, FILE *to)
+{
+	fputs("| key | takes | default | |\n|---|---|---|---|\n", to);
+	explain_keys(keys, "", to);
 }

@@ -61,5 +61,7 @@ int schema_line(const char *file, const char *field);
 void schema_free(const struct schema_key *keys, void *of);
 /* As YAML, defaults and all. */
 void schema_show(const struct schema_key *keys, const void *of, FILE *to);
+/* Every key with what it takes, as a Markdown table. */
+void schema_explain(const struct schema_key *keys, FILE *to);
 
 #endif

@@ -443,8 +443,8 @@ const struct schema_type type_path = {"an absolute path", sizeof(char *), read_p
 const struct schema_type type_separators = {"up to four punctuation characters", sizeof(char *),
 					    read_separators, show_string, true};
 const struct schema_type type_bool = {"true or false", sizeof(bool), read_bool, show_bool, false};
-const struct schema_type type_choice = {"one of the words the manual names", sizeof(uint32_t),
-					read_choice, show_choice, false};
+const struct schema_type type_choice = {"a word", sizeof(uint32_t), read_choice, show_choice,
+					false};
 const struct schema_type type_port = {"a port number", sizeof(uint16_t), read_port, show_u16,
 				      false};
 const struct schema_type type_small = {"a number to 65535", sizeof(uint16_t), read_small, show_u16,

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,12 +25,12 @@ enum {
 	ATTEMPTS = 4,	   /* each half as large again */
 };
 
-/* One file on its way. */
+/* All of them, and the one that is on its way. */
 struct load {
-	const struct config *config;
-	const char *path;
+	const struct directory_task *task;
+	const struct config_domain *domain;
+	int pool; /* the domain's */
 	struct directory_report *report;
-	struct directory_report unwanted; /* of a caller that wants none */
 	struct recipients_directory directory;
 	char *buffer;
 	size_t held; /* of a line whose end has not come */
@@ -38,12 +39,16 @@ struct load {
 
 static int pool_of(void *arg, const char *name, size_t len)
 {
-	const struct load *l = arg;
+	struct load *l = arg;
+	const struct config *config = l->task->config;
 
-	for (uint32_t i = 0; i < l->config->n_pools; i++)
-		if (strlen(l->config->pools[i].name) == len &&
-		    memcmp(l->config->pools[i].name, name, len) == 0)
-			return (int)i;
+	for (uint32_t i = 0; i < config->n_pools; i++) {
+		if (strlen(config->pools[i].name) != len ||
+		    memcmp(config->pools[i].name, name, len) != 0)
+			continue;
+		l->report->is_sharded |= (int)i != l->pool;
+		return (int)i;
+	}
 	return -1;
 }
 
@@ -51,9 +56,27 @@ static void note_bad(void *arg, uint64_t line, const char *why)
 {
 	struct load *l = arg;
 
-	if (!l->report->first_bad[0])
-		snprintf(l->report->first_bad, sizeof(l->report->first_bad), "%s:%llu: %s", l->path,
-			 (unsigned long long)line, why);
+	if (!l->report->trouble[0])
+		snprintf(l->report->trouble, sizeof(l->report->trouble), "%s:%llu: %s",
+			 l->domain->recipients, (unsigned long long)line, why);
+}
+
+__attribute__((format(printf, 3, 4))) static int refuse(struct load *l, int err, const char *format,
+							...)
+{
+	char why[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, sizeof(why), format, args);
+	va_end(args);
+	return error_set(err, l->report->trouble, sizeof(l->report->trouble), "%s%s",
+			 l->domain->recipients, why);
+}
+
+static bool is_cancelled(const struct load *l)
+{
+	return l->task->is_cancelled && l->task->is_cancelled(l->task->arg);
 }
 
 /* --- lines ----------------------------------------------------------------------------------- */
@@ -95,44 +118,111 @@ static int read_all(struct load *l, int fd)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return -errno;
+			return refuse(l, -errno, ": %s", strerror(errno));
 		take_chunk(l, l->held + (size_t)n);
 		if (l->directory.is_full)
 			return -ENOSPC;
+		if (is_cancelled(l))
+			return -ECANCELED;
 	}
-	if (l->held || l->skips)
-		take_line(l, l->buffer, l->held);
 	recipients_directory_end(&l->directory);
 	return l->directory.is_full ? -ENOSPC : 0;
 }
 
-/* Lines of a file; -errno. */
-static int64_t count_lines(const char *path, char *buffer)
+/* --- files ----------------------------------------------------------------------------------- */
+
+/* -errno: it is not there, or is no file. A FIFO must not hold us up. */
+static int open_file(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int64_t lines = 1;
-	ssize_t n;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat status;
+	int rc;
 
 	if (fd < 0)
 		return -errno;
-	while ((n = read(fd, buffer, CHUNK)) > 0)
-		for (char *at = buffer; (at = memchr(at, '\n', (size_t)(buffer + n - at))); at++)
+	rc = fstat(fd, &status) < 0 ? -errno : S_ISREG(status.st_mode) ? 0 : -EINVAL;
+	if (rc == 0)
+		return fd;
+	close(fd);
+	return rc;
+}
+
+/* Lines of a file, as far as it can be read. */
+static uint64_t count_lines(struct load *l, const char *path)
+{
+	int fd = open_file(path);
+	uint64_t lines = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return 0;
+	while ((n = read(fd, l->buffer, CHUNK)) > 0 && !is_cancelled(l))
+		for (char *at = l->buffer; (at = memchr(at, '\n', (size_t)(l->buffer + n - at)));
+		     at++)
 			lines++;
-	if (n < 0)
-		lines = -errno;
 	close(fd);
 	return lines;
 }
 
 /* --- a domain -------------------------------------------------------------------------------- */
 
-static int load_domain(struct load *l, struct recipients *r, uint32_t number, char *error,
-		       size_t len)
+/* By more than the domain lets; one may always go, so that a small directory can be worked on. */
+static bool has_shrunk(const struct load *l, const struct directory_report *before)
 {
-	const struct config_domain *domain = &l->config->domains[number];
-	int fd = open(domain->recipients, O_RDONLY | O_CLOEXEC), rc;
+	uint64_t now = l->directory.added;
 
-	l->path = domain->recipients;
+	return before->added > now &&
+	       (double)(before->added - now) >= l->domain->shrink * (double)before->added + 1;
+}
+
+/* Whether what was read can be what was meant. */
+static int judge(struct load *l, const struct directory_report *before)
+{
+	const struct recipients_directory *d = &l->directory;
+
+	if (l->held || l->skips)
+		return refuse(l, -EBADMSG, ":%llu: the last line has no end: the file is cut off",
+			      (unsigned long long)d->lines + 1);
+	if ((double)d->bad_lines > l->domain->bad_lines * (double)d->lines) {
+		size_t len = strlen(l->report->trouble);
+
+		return error_set(-EBADMSG, l->report->trouble + len,
+				 sizeof(l->report->trouble) - len, " (%llu of %llu lines are bad)",
+				 (unsigned long long)d->bad_lines, (unsigned long long)d->lines);
+	}
+	if (d->added == 0 && !l->domain->catch_all)
+		return refuse(l, -ENODATA, ": nobody stands there");
+	if (before && before->is_loaded && !l->task->may_shrink && has_shrunk(l, before))
+		return refuse(l, -ERANGE,
+			      ": %llu recipients, where there were %llu: more are gone than "
+			      "shrink: %g lets; `posternctl reload shrunk` takes it all the same",
+			      (unsigned long long)d->added, (unsigned long long)before->added,
+			      l->domain->shrink);
+	return 0;
+}
+
+static int read_domain(struct load *l)
+{
+	int fd = open_file(l->domain->recipients), rc;
+
+	if (fd < 0)
+		return refuse(l, fd, ": %s", fd == -EINVAL ? "is no file" : strerror(-fd));
+	rc = read_all(l, fd);
+	close(fd);
+	l->report->lines = l->directory.lines;
+	l->report->added = l->directory.added;
+	l->report->repeated = l->directory.repeated;
+	l->report->bad_lines = l->directory.bad_lines;
+	return rc;
+}
+
+static int load_domain(struct load *l, struct recipients *r, uint32_t number,
+		       const struct directory_report *before)
+{
+	int rc;
+
+	l->domain = &l->task->config->domains[number];
+	l->pool = config_pool(l->task->config, l->domain->pool);
 	l->held = 0;
 	l->skips = false;
 	l->directory = (struct recipients_directory){
@@ -143,23 +233,12 @@ static int load_domain(struct load *l, struct recipients *r, uint32_t number, ch
 		.arg = l,
 	};
 	*l->report = (struct directory_report){0};
-	if (fd < 0)
-		return error_set(-errno, error, len, "%s: %s", l->path, strerror(errno));
-	rc = read_all(l, fd);
-	close(fd);
-	l->report->lines = l->directory.lines;
-	l->report->added = l->directory.added;
-	l->report->repeated = l->directory.repeated;
-	l->report->bad_lines = l->directory.bad_lines;
-	if (rc)
-		return rc == -ENOSPC ? rc
-				     : error_set(rc, error, len, "%s: %s", l->path, strerror(-rc));
-	if ((double)l->directory.bad_lines > domain->bad_lines * (double)l->directory.lines)
-		return error_set(-EBADMSG, error, len, "%s (%llu of %llu lines are bad)",
-				 l->report->first_bad, (unsigned long long)l->directory.bad_lines,
-				 (unsigned long long)l->directory.lines);
-	recipients_set_loaded(r, number, true);
-	return 0;
+	rc = read_domain(l);
+	if (!rc)
+		rc = judge(l, before);
+	l->report->is_loaded = !rc;
+	recipients_set_loaded(r, number, !rc);
+	return rc;
 }
 
 /* --- all of them ----------------------------------------------------------------------------- */
@@ -206,69 +285,82 @@ int directory_empty(struct recipients **out, const struct config *config, const 
 	return make(out, config, 0, entropy, error, len);
 }
 
+/* No more can be done, or all must be done again. */
+static bool ends_all(int rc)
+{
+	return rc == -ENOSPC || rc == -ECANCELED;
+}
+
+/* 0 when a domain is loaded, and each that was before. */
 static int load_all(struct load *l, struct recipients *r, struct directory_report *reports,
 		    char *error, size_t len)
 {
-	for (uint32_t i = 0; i < l->config->n_domains; i++) {
+	const struct directory_report *before = l->task->before;
+	uint32_t n = l->task->config->n_domains, loaded = 0;
+	int first = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
 		int rc;
 
-		l->report = reports ? &reports[i] : &l->unwanted;
-		rc = load_domain(l, r, i, error, len);
-		if (rc)
+		l->report = &reports[i];
+		rc = load_domain(l, r, i, before ? &before[i] : NULL);
+		if (ends_all(rc))
 			return rc;
+		if (rc && before && before[i].is_loaded)
+			return error_set(rc, error, len, "%s", l->report->trouble);
+		if (rc && !first)
+			first = error_set(rc, error, len, "%s%s", l->report->trouble,
+					  n > 1 ? "; nor can another directory be loaded" : "");
+		loaded += !rc;
 	}
-	return 0;
+	return loaded ? 0 : first;
 }
 
-static int64_t count_all(const struct load *l, char *error, size_t len)
+static uint64_t count_all(struct load *l)
 {
-	int64_t total = 0;
+	uint64_t total = 0;
 
-	for (uint32_t i = 0; i < l->config->n_domains; i++) {
-		const char *path = l->config->domains[i].recipients;
-		int64_t lines = count_lines(path, l->buffer);
-
-		if (lines < 0)
-			return error_set((int)lines, error, len, "%s: %s", path,
-					 strerror((int)-lines));
-		total += lines;
-	}
+	for (uint32_t i = 0; i < l->task->config->n_domains; i++)
+		total += count_lines(l, l->task->config->domains[i].recipients);
 	return total;
 }
 
-int directory_load(struct recipients **out, const struct config *config, const uint8_t entropy[32],
+/* A snapshot with room for so many. */
+static int attempt(struct recipients **out, struct load *l, uint64_t expected,
 		   struct directory_report *reports, char *error, size_t len)
 {
-	struct load l = {.config = config, .buffer = malloc(LINE_OCTETS_MAX + CHUNK)};
+	struct recipients *r = NULL;
+	int rc = make(&r, l->task->config, expected, l->task->entropy, error, len);
+
+	if (!rc)
+		rc = load_all(l, r, reports, error, len);
+	if (rc) {
+		recipients_free(r);
+		return rc;
+	}
+	*out = r;
+	return 0;
+}
+
+int directory_load(struct recipients **out, const struct directory_task *task,
+		   struct directory_report *reports, char *error, size_t len)
+{
+	struct load l = {.task = task, .buffer = malloc(LINE_OCTETS_MAX + CHUNK)};
 	uint64_t expected;
-	int64_t lines;
-	int rc = -ENOMEM;
+	int rc = -ENOSPC;
 
 	if (!l.buffer)
-		return error_set(rc, error, len, "no memory to read directories");
-	lines = count_all(&l, error, len);
-	if (lines < 0) {
-		free(l.buffer);
-		return (int)lines;
-	}
-	expected = (uint64_t)lines + (uint64_t)lines * SPARE_PERCENT / 100;
-	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-		struct recipients *r = NULL;
-
-		rc = make(&r, config, expected, entropy, error, len);
-		if (rc)
-			break;
-		rc = load_all(&l, r, reports, error, len);
-		if (rc == 0) {
-			*out = r;
-			break;
-		}
-		recipients_free(r);
-		if (rc != -ENOSPC)
-			break;
-		error_set(rc, error, len, "no table is large enough for the directories");
+		return error_set(-ENOMEM, error, len, "no memory to read directories");
+	expected = count_all(&l);
+	expected += expected * SPARE_PERCENT / 100;
+	for (int i = 0; i < ATTEMPTS && rc == -ENOSPC; i++) {
+		rc = attempt(out, &l, expected, reports, error, len);
 		expected += expected / 2;
 	}
 	free(l.buffer);
+	if (rc == -ENOSPC)
+		error_set(rc, error, len, "no table is large enough for the directories");
+	else if (rc == -ECANCELED)
+		error_set(rc, error, len, "reading directories was broken off");
 	return rc;
 }

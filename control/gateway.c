@@ -179,6 +179,7 @@ static int talker_start(struct gateway *g, char *error, size_t len)
 		.config = g->config,
 		.dataplane = g->dataplane,
 		.roster = g->roster,
+		.reload = g->reload,
 		.flags = g->flags,
 		.shield = plane_shield(g->plane),
 		.began = time(NULL),
@@ -218,7 +219,7 @@ int gateway_start(struct gateway *g, const struct config *config, const struct g
 	if (!rc)
 		rc = eal_start(g, voice->verbose, error, len);
 	if (!rc)
-		rc = roster_new(&g->roster, config, error, len);
+		rc = roster_new(&g->roster, config, voice->is_over, error, len);
 	if (!rc)
 		rc = plane_open(&g->plane, &plane, error, len);
 	if (!rc)
@@ -232,7 +233,8 @@ int gateway_start(struct gateway *g, const struct config *config, const struct g
 	if (rc)
 		return rc;
 	roster_start(g->roster, g->dataplane);
-	return talker_start(g, error, len);
+	rc = reload_new(&g->reload, g->roster, error, len);
+	return rc ? rc : talker_start(g, error, len);
 }
 
 /* Until every conversation has had its 421, and its connection is closed. */
@@ -255,7 +257,10 @@ static int mail_stop(struct gateway *g, char *error, size_t len)
 {
 	if (!g->dataplane)
 		return 0;
+	if (g->roster)
+		roster_cancel(g->roster);
 	drain(g);
+	reload_free(g->reload);
 	dataplane_halt(g->dataplane);
 	/* What workers said last is in it. */
 	flags_take(g->flags);

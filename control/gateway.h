@@ -20,6 +20,7 @@
 #include "control/flags.h"
 #include "control/methods.h"
 #include "control/plane.h"
+#include "control/reload.h"
 #include "control/roster.h"
 #include "control/rpc.h"
 #include "postern/settings.h"
@@ -31,6 +32,7 @@ struct gateway_voice {
 	bool verbose; /* what libraries say goes to stderr */
 	/* flags_config.event, without its arg. */
 	void (*verdict)(void *arg, const struct harvest_verdict *verdict);
+	bool (*is_over)(void); /* roster_new's */
 };
 
 struct gateway {
@@ -45,6 +47,7 @@ struct gateway {
 	bool has_eal;
 	struct rpc *rpc;
 	struct roster *roster;
+	struct reload *reload;
 	struct plane *plane;
 	struct harvest *harvest;
 	struct flags *flags;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "control/flags.h"
+#include "control/reload.h"
 #include "control/roster.h"
 #include "control/shield.h"
 #include "postern/dataplane.h"
@@ -128,6 +129,14 @@ static json_t *moment(uint64_t seconds)
 	return seconds ? number(seconds) : json_null();
 }
 
+/* Empty is none. A path in it need not be UTF-8; then it cannot be told. */
+static json_t *sentence(const char *text)
+{
+	json_t *string = *text ? json_string(text) : NULL;
+
+	return string ? string : json_null();
+}
+
 /* To a hundredth: what is finer says nothing. */
 static json_t *score(int32_t fixed)
 {
@@ -158,27 +167,32 @@ static json_t *domain_value(struct methods *m, uint32_t i)
 	struct directory_report report;
 	uint64_t count = roster_domain(m->roster, i, &report);
 
-	report.first_bad[sizeof(report.first_bad) - 1] = '\0';
-	/* A path need not be UTF-8; then there is no first_bad. */
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o*}", "domain", m->config->domains[i].name,
-			 "recipients", (json_int_t)count, "lines", (json_int_t)report.lines,
-			 "repeated", (json_int_t)report.repeated, "bad_lines",
-			 (json_int_t)report.bad_lines, "first_bad",
-			 report.first_bad[0] ? json_string(report.first_bad) : NULL);
+	return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:o, s:o}", "domain",
+			 m->config->domains[i].name, "loaded", report.is_loaded, "recipients",
+			 (json_int_t)count, "lines", (json_int_t)report.lines, "repeated",
+			 (json_int_t)report.repeated, "bad_lines", (json_int_t)report.bad_lines,
+			 "first_bad", sentence(report.is_loaded ? report.trouble : ""), "error",
+			 sentence(report.is_loaded ? "" : report.trouble));
 }
 
 static json_t *recipients_value(struct methods *m)
 {
+	struct reload_outcome last = {0};
 	struct roster_status status;
 	json_t *domains = json_array();
 
+	if (m->reload)
+		reload_last(m->reload, &last);
 	roster_status(m->roster, &status);
 	for (uint32_t i = 0; i < m->config->n_domains && i < DOMAINS_SHOWN; i++)
 		json_array_append_new(domains, domain_value(m, i));
-	return json_pack("{s:I, s:I, s:o, s:I, s:o}", "known", (json_int_t)status.recipients,
-			 "memory", (json_int_t)status.memory, "loaded",
-			 moment((uint64_t)status.loaded), "domains",
-			 (json_int_t)m->config->n_domains, "first_domains", domains);
+	return json_pack("{s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o}", "known",
+			 (json_int_t)status.recipients, "memory", (json_int_t)status.memory,
+			 "loaded", moment((uint64_t)status.loaded), "last_reload",
+			 moment((uint64_t)last.done), "last_reload_error",
+			 sentence(last.rc ? last.error : ""), "domains",
+			 (json_int_t)m->config->n_domains, "not_loaded",
+			 (json_int_t)status.not_loaded, "first_domains", domains);
 }
 
 static json_t *verdicts_value(const struct flags_counts *c)
@@ -326,6 +340,43 @@ static json_t *lookup(void *arg, const json_t *params, struct rpc_error *error)
 		is_known && answer.by_catch_all);
 }
 
+static json_t *reload_result(void *arg, uint64_t number, struct rpc_error *error)
+{
+	struct reload_outcome last;
+	struct roster_status status;
+	struct methods *m = arg;
+
+	reload_last(m->reload, &last);
+	if (last.number < number)
+		return rpc_wait(error, reload_result, number);
+	if (last.rc)
+		return rpc_fail(error, RPC_FAILED, "directories stay as they were: %s", last.error);
+	roster_status(m->roster, &status);
+	return json_pack("{s:I, s:I, s:I}", "known", (json_int_t)status.recipients, "domains",
+			 (json_int_t)m->config->n_domains, "not_loaded",
+			 (json_int_t)status.not_loaded);
+}
+
+static json_t *reload(void *arg, const json_t *params, struct rpc_error *error)
+{
+	static const char what[] = "[\"shrunk\", which takes directories that did]";
+	struct methods *m = arg;
+	const char *shrunk = NULL;
+
+	if (!takes(params, 0, 1, what, error))
+		return NULL;
+	if (json_array_size(params)) {
+		shrunk = text_at(params, 0, what, error);
+		if (!shrunk)
+			return NULL;
+		if (strcmp(shrunk, "shrunk") != 0)
+			return rpc_fail(error, RPC_INVALID_PARAMS, "parameters are: %s", what);
+	}
+	if (!m->reload)
+		return rpc_fail(error, RPC_FAILED, "directories are not read anew here");
+	return rpc_wait(error, reload_result, reload_ask(m->reload, shrunk));
+}
+
 /* --- the shield ------------------------------------------------------------------------------ */
 
 static json_t *entry_value(const struct flags_entry *e)
@@ -388,6 +439,19 @@ static const char *asked_text(char text[NETWORK_TEXT], const struct config_netwo
 	return network_text(text, &address, 64);
 }
 
+/* Whether the kernel's map holds it as well. */
+static bool is_in_kernel(struct methods *m, const struct config_network *network)
+{
+	struct flags_story stories[HARVEST_LEVELS];
+	size_t n = flags_explain(m->flags, &network->address, stories);
+	bool is_v6_client = network->prefix_len == 128 && !ip_addr_is_v4(&network->address);
+
+	for (size_t i = 0; i < n; i++)
+		if (stories[i].harvest.prefix_len == (is_v6_client ? 64 : network->prefix_len))
+			return stories[i].kernel.is_there;
+	return false;
+}
+
 static json_t *add(void *arg, const json_t *params, struct rpc_error *error)
 {
 	struct methods *m = arg;
@@ -403,9 +467,10 @@ static json_t *add(void *arg, const json_t *params, struct rpc_error *error)
 	if (err)
 		return rpc_fail(error, code_of(err), "%s: %s", asked_text(text, &network),
 				sentence);
-	return json_pack("{s:s, s:I, s:I}", "address", asked_text(text, &network), "until",
-			 (json_int_t)flags_now_s(m->flags) + seconds, "left_s",
-			 (json_int_t)seconds);
+	return json_pack("{s:s, s:I, s:I, s:o}", "address", asked_text(text, &network), "until",
+			 (json_int_t)flags_now_s(m->flags) + seconds, "left_s", (json_int_t)seconds,
+			 "in_kernel",
+			 m->shield ? json_boolean(is_in_kernel(m, &network)) : json_null());
 }
 
 static json_t *unban(void *arg, const json_t *params, struct rpc_error *error)
@@ -533,7 +598,9 @@ static json_t *explain(void *arg, const json_t *params, struct rpc_error *error)
 /* --- the table ------------------------------------------------------------------------------- */
 
 const struct rpc_method control_methods[] = {
-	{"counters", counters},	     {"recipients.lookup", lookup}, {"shield.add", add},
-	{"shield.explain", explain}, {"shield.list", list},	    {"shield.unban", unban},
-	{"status", status},	     {"version", version},	    {NULL, NULL},
+	{"counters", counters},	     {"recipients.lookup", lookup},
+	{"reload", reload},	     {"shield.add", add},
+	{"shield.explain", explain}, {"shield.list", list},
+	{"shield.unban", unban},     {"status", status},
+	{"version", version},	     {NULL, NULL},
 };

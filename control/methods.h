@@ -16,6 +16,7 @@
 
 struct dataplane;
 struct flags;
+struct reload;
 struct roster;
 struct shield;
 
@@ -24,6 +25,7 @@ struct methods {
 	const struct config *config;
 	struct dataplane *dataplane;
 	struct roster *roster;
+	struct reload *reload; /* NULL: nothing is read anew */
 	struct flags *flags;
 	struct shield *shield; /* NULL: no kernel */
 	time_t began;

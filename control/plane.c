@@ -45,7 +45,9 @@ int plane_complete_addresses(struct dataplane_config *config, char *error, size_
 				       DATAPLANE_ADDRESSES_MAX, &interface->n_addresses);
 		if (rc)
 			return error_set(rc, error, len, "%s: %s", interface->device,
-					 strerror(-rc));
+					 rc == -E2BIG ? "more addresses than are served: say which "
+							"in the interface's addresses"
+						      : strerror(-rc));
 		if (interface->n_addresses == 0)
 			return error_set(-EADDRNOTAVAIL, error, len,
 					 "%s: the kernel has no address of global scope there",

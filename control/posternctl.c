@@ -30,20 +30,22 @@ static const char default_socket[] = "/run/postern/control.sock";
 static const struct command {
 	const char *words, *method;
 	const char *parameters;
-	int takes;
+	int takes, may_take; /* parameters: so many, and more that may be left out */
 	bool is_paged;
 	const char *says;
 } commands[] = {
-	{"status", "status", "", 0, false, "how things stand"},
-	{"counters", "counters", "", 0, false, "every counter, summed over the workers"},
-	{"recipients lookup", "recipients.lookup", "ADDRESS", 1, false,
+	{"status", "status", "", 0, 0, false, "how things stand"},
+	{"counters", "counters", "", 0, 0, false, "every counter, summed over the workers"},
+	{"recipients lookup", "recipients.lookup", "ADDRESS", 1, 0, false,
 	 "what a client that asks for it is told"},
-	{"shield list", "shield.list", "", 0, true, "who is shut out, and until when"},
-	{"shield explain", "shield.explain", "ADDRESS", 1, false, "why, and until when"},
-	{"shield add", "shield.add", "ADDRESS[/LEN] DURATION", 2, false, "shut a client out"},
-	{"shield unban", "shield.unban", "ADDRESS[/LEN]", 1, false,
+	{"reload", "reload", "[shrunk]", 0, 1, false,
+	 "read directories anew; shrunk: however many recipients are gone"},
+	{"shield list", "shield.list", "", 0, 0, true, "who is shut out, and until when"},
+	{"shield explain", "shield.explain", "ADDRESS", 1, 0, false, "why, and until when"},
+	{"shield add", "shield.add", "ADDRESS[/LEN] DURATION", 2, 0, false, "shut a client out"},
+	{"shield unban", "shield.unban", "ADDRESS[/LEN]", 1, 0, false,
 	 "let it in again, at once everywhere"},
-	{"version", "version", "", 0, false, "posternd's"},
+	{"version", "version", "", 0, 0, false, "posternd's"},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -338,9 +340,9 @@ int main(int argc, char **argv)
 	c = find_command(argc, argv, &names);
 	if (!c)
 		return refuse(argc, argv);
-	if (argc - names != c->takes) {
+	if (argc - names < c->takes || argc - names > c->takes + c->may_take) {
 		fprintf(stderr, "posternctl: %s takes %s\n", c->words,
-			c->takes ? c->parameters : "no parameters");
+			*c->parameters ? c->parameters : "no parameters");
 		return EXIT_USAGE;
 	}
 	params = parameters(argc - names, argv + names);

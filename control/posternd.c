@@ -3,7 +3,7 @@
  * posternd: the gateway as a service.
  *
  * Thread: main is control: it starts everything, serves the workers' notices, the kernel's news and
- * signals, and stops in order. Directories are read anew in a thread of their own.
+ * signals, and stops in order. Directories are read anew in a thread of their own (reload.h).
  * Time: epoll; a timer a second, and a short one for next hops that workers miss. Memory: the
  * parts'. Rules: `ready` on stdout (and to who started us, sd_notify(3)) once mail is taken; an
  * event is a line on stderr, a connection is none. Exit status 1 with a line that says why; 2 for
@@ -19,13 +19,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "control/advice.h"
+#include "control/error.h"
 #include "control/gateway.h"
 
 enum {
@@ -34,24 +35,14 @@ enum {
 	SECOND_MS = 1000,
 	LINE_MAX_OCTETS = 2048,
 	ERROR_MAX = 1024,
-};
-
-/* Directories on their way. */
-struct reload {
-	struct roster *roster;
-	pthread_t thread;
-	bool runs, again; /* again: it was asked for meanwhile */
-	int done_fd;	  /* eventfd */
-	int rc;
-	char error[ERROR_MAX];
+	TROUBLES_SAID = 100,
 };
 
 struct program {
 	const char *path; /* of the configuration */
-	bool test, verbose;
+	bool test, show, verbose;
 	struct config config;
 	struct gateway gateway;
-	struct reload reload;
 	int epoll, signals, second, tick;
 	/* What was wrong last, each said once as long as it lasts. */
 	char of_plane[ERROR_MAX], of_flags[ERROR_MAX];
@@ -129,68 +120,48 @@ static void say_verdict(void *arg, const struct harvest_verdict *v)
 	    v->delivered_today);
 }
 
-static void say_bad_lines(struct roster *roster, const struct config *config)
+/* Of at most TROUBLES_SAID domains. */
+static void say_troubles(struct roster *roster, const struct config *config)
 {
+	uint32_t said = 0, all = 0;
+
 	for (uint32_t i = 0; i < config->n_domains; i++) {
 		struct directory_report report;
 
 		roster_domain(roster, i, &report);
-		if (report.bad_lines)
+		if (!report.trouble[0] || all++ >= TROUBLES_SAID)
+			continue;
+		said++;
+		if (report.is_loaded)
 			say("%s (%" PRIu64 " of %" PRIu64 " lines are bad and left out)",
-			    report.first_bad, report.bad_lines, report.lines);
+			    report.trouble, report.bad_lines, report.lines);
+		else
+			say("%s; until it can be read, mail for %s is put off", report.trouble,
+			    config->domains[i].name);
 	}
+	if (all > said)
+		say("and %u more domains have bad lines or are not loaded", all - said);
 }
 
 /* --- directories anew ------------------------------------------------------------------------ */
 
-static void *reload_run(void *arg)
+static void reload_done(struct program *p)
 {
-	struct reload *r = arg;
-	const uint64_t one = 1;
+	struct gateway *g = &p->gateway;
+	struct reload_outcome last;
+	struct roster_status status;
 
-	r->rc = roster_reload(r->roster, r->error, sizeof(r->error));
-	if (write(r->done_fd, &one, sizeof(one)) < 0)
-		return NULL; /* it counts to 2^64 */
-	return NULL;
-}
-
-static void reload_begin(struct program *p)
-{
-	struct reload *r = &p->reload;
-	int failed;
-
-	if (r->runs) {
-		r->again = true;
-		return;
-	}
-	r->again = false;
-	r->roster = p->gateway.roster;
-	failed = pthread_create(&r->thread, NULL, reload_run, r);
-	r->runs = !failed;
-	if (failed)
-		say("directories stay as they were: no thread to read them in: %s",
-		    strerror(failed));
-}
-
-static void reload_end(struct program *p)
-{
-	struct reload *r = &p->reload;
-	uint64_t times;
-
-	if (!r->runs || read(r->done_fd, &times, sizeof(times)) < 0)
-		return;
-	pthread_join(r->thread, NULL);
-	r->runs = false;
-	if (r->rc) {
-		say("directories stay as they were: %s", r->error);
+	reload_last(g->reload, &last);
+	if (last.rc) {
+		say("directories stay as they were: %s", last.error);
 	} else {
+		roster_status(g->roster, &status);
 		say("directories read anew: %" PRIu64 " recipients of %u domains; the "
 		    "configuration itself is read at start only",
-		    roster_count(r->roster), p->config.n_domains);
-		say_bad_lines(r->roster, &p->config);
+		    status.recipients, p->config.n_domains);
+		say_troubles(g->roster, &p->config);
 	}
-	if (r->again)
-		reload_begin(p);
+	rpc_wake(g->rpc);
 }
 
 /* --- events ---------------------------------------------------------------------------------- */
@@ -217,12 +188,11 @@ static int events_open(struct program *p, const sigset_t *signals)
 
 	p->epoll = epoll_create1(EPOLL_CLOEXEC);
 	p->signals = signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
-	p->reload.done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (p->epoll < 0 || p->signals < 0 || p->reload.done_fd < 0 ||
-	    timer_open(&p->second, SECOND_MS) < 0 || timer_open(&p->tick, TICK_MS) < 0)
+	if (p->epoll < 0 || p->signals < 0 || timer_open(&p->second, SECOND_MS) < 0 ||
+	    timer_open(&p->tick, TICK_MS) < 0)
 		return events_wrong(p);
 	fds[0] = p->signals;
-	fds[1] = p->reload.done_fd;
+	fds[1] = reload_fd(p->gateway.reload);
 	fds[2] = p->second;
 	fds[3] = p->tick;
 	fds[4] = p->gateway.wake_fd;
@@ -243,7 +213,7 @@ static bool signal_take(struct program *p)
 	while (read(p->signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo != SIGHUP)
 			return true;
-		reload_begin(p);
+		reload_ask(p->gateway.reload, false);
 	}
 	return false;
 }
@@ -290,12 +260,10 @@ static int event_take(struct program *p, int fd)
 		return signal_take(p);
 	if (fd == plane_fd(g->plane))
 		return plane_read(g->plane, p->error, sizeof(p->error));
-	if (fd == p->reload.done_fd) {
-		reload_end(p);
-		return 0;
-	}
 	rearm(fd);
-	if (fd == g->wake_fd)
+	if (fd == reload_fd(g->reload))
+		reload_done(p);
+	else if (fd == g->wake_fd)
 		flags_take(g->flags);
 	else if (fd == p->second)
 		tick_of_a_second(p);
@@ -333,9 +301,19 @@ static void signals_block(sigset_t *signals)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* Whether a start has become pointless. */
+static bool is_told_to_stop(void)
+{
+	sigset_t pending;
+
+	return sigpending(&pending) == 0 &&
+	       (sigismember(&pending, SIGTERM) || sigismember(&pending, SIGINT));
+}
+
 static int run(struct program *p)
 {
-	const struct gateway_voice voice = {p->verbose, say_verdict};
+	const struct gateway_voice voice = {
+		.verbose = p->verbose, .verdict = say_verdict, .is_over = is_told_to_stop};
 	char unheard[ERROR_MAX];
 	sigset_t signals;
 	int rc;
@@ -345,44 +323,66 @@ static int run(struct program *p)
 	if (!rc)
 		rc = events_open(p, &signals);
 	if (!rc) {
-		say_bad_lines(p->gateway.roster, &p->config);
+		say_troubles(p->gateway.roster, &p->config);
+		advice_on_config(&p->config, say);
 		tick_of_a_second(p);
 		puts("ready");
 		notify("READY=1");
 		rc = serve(p);
 		notify("STOPPING=1");
 	}
-	if (p->reload.runs)
-		pthread_join(p->reload.thread, NULL);
 	if (!rc)
 		return gateway_stop(&p->gateway, p->error, sizeof(p->error));
 	gateway_stop(&p->gateway, unheard, sizeof(unheard)); /* what came first is the reason */
+	if (rc == -ECANCELED) {
+		say("told to stop before it was ready");
+		return 0;
+	}
 	return rc;
 }
 
 /* What a start would find. */
 static int test(struct program *p)
 {
+	struct roster_status status;
 	struct roster *roster;
-	int rc = roster_new(&roster, &p->config, p->error, sizeof(p->error));
+	int rc = roster_new(&roster, &p->config, NULL, p->error, sizeof(p->error));
 
 	if (rc)
 		return rc;
-	say_bad_lines(roster, &p->config);
-	printf("%s: sound; %" PRIu64 " recipients of %u domains\n", p->path, roster_count(roster),
-	       p->config.n_domains);
+	say_troubles(roster, &p->config);
+	advice_on_config(&p->config, say);
+	advice_on_directories(&p->config, roster, say);
+	roster_status(roster, &status);
+	if (status.not_loaded)
+		rc = error_set(-EBADMSG, p->error, sizeof(p->error),
+			       "%s: %u of %u directories cannot be loaded", p->path,
+			       status.not_loaded, p->config.n_domains);
+	else
+		printf("%s: sound; %" PRIu64 " recipients of %u domains\n", p->path,
+		       status.recipients, p->config.n_domains);
 	roster_free(roster);
-	return 0;
+	return rc;
+}
+
+static int show(struct program *p)
+{
+	config_show(&p->config, stdout);
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	return error_set(-EIO, p->error, sizeof(p->error), "cannot write the configuration");
 }
 
 /* --- the command line ------------------------------------------------------------------------ */
 
 static void usage(FILE *to)
 {
-	fputs("usage: posternd -c FILE [-t] [-v]\n"
+	fputs("usage: posternd -c FILE [-t | --show] [-v]\n"
 	      "  -c FILE     the configuration\n"
 	      "  -t          check it and its directories, and start nothing\n"
+	      "  --show      print what is in force, defaults and all, and start nothing\n"
 	      "  -v          let libraries be heard\n"
+	      "  --keys      what a configuration may say, as a table\n"
 	      "  --version   and --help\n"
 	      "SIGHUP reads the directories anew; SIGTERM stops, and leaves the shield up.\n",
 	      to);
@@ -393,6 +393,8 @@ static int options_read(struct program *p, int argc, char **argv)
 {
 	static const struct option known[] = {
 		{"help", no_argument, NULL, 'h'},
+		{"keys", no_argument, NULL, 'k'},
+		{"show", no_argument, NULL, 's'},
 		{"version", no_argument, NULL, 'V'},
 		{NULL, 0, NULL, 0},
 	};
@@ -411,6 +413,12 @@ static int options_read(struct program *p, int argc, char **argv)
 			break;
 		case 'h':
 			usage(stdout);
+			return EXIT_SUCCESS;
+		case 's':
+			p->show = true;
+			break;
+		case 'k':
+			config_explain(stdout);
 			return EXIT_SUCCESS;
 		case 'V':
 			puts("posternd " POSTERN_VERSION);
@@ -440,7 +448,7 @@ int main(int argc, char **argv)
 		say("%s", wrong.text);
 		return EXIT_FAILURE;
 	}
-	rc = p->test ? test(p) : run(p);
+	rc = p->show ? show(p) : p->test ? test(p) : run(p);
 	if (rc)
 		say("%s", p->error);
 	config_free(&p->config);

@@ -104,8 +104,9 @@ static bool ends_with(const char *name, const char *end)
 
 static bool is_moment(const char *name)
 {
-	static const char *const names[] = {"until", "null_senders_until", "began", "loaded",
-					    "seen",  "checkpoint_written"};
+	static const char *const names[] = {
+		"until", "null_senders_until", "began", "loaded", "last_reload",
+		"seen",	 "checkpoint_written"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(name, names[i]) == 0)
@@ -389,6 +390,8 @@ static void print_add(FILE *to, const json_t *result, time_t now)
 	print_member(to, result, "address");
 	fputs(" is shut out ", to);
 	print_until(to, result, now);
+	if (json_is_false(json_object_get(result, "in_kernel")))
+		fputs("; the kernel did not take it: `posternctl status` says why", to);
 	fputc('\n', to);
 }
 

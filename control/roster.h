@@ -14,6 +14,7 @@
 #ifndef POSTERN_CONTROL_ROSTER_H
 #define POSTERN_CONTROL_ROSTER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -25,15 +26,21 @@
 
 struct roster;
 
-/* Loads all directories. The configuration must stay. */
-int roster_new(struct roster **out, const struct config *config, char *error, size_t len);
+/* Loads all directories that can be; there must be one. The configuration must stay. is_over is
+ * asked while directories are read, now and later (NULL: they are read to the end): once it is
+ * true, that is broken off with -ECANCELED. */
+int roster_new(struct roster **out, const struct config *config, bool (*is_over)(void), char *error,
+	       size_t len);
 void roster_free(struct roster *r);
 
 /* Publishes what is loaded, and from now on what is loaded anew. */
 void roster_start(struct roster *r, struct dataplane *dataplane);
 
-/* Loads all directories anew. */
-int roster_reload(struct roster *r, char *error, size_t len);
+/* Loads all directories anew. A domain that was loaded and now cannot be leaves all as it was; so
+ * does one that shrinks by more than it lets, if not may_shrink. */
+int roster_reload(struct roster *r, bool may_shrink, char *error, size_t len);
+/* Breaks off the loading that is under way, and each later one. */
+void roster_cancel(struct roster *r);
 
 /* -EINVAL: the address is malformed. */
 int roster_find(struct roster *r, const char *address, struct recipient_answer *answer, char *error,
@@ -43,7 +50,8 @@ uint64_t roster_count(struct roster *r);
 
 struct roster_status {
 	uint64_t recipients;
-	uint64_t memory; /* octets */
+	uint64_t memory;     /* octets */
+	uint32_t not_loaded; /* domains, all of whose recipients are UNSURE */
 	time_t loaded;
 };
 void roster_status(struct roster *r, struct roster_status *status);

@@ -26,6 +26,13 @@
 
 enum { EVENTS = 16, BACKLOG = 128 };
 
+/* A request whose answer comes later. */
+struct later {
+	rpc_resume *resume; /* NULL: there is none */
+	uint64_t ticket;
+	json_t *id;
+};
+
 struct rpc_client {
 	int fd; /* -1: free */
 	time_t seen_s;
@@ -33,12 +40,13 @@ struct rpc_client {
 	size_t held;
 	char *answer;
 	size_t answer_len, sent;
+	struct later later;
 };
 
 struct rpc {
 	const struct rpc_method *methods;
 	void *arg;
-	int epoll, listener, stop;
+	int epoll, listener, stop, wake;
 	bool is_full; /* nobody more is accepted for now */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	struct rpc_client clients[RPC_CLIENTS_MAX];
@@ -54,6 +62,13 @@ json_t *rpc_fail(struct rpc_error *error, int code, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(error->message, sizeof(error->message), format, args);
 	va_end(args);
+	return NULL;
+}
+
+json_t *rpc_wait(struct rpc_error *error, rpc_resume *resume, uint64_t ticket)
+{
+	error->resume = resume;
+	error->ticket = ticket;
 	return NULL;
 }
 
@@ -135,11 +150,13 @@ static bool can_be_an_id(const json_t *value)
 	}
 }
 
-char *rpc_answer(const struct rpc_method *methods, void *arg, const char *text, size_t len)
+/* NULL: none is due, or it comes later. */
+static char *answer_request(const struct rpc_method *methods, void *arg, const char *text,
+			    size_t len, struct later *later)
 {
 	struct rpc_error error = {.code = RPC_INTERNAL_ERROR, .message = "no memory"};
 	json_t *request = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL), *result = NULL, *id;
-	char *answer;
+	char *answer = NULL;
 
 	if (!request)
 		rpc_fail(&error, RPC_PARSE_ERROR, "the request is not JSON");
@@ -154,8 +171,20 @@ char *rpc_answer(const struct rpc_method *methods, void *arg, const char *text, 
 	}
 	if (!can_be_an_id(id))
 		id = json_null();
-	answer = write_answer(id, result, &error);
+	if (!result && error.resume)
+		*later = (struct later){error.resume, error.ticket, json_incref(id)};
+	else
+		answer = write_answer(id, result, &error);
 	json_decref(request);
+	return answer;
+}
+
+char *rpc_answer(const struct rpc_method *methods, void *arg, const char *text, size_t len)
+{
+	struct later later = {NULL, 0, NULL};
+	char *answer = answer_request(methods, arg, text, len, &later);
+
+	json_decref(later.id);
 	return answer;
 }
 
@@ -181,6 +210,7 @@ static void client_close(struct rpc *r, struct rpc_client *c)
 	close(c->fd);
 	free(c->request);
 	free(c->answer);
+	json_decref(c->later.id);
 	*c = (struct rpc_client){.fd = -1};
 	if (r->is_full) {
 		r->is_full = false;
@@ -217,18 +247,25 @@ static void accept_client(struct rpc *r)
 	watch(r, EPOLL_CTL_ADD, fd, EPOLLIN, c);
 }
 
-/* The first whole line of what is held is answered and gone. False: there is none. */
+/* Takes the answer over. */
+static void begin_answer(struct rpc_client *c, char *answer)
+{
+	c->answer = answer;
+	c->answer_len = answer ? strlen(answer) : 0;
+	c->sent = 0;
+}
+
+/* The first whole line of what is held is taken, answered or to be so. False: there is none, or the
+ * one before has no answer yet. */
 static bool take_line(struct rpc *r, struct rpc_client *c)
 {
 	char *newline = memchr(c->request, '\n', c->held);
 	size_t len;
 
-	if (!newline)
+	if (!newline || c->later.resume)
 		return false;
 	len = (size_t)(newline - c->request);
-	c->answer = rpc_answer(r->methods, r->arg, c->request, len);
-	c->answer_len = c->answer ? strlen(c->answer) : 0;
-	c->sent = 0;
+	begin_answer(c, answer_request(r->methods, r->arg, c->request, len, &c->later));
 	c->held -= len + 1;
 	memmove(c->request, newline + 1, c->held);
 	return true;
@@ -261,11 +298,10 @@ static bool send_answer(struct rpc *r, struct rpc_client *c)
 
 static void refuse_long(struct rpc_client *c)
 {
-	const struct rpc_error error = {RPC_INVALID_REQUEST, "the request is too long"};
+	const struct rpc_error error = {.code = RPC_INVALID_REQUEST,
+					.message = "the request is too long"};
 
-	c->answer = write_answer(json_null(), NULL, &error);
-	c->answer_len = c->answer ? strlen(c->answer) : 0;
-	c->sent = 0;
+	begin_answer(c, write_answer(json_null(), NULL, &error));
 }
 
 /* Answers line after line, as far as the client takes the answers. */
@@ -275,6 +311,10 @@ static void serve_client(struct rpc *r, struct rpc_client *c)
 		if (!send_answer(r, c))
 			return;
 	} while (take_line(r, c));
+	if (c->later.resume) {
+		watch(r, EPOLL_CTL_MOD, c->fd, 0, c);
+		return;
+	}
 	if (c->held == RPC_REQUEST_MAX) {
 		refuse_long(c);
 		if (send_answer(r, c) || c->fd >= 0)
@@ -304,12 +344,35 @@ static void client_event(struct rpc *r, struct rpc_client *c, uint32_t events)
 	serve_client(r, c);
 }
 
+/* The answer that was to come later, if it is there. */
+static void resume_client(struct rpc *r, struct rpc_client *c)
+{
+	struct rpc_error error = {.code = RPC_INTERNAL_ERROR, .message = "no memory"};
+	json_t *result = c->later.resume(r->arg, c->later.ticket, &error);
+
+	if (!result && error.resume)
+		return;
+	begin_answer(c, write_answer(c->later.id, result, &error));
+	json_decref(c->later.id);
+	c->later = (struct later){NULL, 0, NULL};
+	c->seen_s = now_s();
+	serve_client(r, c);
+}
+
+static void resume_clients(struct rpc *r)
+{
+	for (unsigned i = 0; i < RPC_CLIENTS_MAX; i++)
+		if (r->clients[i].fd >= 0 && r->clients[i].later.resume)
+			resume_client(r, &r->clients[i]);
+}
+
 static void let_go_of_the_silent(struct rpc *r)
 {
 	time_t now = now_s();
 
 	for (unsigned i = 0; i < RPC_CLIENTS_MAX; i++)
-		if (r->clients[i].fd >= 0 && now - r->clients[i].seen_s > RPC_IDLE_S)
+		if (r->clients[i].fd >= 0 && !r->clients[i].later.resume &&
+		    now - r->clients[i].seen_s > RPC_IDLE_S)
 			client_close(r, &r->clients[i]);
 }
 
@@ -369,15 +432,25 @@ int rpc_new(struct rpc **out, const char *path, const struct rpc_method *methods
 		r->clients[i].fd = -1;
 	r->epoll = epoll_create1(EPOLL_CLOEXEC);
 	r->stop = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	rc = r->epoll < 0 || r->stop < 0 ? -errno : listen_at(r, path);
+	r->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	rc = r->epoll < 0 || r->stop < 0 || r->wake < 0 ? -errno : listen_at(r, path);
 	if (rc) {
 		rpc_free(r);
 		return error_set(rc, error, len, "control socket %s: %s", path, strerror(-rc));
 	}
 	watch(r, EPOLL_CTL_ADD, r->listener, EPOLLIN, &r->listener);
 	watch(r, EPOLL_CTL_ADD, r->stop, EPOLLIN, &r->stop);
+	watch(r, EPOLL_CTL_ADD, r->wake, EPOLLIN, &r->wake);
 	*out = r;
 	return 0;
+}
+
+static void take_wake(struct rpc *r)
+{
+	uint64_t times;
+
+	if (read(r->wake, &times, sizeof(times)) < 0)
+		return; /* it was taken before */
 }
 
 void rpc_run(struct rpc *r)
@@ -390,11 +463,14 @@ void rpc_run(struct rpc *r)
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.ptr == &r->stop)
 				return;
-			if (events[i].data.ptr == &r->listener)
+			if (events[i].data.ptr == &r->wake)
+				take_wake(r);
+			else if (events[i].data.ptr == &r->listener)
 				accept_client(r);
 			else if (((struct rpc_client *)events[i].data.ptr)->fd >= 0)
 				client_event(r, events[i].data.ptr, events[i].events);
 		}
+		resume_clients(r);
 		let_go_of_the_silent(r);
 	}
 }
@@ -404,6 +480,14 @@ void rpc_stop(struct rpc *r)
 	uint64_t one = 1;
 
 	if (write(r->stop, &one, sizeof(one)) < 0)
+		return; /* it is told already */
+}
+
+void rpc_wake(struct rpc *r)
+{
+	uint64_t one = 1;
+
+	if (write(r->wake, &one, sizeof(one)) < 0)
 		return; /* it is told already */
 }
 
@@ -422,5 +506,7 @@ void rpc_free(struct rpc *r)
 		close(r->epoll);
 	if (r->stop >= 0)
 		close(r->stop);
+	if (r->wake >= 0)
+		close(r->wake);
 	free(r);
 }

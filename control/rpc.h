@@ -13,6 +13,7 @@
 #define POSTERN_CONTROL_RPC_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <jansson.h>
 
@@ -32,10 +33,17 @@ enum {
 
 struct rpc;
 
-/* What went wrong, for the answer. */
+struct rpc_error;
+
+/* The result, owned by the caller; NULL: error is filled in. */
+typedef json_t *rpc_resume(void *arg, uint64_t ticket, struct rpc_error *error);
+
+/* What went wrong, for the answer; or that it comes later, by rpc_wait. */
 struct rpc_error {
 	int code;
 	char message[512];
+	rpc_resume *resume; /* NULL: it is an error */
+	uint64_t ticket;
 };
 
 struct rpc_method {
@@ -52,13 +60,19 @@ int rpc_new(struct rpc **out, const char *path, const struct rpc_method *methods
 /* Serves until rpc_stop, which any thread may call. */
 void rpc_run(struct rpc *r);
 void rpc_stop(struct rpc *r);
+/* Asks for the answers that were to come later; any thread may call it. */
+void rpc_wake(struct rpc *r);
 void rpc_free(struct rpc *r);
 
-/* One request's answer, a line; NULL: none is due. For tests; to be freed. */
+/* One request's answer, a line; NULL: none is due, or not yet. For tests; to be freed. */
 char *rpc_answer(const struct rpc_method *methods, void *arg, const char *text, size_t len);
 
 /* Fills in error; returns NULL. */
 json_t *rpc_fail(struct rpc_error *error, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* For a method that takes long: the answer is what resume returns, which is asked at each rpc_wake,
+ * and once a second, until it does not say rpc_wait again. Returns NULL. */
+json_t *rpc_wait(struct rpc_error *error, rpc_resume *resume, uint64_t ticket);
 
 #endif

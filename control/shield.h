@@ -8,11 +8,12 @@
  * _backend_ports, shield_attach, then the data plane's sockets, which join the attached program.
  * From shield_attach until its socket is there, a frame for the data plane is dropped.
  *
- * Thread: control, one at a time; a worker writes flags of its own by shield_flagged_fd.
- * Time: expiries are CLOCK_BOOTTIME nanoseconds, shield_now_ns. Memory: the struct, and for the
- * length of a call what its answer needs; bounds are those of postern/shield_map.h.
- * Rules: all return 0, or -errno with a sentence in error. CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON,
- * and CAP_SYS_ADMIN where the bpffs must be mounted.
+ * Thread: shield_open, _set_, _attach, _detach and _close by control's main; all else by any thread
+ * of control's, beside each other; a worker writes flags of its own by shield_flagged_fd. Time:
+ * expiries are CLOCK_BOOTTIME nanoseconds, shield_now_ns. Memory: the struct, and for the length of
+ * a call what its answer needs; bounds are those of postern/shield_map.h. Rules: all return 0, or
+ * -errno with a sentence in error. CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and CAP_SYS_ADMIN where
+ * the bpffs must be mounted.
  */
 #ifndef POSTERN_CONTROL_SHIELD_H
 #define POSTERN_CONTROL_SHIELD_H

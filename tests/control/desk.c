@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "control/reload.h"
 #include "control/roster.h"
 #include "postern/dataplane.h"
 
@@ -17,8 +18,11 @@ static const char directory[] = "known@example.net\n"
 static char example_net[] = "example.net", mailstore[] = "mailstore", archive[] = "archive",
 	    plus[] = "+", host[] = "mx.example.net";
 static struct config_pool pools[] = {{.name = mailstore}, {.name = archive}};
-static struct config_domain domain = {
-	.name = example_net, .pool = mailstore, .subaddress = plus, .bad_lines = 0.5};
+static struct config_domain domain = {.name = example_net,
+				      .pool = mailstore,
+				      .subaddress = plus,
+				      .bad_lines = 0.5,
+				      .shrink = 0.3};
 
 /* --- the data plane, a double ---------------------------------------------------------------- */
 
@@ -73,12 +77,17 @@ void desk_begin(struct desk *d, bool observe)
 		.flags = d->world.flags,
 		.began = VERDICTS_START - 60,
 	};
-	if (roster_new(&d->methods.roster, &d->config, d->world.error, sizeof(d->world.error)))
+	if (roster_new(&d->methods.roster, &d->config, NULL, d->world.error,
+		       sizeof(d->world.error)))
+		give_up(d->world.error);
+	if (reload_new(&d->methods.reload, d->methods.roster, d->world.error,
+		       sizeof(d->world.error)))
 		give_up(d->world.error);
 }
 
 void desk_end(struct desk *d)
 {
+	reload_free(d->methods.reload);
 	roster_free(d->methods.roster);
 	verdicts_end(&d->world);
 	unlink(d->path);

@@ -94,6 +94,8 @@ static void cores_and_ports_need_not_be_said(void **state)
 	if (!config_read(path, &c, &error))
 		fail_msg("%s", error.text);
 	assert_int_equal(c.n_cores, 0);
+	assert_int_equal(c.interfaces[0].backend_ports.first, CONFIG_BACKEND_FIRST);
+	assert_int_equal(c.interfaces[0].backend_ports.last, CONFIG_BACKEND_LAST);
 	assert_int_equal(c.n_listen, 1);
 	assert_int_equal(c.listen[0], 25);
 	config_free(&c);
@@ -151,8 +153,21 @@ static const struct broken broken[] = {
 	 ":11: domains[0].pool: there is no pool nowhere"},
 	{"    pool: mailstore\n    sub", "    sub", ":9: domains[0].pool: is missing"},
 	{"\"+\"", "\"a\"", ":12: domains[0].subaddress: up to four punctuation characters"},
-	{"case: exact", "case: upper", ":13: domains[1].case: one of the words"},
-	{"protocol: smtp", "protocol: uucp", ":16: pools[0].protocol: one of the words"},
+	{"case: exact", "case: upper", ":13: domains[1].case: fold or exact is wanted"},
+	{"protocol: smtp", "protocol: uucp",
+	 ":16: pools[0].protocol: smtp or lmtp is wanted, not \"uucp\""},
+	{"identity: xclient", "identity: [xclient]",
+	 ":18: pools[0].identity: none, xclient or proxy-v2 is wanted, not a list"},
+	{"listen:", "  - {device: eth0}\nlisten:", ":7: interfaces[1]: eth0 is said twice"},
+	{"limits: {", "limits: {connections_per_client: 4294967296, ",
+	 ":20: limits.connections_per_client: must not be more than 16777216"},
+	{"limits: {", "limits: {half_open_per_client: 16777217, ",
+	 ":20: limits.half_open_per_client: must not be more than 16777216"},
+	{"first_ttl: 10m", "known_ttl: 0s", ":19: harvest.known_ttl: must lie between"},
+	{"first_ttl: 10m", "known_ttl: 213503d", ":19: harvest.known_ttl: must lie between"},
+	{"first_ttl: 10m", "filter: 2048G", ":19: harvest.filter: must be a power of two"},
+	{"limits: {", "---\nlimits: {", ":21: a second document begins here"},
+	{"limits: {", "...\n\n---\nlimits: [", ":23: "},
 	{"198.51.100.10:25", "198.51.100.10", ":17: pools[0].servers[0]: an address with a port"},
 	{"[2001:db8::10]:2500", "2001:db8::10:25", ":17: pools[0].servers[1]: an address with a"},
 	{"\"198.51.100.10:25\", \"[2001:db8::10]:2500\"", "",
@@ -203,6 +218,19 @@ static void each_broken_one_is_refused_with_line_and_field(void **state)
 	}
 }
 
+static void the_end_of_the_document_may_be_marked(void **state)
+{
+	struct schema_error error;
+	struct config c;
+	char text[4096];
+
+	snprintf(text, sizeof(text), "---\n%s...\n# nothing more\n", sound);
+	write_file(text, strlen(text));
+	if (!config_read(path, &c, &error))
+		fail_msg("%s", error.text);
+	config_free(&c);
+}
+
 static void an_alias_is_refused(void **state)
 {
 	struct schema_error error;
@@ -242,6 +270,27 @@ static void a_file_that_is_not_there_says_so(void **state)
 	assert_non_null(strstr(error.text, "the file says nothing"));
 }
 
+static char *readme;
+
+/* `posternd --keys` prints what is to stand there. */
+static void the_manual_has_every_key_with_its_default(void **state)
+{
+	static char text[1 << 18];
+	FILE *from = fopen(readme, "re"), *to;
+	char *table;
+	size_t len;
+
+	assert_non_null(from);
+	text[fread(text, 1, sizeof(text) - 1, from)] = '\0';
+	fclose(from);
+	to = open_memstream(&table, &len);
+	config_explain(to);
+	fclose(to);
+	if (!strstr(text, table))
+		fail_msg("%s does not have this table:\n%s", readme, table);
+	free(table);
+}
+
 static int make_file(void **state)
 {
 	int fd = mkstemp(path);
@@ -254,17 +303,25 @@ static int remove_file(void **state)
 	return unlink(path);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_sound_one_is_read_with_its_defaults),
 		cmocka_unit_test(cores_and_ports_need_not_be_said),
 		cmocka_unit_test(what_is_shown_reads_back_the_same),
 		cmocka_unit_test(each_broken_one_is_refused_with_line_and_field),
+		cmocka_unit_test(the_end_of_the_document_may_be_marked),
 		cmocka_unit_test(an_alias_is_refused),
 		cmocka_unit_test(a_file_that_is_cut_off_anywhere_is_refused_or_sound),
 		cmocka_unit_test(a_file_that_is_not_there_says_so),
+		cmocka_unit_test(the_manual_has_every_key_with_its_default),
 	};
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: test_config README\n");
+		return EXIT_FAILURE;
+	}
+	readme = argv[1];
 
 	return cmocka_run_group_tests(tests, make_file, remove_file);
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,7 +19,6 @@
 
 static char folder[] = "/tmp/postern-directory-XXXXXX";
 static char one_path[64], two_path[64];
-static const uint8_t entropy[32] = {1, 2, 3};
 
 /* A configuration's strings are its own, to be freed. */
 static char example_net[] = "example.net", example_org[] = "example.org";
@@ -26,6 +26,7 @@ static char mailstore[] = "mailstore", archive[] = "archive", plus[] = "+";
 static struct config_domain domains[2];
 static struct config_pool pools[2];
 static struct config config = {.domains = domains, .n_domains = 2, .pools = pools, .n_pools = 2};
+static const struct directory_task task = {.config = &config, .entropy = {1, 2, 3}};
 
 static void write_file(const char *path, const char *text, size_t len)
 {
@@ -79,7 +80,7 @@ static struct recipients *load(const char *one, const char *two, struct director
 
 	write_file(one_path, one, strlen(one));
 	write_file(two_path, two, strlen(two));
-	if (directory_load(&r, &config, entropy, reports, error, sizeof(error)))
+	if (directory_load(&r, &task, reports, error, sizeof(error)))
 		fail_msg("%s", error);
 	return r;
 }
@@ -97,7 +98,7 @@ static void lines_come_to_recipients(void **state)
 				    "\"needless\"@example.net pool=archive\n"
 				    "full@example.net class=over-quota\n"
 				    "anna@example.net\n"
-				    "we#ird@example.net",
+				    "we#ird@example.net\n",
 				    "Case@example.org\n", reports);
 
 	assert_int_equal(ask(r, "anna", "example.net").finding, RECIPIENT_KNOWN);
@@ -139,6 +140,8 @@ static const struct {
 
 static void a_bad_line_is_named_and_nothing_is_loaded(void **state)
 {
+	struct directory_report reports[2];
+
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct recipients *r = NULL;
 		char text[512], error[1024], wanted[512];
@@ -147,7 +150,7 @@ static void a_bad_line_is_named_and_nothing_is_loaded(void **state)
 			 bad[i].line);
 		write_file(one_path, text, strlen(text));
 		write_file(two_path, "", 0);
-		assert_int_equal(directory_load(&r, &config, entropy, NULL, error, sizeof(error)),
+		assert_int_equal(directory_load(&r, &task, reports, error, sizeof(error)),
 				 -EBADMSG);
 		assert_null(r);
 		snprintf(wanted, sizeof(wanted), "%s:2: %s", one_path, bad[i].why);
@@ -171,15 +174,76 @@ static void so_many_bad_lines_as_the_domain_lets(void **state)
 	domains[0].bad_lines = 0;
 }
 
-static void a_file_that_is_not_there_fails_the_load(void **state)
+static void a_file_that_says_nothing_of_who_exists_is_not_loaded(void **state)
 {
+	static const struct {
+		const char *text, *why;
+	} cases[] = {
+		{"", ": nobody stands there"},
+		{"# nobody\n\n", ": nobody stands there"},
+		{"anna@example.net", ":1: the last line has no end: the file is cut off"},
+		{"anna@example.net\nbob@exam", ":2: the last line has no end: the file is cut off"},
+		{"anna@example.net\n ", ":2: the last line has no end: the file is cut off"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct directory_report reports[2];
+		struct recipients *r = load(cases[i].text, "ida@example.org\n", reports);
+		char wanted[256];
+
+		snprintf(wanted, sizeof(wanted), "%s%s", one_path, cases[i].why);
+		assert_string_equal(reports[0].trouble, wanted);
+		assert_false(reports[0].is_loaded);
+		assert_int_equal(ask(r, "anna", "example.net").finding, RECIPIENT_UNSURE);
+		assert_true(reports[1].is_loaded);
+		assert_int_equal(ask(r, "ida", "example.org").finding, RECIPIENT_KNOWN);
+		recipients_free(r);
+	}
+}
+
+static void a_catch_all_needs_nobody(void **state)
+{
+	struct directory_report reports[2];
+	struct recipients *r;
+
+	domains[0].catch_all = true;
+	r = load("", "", reports);
+	domains[0].catch_all = false;
+	assert_true(reports[0].is_loaded);
+	assert_int_equal(ask(r, "anna", "example.net").finding, RECIPIENT_KNOWN);
+	recipients_free(r);
+}
+
+/* Waits for nobody who writes, and for no end of what has none. */
+static void what_is_no_file_is_not_read(void **state)
+{
+	struct directory_report reports[2];
 	struct recipients *r = NULL;
 	char error[512], wanted[128];
 
-	write_file(one_path, "", 0);
 	unlink(two_path);
-	assert_int_equal(directory_load(&r, &config, entropy, NULL, error, sizeof(error)), -ENOENT);
-	snprintf(wanted, sizeof(wanted), "%s: No such file or directory", two_path);
+	assert_int_equal(mkfifo(two_path, 0600), 0);
+	domains[0].recipients = (char[]){"/dev/zero"};
+	assert_int_equal(directory_load(&r, &task, reports, error, sizeof(error)), -EINVAL);
+	domains[0].recipients = one_path;
+	assert_null(r);
+	assert_string_equal(reports[0].trouble, "/dev/zero: is no file");
+	snprintf(wanted, sizeof(wanted), "%s: is no file", two_path);
+	assert_string_equal(reports[1].trouble, wanted);
+	unlink(two_path);
+}
+
+static void a_file_that_is_not_there_is_named(void **state)
+{
+	struct directory_report reports[2];
+	struct recipients *r = NULL;
+	char error[512], wanted[128];
+
+	unlink(one_path);
+	unlink(two_path);
+	assert_int_equal(directory_load(&r, &task, reports, error, sizeof(error)), -ENOENT);
+	snprintf(wanted, sizeof(wanted),
+		 "%s: No such file or directory; nor can another directory be loaded", one_path);
 	assert_string_equal(error, wanted);
 	assert_null(r);
 }
@@ -197,7 +261,7 @@ static void lines_may_be_cut_anywhere_by_reads_and_have_bounds(void **state)
 					(int)(i % 23), "abcdefghijklmnopqrstuvwxyz");
 	write_file(one_path, text, len);
 	write_file(two_path, "", 0);
-	if (directory_load(&r, &config, entropy, reports, error, sizeof(error)))
+	if (directory_load(&r, &task, reports, error, sizeof(error)))
 		fail_msg("%s", error);
 	assert_int_equal(reports[0].added, LINES);
 	for (unsigned i = 0; i < LINES; i++) {
@@ -211,8 +275,7 @@ static void lines_may_be_cut_anywhere_by_reads_and_have_bounds(void **state)
 	memset(text, 'a', 3 << 20);
 	text[3 << 20] = '\n';
 	write_file(one_path, text, (3 << 20) + 1);
-	assert_int_equal(directory_load(&r, &config, entropy, NULL, error, sizeof(error)),
-			 -EBADMSG);
+	assert_int_equal(directory_load(&r, &task, reports, error, sizeof(error)), -EBADMSG);
 	assert_non_null(strstr(error, ":1: the line is too long (1 of 1 lines are bad)"));
 	free(text);
 }
@@ -222,7 +285,7 @@ static void without_directories_all_is_unsure_but_postmaster(void **state)
 	struct recipients *r;
 	char error[512];
 
-	assert_int_equal(directory_empty(&r, &config, entropy, error, sizeof(error)), 0);
+	assert_int_equal(directory_empty(&r, &config, task.entropy, error, sizeof(error)), 0);
 	assert_int_equal(ask(r, "anna", "example.net").finding, RECIPIENT_UNSURE);
 	assert_int_equal(ask(r, "postmaster", "example.net").finding, RECIPIENT_KNOWN);
 	recipients_free(r);
@@ -234,7 +297,10 @@ int main(void)
 		cmocka_unit_test(lines_come_to_recipients),
 		cmocka_unit_test(a_bad_line_is_named_and_nothing_is_loaded),
 		cmocka_unit_test(so_many_bad_lines_as_the_domain_lets),
-		cmocka_unit_test(a_file_that_is_not_there_fails_the_load),
+		cmocka_unit_test(a_file_that_says_nothing_of_who_exists_is_not_loaded),
+		cmocka_unit_test(a_catch_all_needs_nobody),
+		cmocka_unit_test(what_is_no_file_is_not_read),
+		cmocka_unit_test(a_file_that_is_not_there_is_named),
 		cmocka_unit_test(lines_may_be_cut_anywhere_by_reads_and_have_bounds),
 		cmocka_unit_test(without_directories_all_is_unsure_but_postmaster),
 	};

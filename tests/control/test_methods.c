@@ -105,10 +105,9 @@ static bool is_true(const json_t *object, const char *name)
 
 static void each_method_is_reached_by_its_name_alone(void **state)
 {
-	static const char *const names[] = {"counters",	   "recipients.lookup",
-					    "shield.add",  "shield.explain",
-					    "shield.list", "shield.unban",
-					    "status",	   "version"};
+	static const char *const names[] = {
+		"counters",    "recipients.lookup", "reload", "shield.add", "shield.explain",
+		"shield.list", "shield.unban",	    "status", "version"};
 	size_t n = 0;
 
 	for (; control_methods[n].name; n++)
@@ -279,6 +278,21 @@ static void what_is_added_is_listed_explained_and_ended(void **state)
 	json_decref(result);
 }
 
+/* The map is full, say. There is no map here at all; nobody asks the shield itself. */
+static void what_the_kernel_did_not_take_is_told(void **state)
+{
+	json_t *result;
+
+	desk.methods.shield = (struct shield *)&desk;
+	result = result_of("shield.add", "[\"192.0.2.7\", \"10m\"]");
+	assert_false(is_true(result, "in_kernel"));
+	json_decref(result);
+	desk.methods.shield = NULL;
+	result = result_of("shield.add", "[\"192.0.2.8\", \"10m\"]");
+	assert_true(json_is_null(json_object_get(result, "in_kernel")));
+	json_decref(result);
+}
+
 static void unban_names_the_prefix_that_still_holds(void **state)
 {
 	json_t *result;
@@ -357,6 +371,8 @@ static void what_makes_no_sense_is_refused_with_what_would(void **state)
 		{"recipients.lookup", "[]", "address"},
 		{"recipients.lookup", "[1]", "address"},
 		{"recipients.lookup", "[\"a@b@c\"]", "malformed"},
+		{"reload", "[\"now\"]", "shrunk"},
+		{"reload", "[true]", "shrunk"},
 		{"shield.list", "[-1]", "number"},
 		{"shield.list", "[\"x\"]", "number"},
 		{"shield.list", "[1,2,3]", "how many"},
@@ -389,6 +405,7 @@ int main(void)
 		AT_A_DESK(who_is_shut_out_is_listed_with_the_evidence),
 		AT_A_DESK(a_long_list_comes_page_by_page),
 		AT_A_DESK(what_is_added_is_listed_explained_and_ended),
+		AT_A_DESK(what_the_kernel_did_not_take_is_told),
 		AT_A_DESK(unban_names_the_prefix_that_still_holds),
 		AT_A_DESK(explain_tells_why),
 		AT_A_DESK(credit_spares_a_client_its_prefix_in_words_too),

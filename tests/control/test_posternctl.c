@@ -218,6 +218,40 @@ static void a_lookup_and_the_status_are_aligned(void **state)
 	expect_out("frames received from interfaces\n");
 }
 
+static void directory(const char *text)
+{
+	FILE *file = fopen(served.desk.path, "we");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void reload_ends_when_directories_are_read_and_says_what_came_of_it(void **state)
+{
+	run("status", NULL);
+	expect_out("last_reload        -\n");
+	directory("ida@example.net\nknown@example.net\nbait@example.net class=trap\n");
+	run("reload", NULL);
+	assert_int_equal(outcome.status, 0);
+	expect_out("known       3\n");
+	run("recipients", "lookup", "ida@example.net", NULL);
+	expect_out("finding     known\n");
+	directory("ida@example.net\n");
+	run("reload", NULL);
+	expect_err(1, "posternctl: directories stay as they were: /tmp/postern-desk-");
+	expect_err(1, ": 1 recipients, where there were 3: ");
+	run("status", NULL);
+	expect_out(": 1 recipients, where there were 3: ");
+	run("reload", "shrunk", NULL);
+	assert_int_equal(outcome.status, 0);
+	expect_out("known       1\n");
+	run("reload", "now", NULL);
+	expect_err(2, "shrunk");
+	run("reload", "shrunk", "now", NULL);
+	expect_err(2, "reload takes [shrunk]");
+}
+
 static void json_is_what_came(void **state)
 {
 	json_t *result;
@@ -304,6 +338,23 @@ static void who_hangs_up_is_told(void **state)
 	unlink(path);
 }
 
+static json_t *half_added(void *arg, const json_t *params, struct rpc_error *error)
+{
+	return json_pack("{s:s, s:i, s:i, s:b}", "address", "192.0.2.7", "until", 1800000600,
+			 "left_s", 600, "in_kernel", 0);
+}
+
+static void what_the_kernel_did_not_take_is_told(void **state)
+{
+	static const struct rpc_method methods[] = {{"shield.add", half_added}, {NULL, NULL}};
+
+	assert_int_equal(serve_methods(methods, NULL), 0);
+	run("shield", "add", "192.0.2.7", "10m", NULL);
+	expect_out("192.0.2.7 is shut out until ");
+	expect_out("the kernel did not take it: `posternctl status` says why\n");
+	stop();
+}
+
 /* --- strings of peers ------------------------------------------------------------------------ */
 
 static json_t *evil(void *arg, const json_t *params, struct rpc_error *error)
@@ -349,11 +400,13 @@ int main(int argc, char **argv)
 		SERVED(explain_is_a_sentence_and_a_table),
 		SERVED(unban_says_what_it_did),
 		SERVED(a_lookup_and_the_status_are_aligned),
+		SERVED(reload_ends_when_directories_are_read_and_says_what_came_of_it),
 		SERVED(json_is_what_came),
 		SERVED(words_that_make_no_sense_are_status_2),
 		SERVED(what_posternd_finds_wrong_is_told),
 		cmocka_unit_test(nobody_there_is_told_apart),
 		cmocka_unit_test(who_hangs_up_is_told),
+		cmocka_unit_test(what_the_kernel_did_not_take_is_told),
 		cmocka_unit_test(nothing_a_peer_says_commands_the_terminal),
 	};
 

@@ -34,8 +34,11 @@ void dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *
 static char folder[] = "/tmp/postern-roster-XXXXXX";
 static char path[64];
 static char example_net[] = "example.net", mailstore[] = "mailstore", nothing[] = "";
-static struct config_domain domain = {
-	.name = example_net, .recipients = path, .pool = mailstore, .subaddress = nothing};
+static struct config_domain domain = {.name = example_net,
+				      .recipients = path,
+				      .pool = mailstore,
+				      .subaddress = nothing,
+				      .shrink = 1};
 static struct config_pool pool = {.name = mailstore};
 static struct config config = {.domains = &domain, .n_domains = 1, .pools = &pool, .n_pools = 1};
 
@@ -68,7 +71,7 @@ static struct roster *roster_of(const char *text)
 	char error[512];
 
 	directory(text);
-	if (roster_new(&r, &config, error, sizeof(error)))
+	if (roster_new(&r, &config, NULL, error, sizeof(error)))
 		fail_msg("%s", error);
 	return r;
 }
@@ -87,7 +90,7 @@ static void reload(struct roster *r)
 {
 	char error[512];
 
-	if (roster_reload(r, error, sizeof(error)))
+	if (roster_reload(r, false, error, sizeof(error)))
 		fail_msg("%s", error);
 }
 
@@ -167,7 +170,7 @@ static void a_broken_directory_leaves_the_old_one(void **state)
 
 	roster_start(r, &dp);
 	directory("otto@example.net\nnonsense\n");
-	assert_int_equal(roster_reload(r, error, sizeof(error)), -EBADMSG);
+	assert_int_equal(roster_reload(r, false, error, sizeof(error)), -EBADMSG);
 	assert_non_null(strstr(error, ":2: the address is malformed"));
 	assert_int_equal(dp.times, 1);
 	assert_int_equal(ask(r, "anna@example.net").finding, RECIPIENT_KNOWN);
@@ -177,17 +180,137 @@ static void a_broken_directory_leaves_the_old_one(void **state)
 	roster_free(r);
 }
 
+/* The exporter's disk was full: what is missing of the file says nothing of who exists. */
+static void a_directory_that_is_empty_or_cut_off_leaves_the_old_one(void **state)
+{
+	static const char *const cut_off[] = {"", "# who exists\n", "anna@example.net",
+					      "otto@example.net\nanna@example.net"};
+	struct roster *r = roster_of("anna@example.net class=disabled\n");
+	char error[512];
+
+	for (size_t i = 0; i < sizeof(cut_off) / sizeof(cut_off[0]); i++) {
+		directory(cut_off[i]);
+		assert_int_not_equal(roster_reload(r, true, error, sizeof(error)), 0);
+		assert_int_equal(ask(r, "anna@example.net").class, RECIPIENT_DISABLED);
+		assert_int_equal(ask(r, "otto@example.net").finding, RECIPIENT_UNKNOWN);
+	}
+	roster_free(r);
+}
+
+static void a_directory_shrinks_by_what_its_domain_lets_or_when_told_to(void **state)
+{
+	struct roster *r = roster_of("1@example.net\n2@example.net\n3@example.net\n"
+				     "4@example.net\n5@example.net\n6@example.net\n");
+	char error[512];
+
+	domain.shrink = 0.3;
+	directory("1@example.net\n2@example.net\n3@example.net\n4@example.net\n");
+	reload(r);
+	assert_int_equal(roster_count(r), 4);
+	directory("1@example.net\n");
+	assert_int_equal(roster_reload(r, false, error, sizeof(error)), -ERANGE);
+	assert_non_null(strstr(error, ": 1 recipients, where there were 4: "));
+	assert_int_equal(ask(r, "4@example.net").finding, RECIPIENT_KNOWN);
+	assert_int_equal(roster_reload(r, true, error, sizeof(error)), 0);
+	assert_int_equal(ask(r, "4@example.net").finding, RECIPIENT_UNKNOWN);
+	domain.shrink = 1;
+	roster_free(r);
+}
+
 static void a_broken_directory_at_first_is_an_error(void **state)
 {
 	struct roster *r = NULL;
 	char error[512];
 
 	directory("nonsense\n");
-	assert_int_equal(roster_new(&r, &config, error, sizeof(error)), -EBADMSG);
+	assert_int_equal(roster_new(&r, &config, NULL, error, sizeof(error)), -EBADMSG);
 	assert_null(r);
 	unlink(path);
-	assert_int_equal(roster_new(&r, &config, error, sizeof(error)), -ENOENT);
+	assert_int_equal(roster_new(&r, &config, NULL, error, sizeof(error)), -ENOENT);
 	assert_null(r);
+}
+
+/* --- several domains ---------------------------------------------------------------------------
+ */
+
+static char example_org[] = "example.org", other_path[64];
+static struct config_domain both_domains[2];
+static struct config both = {.domains = both_domains, .n_domains = 2, .pools = &pool, .n_pools = 1};
+
+static void use_both(void)
+{
+	snprintf(other_path, sizeof(other_path), "%s/example.org", folder);
+	both_domains[0] = both_domains[1] = domain;
+	both_domains[1].name = example_org;
+	both_domains[1].recipients = other_path;
+}
+
+static void other_directory(const char *text)
+{
+	FILE *file = fopen(other_path, "we");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void a_domain_that_cannot_be_loaded_is_unsure_and_the_others_serve(void **state)
+{
+	struct roster *r;
+	struct roster_status status;
+	struct directory_report report;
+	char error[512], wanted[128];
+
+	use_both();
+	directory("anna@example.net\n");
+	other_directory("ida@example.org\nnonsense\n");
+	assert_int_equal(roster_new(&r, &both, NULL, error, sizeof(error)), 0);
+	assert_int_equal(ask(r, "anna@example.net").finding, RECIPIENT_KNOWN);
+	assert_int_equal(ask(r, "ida@example.org").finding, RECIPIENT_UNSURE);
+	assert_int_equal(ask(r, "otto@example.org").finding, RECIPIENT_UNSURE);
+	assert_true(ask(r, "postmaster@example.org").is_postmaster);
+	roster_status(r, &status);
+	assert_int_equal(status.not_loaded, 1);
+	assert_int_equal(status.recipients, 1);
+	assert_int_equal(roster_domain(r, 1, &report), 0);
+	assert_false(report.is_loaded);
+	snprintf(wanted, sizeof(wanted), "%s:2: the address is malformed (1 of 2", other_path);
+	assert_memory_equal(report.trouble, wanted, strlen(wanted));
+	/* It does not hold up the news of others; nor, once it is loaded, fall back. */
+	directory("otto@example.net\n");
+	reload(r);
+	assert_int_equal(ask(r, "otto@example.net").finding, RECIPIENT_KNOWN);
+	other_directory("ida@example.org\n");
+	reload(r);
+	assert_int_equal(ask(r, "ida@example.org").finding, RECIPIENT_KNOWN);
+	unlink(other_path);
+	assert_int_equal(roster_reload(r, false, error, sizeof(error)), -ENOENT);
+	assert_int_equal(ask(r, "ida@example.org").finding, RECIPIENT_KNOWN);
+	roster_free(r);
+}
+
+/* --- broken off --------------------------------------------------------------------------------
+ */
+
+static bool yes(void)
+{
+	return true;
+}
+
+static void what_is_over_reads_no_further(void **state)
+{
+	struct roster *r = NULL;
+	char error[512];
+
+	directory("anna@example.net\n");
+	assert_int_equal(roster_new(&r, &config, yes, error, sizeof(error)), -ECANCELED);
+	assert_null(r);
+	r = roster_of("anna@example.net\n");
+	roster_cancel(r);
+	directory("otto@example.net\n");
+	assert_int_equal(roster_reload(r, false, error, sizeof(error)), -ECANCELED);
+	assert_int_equal(ask(r, "anna@example.net").finding, RECIPIENT_KNOWN);
+	roster_free(r);
 }
 
 /* --- beside each other -------------------------------------------------------------------------
@@ -237,7 +360,11 @@ int main(void)
 		cmocka_unit_test(what_is_loaded_anew_is_found_and_published),
 		cmocka_unit_test(before_anything_is_published_it_is_loaded_anew_all_the_same),
 		cmocka_unit_test(a_broken_directory_leaves_the_old_one),
+		cmocka_unit_test(a_directory_that_is_empty_or_cut_off_leaves_the_old_one),
+		cmocka_unit_test(a_directory_shrinks_by_what_its_domain_lets_or_when_told_to),
 		cmocka_unit_test(a_broken_directory_at_first_is_an_error),
+		cmocka_unit_test(a_domain_that_cannot_be_loaded_is_unsure_and_the_others_serve),
+		cmocka_unit_test(what_is_over_reads_no_further),
 		cmocka_unit_test(who_looks_up_meanwhile_misses_nobody),
 	};
 

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -33,7 +34,22 @@ static json_t *refuse(void *arg, const json_t *params, struct rpc_error *error)
 	return rpc_fail(error, RPC_FAILED, "it cannot be done");
 }
 
-static const struct rpc_method methods[] = {{"echo", echo}, {"fail", refuse}, {NULL, NULL}};
+static atomic_int is_there;
+
+static json_t *arrive(void *arg, uint64_t ticket, struct rpc_error *error)
+{
+	if (!atomic_load(&is_there))
+		return rpc_wait(error, arrive, ticket);
+	return json_integer((json_int_t)ticket);
+}
+
+static json_t *later(void *arg, const json_t *params, struct rpc_error *error)
+{
+	return rpc_wait(error, arrive, 42);
+}
+
+static const struct rpc_method methods[] = {
+	{"echo", echo}, {"fail", refuse}, {"later", later}, {NULL, NULL}};
 
 /* --- single requests ----------------------------------------------------------------------------
  */
@@ -267,6 +283,29 @@ static void a_socket_in_use_is_left_alone_and_a_dead_one_replaced(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
+static void who_waits_for_an_answer_holds_up_nobody_else(void **state)
+{
+	static const char wanted[] = "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"later\"}\n",
+			  came[] = "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":42}\n";
+	const struct served *s = *state;
+	int patient = connect_to(s), gone = connect_to(s), other = connect_to(s);
+
+	say(patient, wanted);
+	say(patient, asked);
+	say(gone, wanted);
+	say(other, asked);
+	expect(other, answered);
+	close(gone);
+	atomic_store(&is_there, 1);
+	rpc_wake(s->rpc);
+	expect(patient, came);
+	expect(patient, answered);
+	say(patient, wanted);
+	expect(patient, came);
+	close(patient);
+	close(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +319,8 @@ int main(void)
 						begin, end),
 		cmocka_unit_test_setup_teardown(
 			a_socket_in_use_is_left_alone_and_a_dead_one_replaced, begin, end),
+		cmocka_unit_test_setup_teardown(who_waits_for_an_answer_holds_up_nobody_else, begin,
+						end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -150,7 +150,7 @@ def request(method, params="", more=""):
 def rpc_seeds():
     """(name, octets): requests, a line each."""
     networks = ("192.0.2.7", "192.0.2.0/24", "2001:db8:1:2::9", "2001:db8:1:2::/64", "2001:db8::/48", "192.0.2.0/23")
-    for method in "version", "status", "counters", "shield.list":
+    for method in "version", "status", "counters", "shield.list", "reload":
         yield method, request(method)
     for number, network in enumerate(networks):
         everything = [request("shield.add", f'"{network}","10m"'), request("shield.list", "7"),

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "control/flags.h"
 #include "control/methods.h"
@@ -20,10 +21,10 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char host[] = "mx.example.net", name[] = "example.net", mailstore[] = "mailstore",
-	    plus[] = "+", nobody[] = "/dev/null";
+	    plus[] = "+", path[64];
 static struct config_pool pool = {.name = mailstore};
 static struct config_domain domain = {
-	.name = name, .recipients = nobody, .pool = mailstore, .subaddress = plus};
+	.name = name, .recipients = path, .pool = mailstore, .subaddress = plus};
 static const struct config config = {
 	.hostname = host, .domains = &domain, .n_domains = 1, .pools = &pool, .n_pools = 1};
 static struct methods methods = {.config = &config, .began = NOW};
@@ -54,9 +55,13 @@ static uint32_t now_s(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+	int fd = memfd_create("recipients", MFD_CLOEXEC);
 	char error[512];
 
-	if (roster_new(&methods.roster, &config, error, sizeof(error))) {
+	if (fd < 0 || dprintf(fd, "known@%s\n", name) < 0)
+		abort();
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (roster_new(&methods.roster, &config, NULL, error, sizeof(error))) {
 		fprintf(stderr, "%s\n", error);
 		abort();
 	}

@@ -11,8 +11,8 @@ import subprocess
 import pytest
 
 from conftest import make_lab
-from gateway import SMTP_CLIENT, GUESSER, HONEST, POSTERND, VERDICT, Gateway
-from lab import GATEWAY, PYTHON
+from gateway import SMTP_CLIENT, GUESSER, HONEST, POSTERNCTL, POSTERND, VERDICT, Gateway
+from lab import GATEWAY, PYTHON, patiently
 from services import SMTP, versions
 from shield import Shield, ShieldError
 
@@ -49,6 +49,14 @@ def test_help_and_version_are_told():
     assert posternd("--version").stdout.startswith("posternd ")
 
 
+def test_what_is_in_force_is_shown_and_is_a_configuration(gateway):
+    shown = posternd("-c", gateway.config, "--show")
+    assert shown.returncode == 0 and shown.stderr == "", shown
+    assert "first_ttl: 5m" in shown.stdout
+    gateway.config.write_text(shown.stdout)
+    assert posternd("-c", gateway.config, "--show").stdout == shown.stdout
+
+
 def test_a_configuration_that_is_not_sound_is_refused_with_line_and_field(gateway):
     text = gateway.config.read_text()
     gateway.config.write_text(text.replace("pool: mailstore", "pool: nowhere"))
@@ -70,6 +78,14 @@ def test_a_sound_configuration_is_said_to_be_one_and_nothing_starts(gateway):
     assert not gateway.socket.exists()
 
 
+def test_what_may_be_meant_otherwise_is_said_and_is_no_error(gateway):
+    gateway.config.write_text(gateway.config.read_text().replace(
+        "{name: mailstore,", "{name: mailstore, identity: xclient,"))
+    done = posternd("-c", gateway.config, "-t")
+    assert done.returncode == 0, done
+    assert done.stderr == "posternd: without effect as long as mail is not relayed: identity\n"
+
+
 def test_a_directory_that_is_not_sound_is_refused_with_its_line(gateway):
     gateway.directory.write_text("anna@example.net\nnonsense\n")
     fails(posternd("-c", gateway.config, "-t"), 1,
@@ -80,6 +96,19 @@ def test_an_interface_that_is_not_there_is_named(gateway):
     gateway.config.write_text(gateway.config.read_text().replace("mx0", "mx7"))
     fails(gateway.lab.run("gw", POSTERND, "-c", gateway.config), 1, "posternd: mx7: ")
     assert not gateway.socket.exists()
+
+
+MANY_ADDRESSES = """
+ip link add mx0 type veth peer name away
+for n in $(seq 33); do ip address add 198.18.0.$n/24 dev mx0; done
+exec "$@"
+"""
+
+
+def test_more_addresses_than_are_served_are_told_of(gateway):
+    fails(subprocess.run(["unshare", "--net", "sh", "-c", MANY_ADDRESSES, "sh", POSTERND, "-c",
+                          gateway.config], text=True, capture_output=True, timeout=60),
+          1, "posternd: mx0: more addresses than are served")
 
 
 # --- mail ------------------------------------------------------------------------------------------
@@ -129,6 +158,39 @@ def test_a_broken_directory_leaves_the_old_one(running):
     assert running.rcpt("ipv4", "anna@example.net").startswith("250 2.1.5")
 
 
+@pytest.mark.parametrize("text", ["", "otto@example.net"], ids=["empty", "cut off"])
+def test_a_directory_the_exporter_had_no_room_for_leaves_the_old_one(running, text):
+    running.directory.write_text(text)
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for_log(f"directories stay as they were: {running.directory}:")
+    assert running.rcpt("ipv4", "anna@example.net").startswith("250 2.1.5")
+
+
+def test_an_operator_hears_what_a_reload_came_to(running):
+    running.directory.write_text("anna@example.net\notto@example.net\n")
+    running.control("reload")
+    assert running.rcpt("ipv4", "otto@example.net").startswith("250 2.1.5")
+    running.directory.write_text("nonsense\n")
+    done = running.lab.run("gw", POSTERNCTL, "--socket", running.socket, "reload")
+    assert done.returncode == 1 and f"{running.directory}:1: the address" in done.stderr, done
+    running.wait_for_log(f"directories stay as they were: {running.directory}:1: ")
+
+
+def test_one_broken_directory_of_two_puts_off_its_own_mail_alone(gateway):
+    broken = gateway.directory.with_name("broken")
+    broken.write_text("ida@example.org\nnonsense\n")
+    gateway.config.write_text(gateway.config.read_text().replace(
+        "pools:", f"  - {{name: example.org, recipients: {broken}, pool: mailstore}}\npools:"))
+    done = posternd("-c", gateway.config, "-t")
+    assert done.returncode == 1 and "1 of 2 directories cannot be loaded" in done.stderr, done
+    gateway.start()
+    gateway.wait_for_log(f"{broken}:2: the address is malformed")
+    assert gateway.rcpt("ipv4", "anna@example.net").startswith("250 2.1.5")
+    assert gateway.rcpt("ipv4", "nobody@example.net").startswith("550 5.1.1")
+    assert gateway.rcpt("ipv4", "ida@example.org").startswith("451 4.4.3")
+    gateway.stop()
+
+
 # --- the end, and after it -------------------------------------------------------------------------
 
 
@@ -144,6 +206,28 @@ def test_it_stops_clean(running):
     assert not [name for name in (os.listdir("/run/dpdk") if os.path.isdir("/run/dpdk") else [])
                 if name.startswith("posternd")]
     assert [line for line in running.process.errors if "posternd:" in line] == []
+
+
+def endless(directory):
+    """Makes it what takes minutes to read."""
+    os.truncate(directory, 1 << 40)
+
+
+def test_a_stop_does_not_wait_for_directories_that_are_read_anew(running):
+    endless(running.directory)
+    running.process.send_signal(signal.SIGHUP)
+    running.stop()
+    assert not running.socket.exists()
+
+
+def test_a_stop_does_not_wait_for_directories_at_a_start_either(gateway):
+    endless(gateway.directory)
+    process = gateway.lab.start("gw", POSTERND, "-c", gateway.config, name="posternd")
+    patiently(gateway.socket.exists, "the socket is there")
+    assert process.stop() == 0, process.story()
+    gateway.lab.ended(process)
+    assert [line for line in process.errors if line.startswith("posternd:")] == \
+        ["posternd: told to stop before it was ready\n"], process.story()
 
 
 @versions
