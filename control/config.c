@@ -123,7 +123,7 @@ static const struct schema_key harvest_keys[] = {
 	       "clients and prefixes told apart, a power of two"),
 	ONE_AS("filter", config, harvest.filter_octets, type_size, NULL, "64M",
 	       "memory for a day's pairs of client and recipient, a power of two"),
-	ONE_OF(harvest, state, type_string, "",
+	ONE_OF(harvest, state, type_path_or_none, "",
 	       "where scores are kept over a restart; without: nowhere"),
 	MANY_AS("allow", config, harvest.allow, harvest.n_allow, type_network, 0,
 		CONFIG_NETWORKS_MAX, "networks that are never shut out"),

@@ -299,19 +299,26 @@ static void end_the_allowed(struct flags *f)
 					      running[i].prefix_len);
 }
 
-/* A bad checkpoint is moved out of the way of the next, for whoever wants to look at it. */
-static void restore(struct flags *f, char *error, size_t len)
+/* A bad checkpoint is moved out of the way of the next, for whoever wants to look at it; one that
+ * could not be read may be sound, and stays. */
+static int restore(struct flags *f, char *error, size_t len)
 {
 	char aside[PATH_MAX];
 	int err = checkpoint_load(f->config.harvest, f->state, error, len);
 
 	if (err == 0 || err == -ENOENT) {
 		*error = '\0';
-		return;
+		return 0;
 	}
-	if (snprintf(aside, sizeof(aside), "%s.bad", f->state) < (int)sizeof(aside))
-		rename(f->state, aside);
+	if (err != -EBADMSG && err != -EPROTO)
+		return err;
+	if (snprintf(aside, sizeof(aside), "%s.bad", f->state) >= (int)sizeof(aside))
+		return error_set(-ENAMETOOLONG, error, len, "%s: the name is too long", f->state);
+	if (rename(f->state, aside) != 0)
+		return error_set(-errno, error, len, "cannot move %s aside: %s", f->state,
+				 strerror(errno));
 	snprintf(f->counts.error, sizeof(f->counts.error), "%s", error);
+	return 0;
 }
 
 /* error stays unless this fails. */
@@ -336,8 +343,9 @@ static int begin(struct flags *f, char *error, size_t len)
 		return error_set(err, error, len, "%u networks that are never flagged are too many",
 				 f->config.n_allow);
 	*error = '\0';
-	if (f->state)
-		restore(f, error, len);
+	err = f->state ? restore(f, error, len) : 0;
+	if (err)
+		return err;
 	end_the_allowed(f);
 	return f->config.shield ? begin_kernel(f, error, len) : 0;
 }

@@ -47,8 +47,9 @@ struct flags_config {
 };
 
 /* Takes in the allowlist, the checkpoint, and what an earlier process left in the kernel; then the
- * kernel's map holds what runs. A checkpoint that cannot be read is moved aside, to NAME.bad, and
- * is no failure: the start is an empty one, and error says why; else error is empty. */
+ * kernel's map holds what runs. A checkpoint that is torn or foreign is moved aside, to NAME.bad,
+ * and is no failure: the start is an empty one, and error says why; else error is empty. One that
+ * cannot be read fails the start. */
 int flags_new(struct flags **out, const struct flags_config *config, char *error, size_t len);
 /* Without a last checkpoint: flags_save first. NULL is allowed. */
 void flags_free(struct flags *f);

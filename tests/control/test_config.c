@@ -162,6 +162,7 @@ static const struct broken broken[] = {
 	{"first_ttl: 10m", "first_ttl: 99999999999999999999d", ":19: harvest.first_ttl: a dur"},
 	{"first_ttl: 10m", "clients: 1000", ":19: harvest.clients: must be a power of two"},
 	{"first_ttl: 10m", "honest_unknown: 0.95", ":19: harvest.honest_unknown: must lie"},
+	{"first_ttl: 10m", "state: harvest", ":19: harvest.state: an absolute path"},
 	{"203.0.113.0/24", "203.0.113.1/24", ":19: harvest.allow[0]: a network like"},
 	{"203.0.113.0/24", "203.0.113.0/33", ":19: harvest.allow[0]: a network like"},
 	{"recipients: 500", "recipients: 99", ":20: limits.recipients: must lie between"},

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -271,6 +272,36 @@ static void a_bad_checkpoint_is_moved_aside_and_told_of(void **state)
 	verdicts_end(&w);
 }
 
+static void fails_to_begin(int err)
+{
+	struct flags_config config;
+	struct stat before, after;
+	struct world w;
+
+	assert_int_equal(lstat(state_path, &before), 0);
+	config = verdicts_begin(&w, false);
+	config.state = state_path;
+	assert_int_equal(flags_new(&w.flags, &config, w.error, sizeof(w.error)), err);
+	assert_non_null(strstr(w.error, state_path));
+	assert_null(w.flags);
+	verdicts_end(&w);
+	assert_int_equal(lstat(state_path, &after), 0);
+	assert_int_equal(after.st_ino, before.st_ino);
+	assert_int_equal(access(aside_path, F_OK), -1);
+}
+
+static void a_state_that_cannot_be_read_stays_and_fails_the_start(void **state)
+{
+	assert_int_equal(mkfifo(state_path, 0600), 0);
+	fails_to_begin(-EINVAL);
+	unlink(state_path);
+	assert_int_equal(mkdir(state_path, 0700), 0);
+	fails_to_begin(-EINVAL);
+	rmdir(state_path);
+	assert_int_equal(symlink(state_path, state_path), 0);
+	fails_to_begin(-ELOOP);
+}
+
 static void who_is_allowed_now_is_let_in_at_the_restart(void **state)
 {
 	struct config_network allow;
@@ -424,6 +455,8 @@ int main(void)
 		cmocka_unit_test_teardown(an_unban_outlives_a_restart, forget),
 		cmocka_unit_test_teardown(a_checkpoint_is_written_every_minute, forget),
 		cmocka_unit_test_teardown(a_bad_checkpoint_is_moved_aside_and_told_of, forget),
+		cmocka_unit_test_teardown(a_state_that_cannot_be_read_stays_and_fails_the_start,
+					  forget),
 		cmocka_unit_test_teardown(who_is_allowed_now_is_let_in_at_the_restart, forget),
 		cmocka_unit_test(lost_notices_are_made_up_for),
 		cmocka_unit_test(a_tick_takes_what_nobody_was_called_for),
