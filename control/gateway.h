@@ -4,9 +4,9 @@
  *
  * Thread: control, which the EAL pins to its CPU; the control socket has a thread of its own,
  * started last and ended first. Time: the wall clock once, at start. Memory: the parts'.
- * Rules: who finds another gateway listening at its control socket does not touch the shield. At
- * the end links, maps and flags stay in the kernel: what is for us is dropped, and so are the
- * flagged, until the next start.
+ * Rules: who finds another gateway listening at its control socket, or with its shield open,
+ * touches neither. At the end links, maps and flags stay in the kernel: what is for us is dropped,
+ * and so are the flagged, until the next start.
  */
 #ifndef POSTERN_CONTROL_GATEWAY_H
 #define POSTERN_CONTROL_GATEWAY_H

@@ -2,7 +2,7 @@
 /*
  * The shield's pins: maps that outlive us, and the program on each interface.
  *
- * Thread: control; processes keep out of each other's way by a lock on the directory.
+ * Thread: control; of all processes one at a time has the directory, by a lock on it.
  * Time: none. Memory: the struct; a skeleton lives for one call.
  * Rules: BPFFS/maps/NAME, BPFFS/IFACE/link, a dot in an interface's name written as a colon (a
  * bpffs takes no dots, an interface no colons). A bpf_link goes when its last holder goes, so it
@@ -74,7 +74,8 @@ static int is_bpffs(const char *path, bool *yes)
 	return 0;
 }
 
-/* Opens the directory and locks it, mounting a bpffs where there is none. */
+/* Opens the directory and locks it for as long as it is open, mounting a bpffs where there is none.
+ */
 static int directory_open(const char *path, int *fd, char *error, size_t len)
 {
 	bool mounted = false;
@@ -93,6 +94,12 @@ static int directory_open(const char *path, int *fd, char *error, size_t len)
 	*fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (*fd < 0)
 		return error_set(-errno, error, len, "cannot open %s: %s", path, strerror(errno));
+	if (flock(*fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK
+			       ? error_set(-EBUSY, error, len,
+					   "%s: another posternd has this shield", path)
+			       : error_set(-errno, error, len, "cannot lock %s: %s", path,
+					   strerror(errno));
 	return 0;
 }
 
@@ -249,18 +256,14 @@ int shield_open(struct shield **out, const char *bpffs, char *error, size_t len)
 	s->dir = strdup(bpffs);
 	err = s->dir ? directory_open(bpffs, &s->dir_fd, error, len)
 		     : error_set(-ENOMEM, error, len, "no memory for the shield");
-	if (err)
-		goto fail;
-	flock(s->dir_fd, LOCK_EX);
-	err = maps_open(s, error, len);
-	flock(s->dir_fd, LOCK_UN);
-	if (err)
-		goto fail;
+	if (!err)
+		err = maps_open(s, error, len);
+	if (err) {
+		shield_close(s);
+		return err;
+	}
 	*out = s;
 	return 0;
-fail:
-	shield_close(s);
-	return err;
 }
 
 void shield_close(struct shield *s)
@@ -455,7 +458,6 @@ int shield_attach(struct shield *s, const char *ifname, enum shield_mode mode, c
 	if (err)
 		return err;
 	program = bpf_program__fd(skeleton->progs.xsk_def_prog);
-	flock(s->dir_fd, LOCK_EX);
 	err = link_find(path, ifname, ifindex, &link, error, len);
 	if (!err && link < 0)
 		err = link_create_pinned(s, folder, path, program, ifindex, mode, ifname, error,
@@ -463,7 +465,6 @@ int shield_attach(struct shield *s, const char *ifname, enum shield_mode mode, c
 	else if (!err && bpf_link_update(link, program, NULL) < 0)
 		err = error_set(-errno, error, len, "cannot replace the shield on %s: %s", ifname,
 				strerror(errno));
-	flock(s->dir_fd, LOCK_UN);
 	if (link >= 0)
 		close(link);
 	shield_bpf__destroy(skeleton);
@@ -479,7 +480,6 @@ int shield_detach(struct shield *s, const char *ifname, char *error, size_t len)
 		return err;
 	if (pin_path(path, s->dir, folder, "link") < 0)
 		return error_set(-ENAMETOOLONG, error, len, "%s is too long a name", s->dir);
-	flock(s->dir_fd, LOCK_EX);
 	link = bpf_obj_get(path);
 	if (link < 0) {
 		err = error_set(-errno, error, len, "%s is not shielded: %s: %s", ifname, path,
@@ -492,7 +492,6 @@ int shield_detach(struct shield *s, const char *ifname, char *error, size_t len)
 		pin_path(path, s->dir, folder, "");
 		rmdir(path);
 	}
-	flock(s->dir_fd, LOCK_UN);
 	if (link >= 0)
 		close(link);
 	return err;

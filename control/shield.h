@@ -51,7 +51,7 @@ struct shield_allowed {
 };
 
 /* Opens the maps below the directory, making directory, bpffs and maps where they are missing. A
- * pinned map of another layout is refused. */
+ * pinned map of another layout is refused. -EBUSY: another process has this shield open. */
 int shield_open(struct shield **out, const char *bpffs, char *error, size_t len);
 
 /* Lets go of everything and takes nothing away: maps and programs stay. NULL is allowed. */

@@ -21,7 +21,7 @@ enum shield_map {
 
 struct shield {
 	char *dir;
-	int dir_fd; /* locked while pins change */
+	int dir_fd; /* locked */
 	int maps[SHIELD_MAPS];
 	struct shield_config *config; /* the map's own memory */
 	size_t config_len;

@@ -569,6 +569,23 @@ static void shield_of_another_bpffs_is_refused(void **state)
 	shield_close(other);
 }
 
+static void shield_that_is_open_is_nobody_elses(void **state)
+{
+	struct lab *l = *state;
+	struct shield *other = NULL;
+
+	open_shield(l);
+	attach(l);
+	assert_int_equal(shield_open(&other, l->bpffs, l->error, ERROR_LEN), -EBUSY);
+	assert_null(other);
+	assert_non_null(strstr(l->error, l->bpffs));
+	assert_non_null(strstr(l->error, "another posternd has this shield"));
+	shield_close(l->shield);
+	l->shield = NULL;
+	assert_int_equal(shield_open(&other, l->bpffs, l->error, ERROR_LEN), 0);
+	shield_close(other);
+}
+
 static void interface_made_anew_is_shielded_anew(void **state)
 {
 	struct lab *l = *state;
@@ -713,6 +730,8 @@ static void three_capabilities_suffice_where_the_bpffs_is_mounted(void **state)
 	pid_t pid;
 
 	open_shield(l);
+	shield_close(l->shield);
+	l->shield = NULL;
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
@@ -870,6 +889,7 @@ int main(void)
 		LIFE(detaching_gives_the_port_back_to_the_kernel),
 		LIFE(foreign_program_is_refused),
 		LIFE(shield_of_another_bpffs_is_refused),
+		LIFE(shield_that_is_open_is_nobody_elses),
 		LIFE(interface_made_anew_is_shielded_anew),
 		LIFE(link_of_another_interface_is_refused),
 		LIFE(pinned_map_of_another_layout_is_refused),

@@ -175,6 +175,15 @@ def test_a_second_one_leaves_the_first_alone(running):
     assert running.rcpt("ipv4", "anna@example.net").startswith("250 ")
 
 
+def test_another_with_the_same_bpffs_leaves_the_first_alone(running, tmp_path):
+    text = running.config.read_text()
+    other = tmp_path / "other.yaml"
+    other.write_text(text.replace("control.sock", "other.sock"))
+    fails(running.lab.run("gw", POSTERND, "-c", other), 1,
+          f"posternd: {running.lab.bpffs}: another posternd has this shield")
+    assert running.rcpt("ipv4", "anna@example.net").startswith("250 ")
+
+
 def test_who_was_killed_is_followed_by_another(running):
     running.process.kill()
     running.lab.ended(running.process)
