@@ -15,7 +15,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/checkpoint.h"
 #include "control/error.h"
@@ -48,14 +47,9 @@ struct flags {
 	bool has_saver, is_due, is_ending;
 };
 
-static uint32_t clock_s(void)
-{
-	return (uint32_t)time(NULL);
-}
-
 static uint32_t now_s(const struct flags *f)
 {
-	return f->config.now_s();
+	return f->config.now_s(f->config.now_arg);
 }
 
 static bool is_client(uint8_t prefix_len)
@@ -346,6 +340,8 @@ static int begin(struct flags *f, char *error, size_t len)
 	err = f->state ? restore(f, error, len) : 0;
 	if (err)
 		return err;
+	/* The clock may have been set back since, or the file be another machine's. */
+	harvest_cap(f->config.harvest, now_s(f));
 	end_the_allowed(f);
 	return f->config.shield ? begin_kernel(f, error, len) : 0;
 }
@@ -410,8 +406,6 @@ int flags_new(struct flags **out, const struct flags_config *config, char *error
 	if (!f)
 		return error_set(-ENOMEM, error, len, "no memory for verdicts");
 	f->config = *config;
-	if (!f->config.now_s)
-		f->config.now_s = clock_s;
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_mutex_init(&f->file, NULL);
 	pthread_cond_init(&f->wake, NULL);

@@ -40,7 +40,8 @@ struct flags_config {
 	/* Never flagged: the allowlist, the pools' servers. The caller's until flags_free. */
 	const struct config_network *allow;
 	uint32_t n_allow;
-	uint32_t (*now_s)(void); /* seconds since the epoch; NULL: the clock's */
+	uint32_t (*now_s)(void *arg); /* seconds since the epoch, by the workers' clock */
+	void *now_arg;
 	/* Each verdict, as it is heard of; NULL: nobody is told. By the main thread. */
 	void (*event)(void *arg, const struct harvest_verdict *verdict);
 	void *event_arg;

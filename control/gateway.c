@@ -35,6 +35,20 @@ static uint64_t clock_us(clockid_t clock)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+static void keep_time(struct gateway *g)
+{
+	atomic_store_explicit(&g->mail.epoch_us,
+			      clock_us(CLOCK_REALTIME) - clock_us(CLOCK_MONOTONIC),
+			      memory_order_relaxed);
+}
+
+static uint32_t now_s(void *arg)
+{
+	const struct gateway *g = arg;
+
+	return mail_now_s(&g->mail, clock_us(CLOCK_MONOTONIC));
+}
+
 static struct notices *allocate_notices(uint32_t n)
 {
 	struct notices *all = aligned_alloc(_Alignof(struct notices), n * sizeof(*all));
@@ -130,6 +144,8 @@ static int flags_start(struct gateway *g, uint32_t n_allow, char *error, size_t 
 		.state = g->config->harvest.state,
 		.allow = g->allow,
 		.n_allow = n_allow,
+		.now_s = now_s,
+		.now_arg = g,
 		.event = g->voice.verdict,
 	};
 
@@ -151,7 +167,6 @@ static int mail_start(struct gateway *g, char *error, size_t len)
 	m->harvest = g->harvest;
 	m->notices = g->notices;
 	m->orders = g->orders;
-	m->epoch_us = clock_us(CLOCK_REALTIME) - clock_us(CLOCK_MONOTONIC);
 	m->shield.wake_fd = g->wake_fd;
 	if (shield) {
 		m->shield.flagged_fd = shield_flagged_fd(shield);
@@ -178,7 +193,7 @@ static int talker_start(struct gateway *g, char *error, size_t len)
 		.roster = g->roster,
 		.flags = g->flags,
 		.shield = plane_shield(g->plane),
-		.began = time(NULL),
+		.began = now_s(g),
 	};
 	failed = pthread_create(&g->talker, NULL, talk, g->rpc);
 	if (failed)
@@ -207,6 +222,7 @@ int gateway_start(struct gateway *g, const struct config *config, const struct g
 		return error_set(-errno, error, len, "eventfd: %s", strerror(errno));
 	derive_dataplane(config, &g->dataplane_config);
 	derive_mail(config, &g->mail);
+	keep_time(g);
 	rc = allocate(g, &plane, &n_allow, error, len);
 	if (!rc)
 		rc = plane_complete_addresses(&g->dataplane_config, error, len);
@@ -230,6 +246,12 @@ int gateway_start(struct gateway *g, const struct config *config, const struct g
 		return rc;
 	roster_start(g->roster, g->dataplane);
 	return talker_start(g, error, len);
+}
+
+void gateway_tick(struct gateway *g)
+{
+	keep_time(g);
+	flags_tick(g->flags);
 }
 
 /* Until every conversation has had its 421, and its connection is closed. */

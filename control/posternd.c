@@ -267,7 +267,7 @@ static void tick_of_a_second(struct program *p)
 {
 	struct flags_counts counts;
 
-	flags_tick(p->gateway.flags);
+	gateway_tick(&p->gateway);
 	flags_count(p->gateway.flags, &counts);
 	say_once(p->of_flags, counts.error);
 }

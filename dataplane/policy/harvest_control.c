@@ -283,6 +283,32 @@ int harvest_restore(struct harvest *h, const void *octets, size_t len)
 	return 0;
 }
 
+static void cap(const struct place *p, uint32_t latest_s)
+{
+	const bool by_hand = score_unpack(load(score_word(p))).by_hand;
+	uint64_t word = load(until_word(p));
+	struct until until;
+
+	do {
+		until = until_unpack(word);
+		if (until.drop_s > latest_s && !by_hand)
+			until.drop_s = latest_s;
+		if (until.null_s > latest_s)
+			until.null_s = latest_s;
+	} while (!atomic_compare_exchange_strong(until_word(p), &word, until_pack(&until)));
+}
+
+void harvest_cap(struct harvest *h, uint32_t now_s)
+{
+	for (uint32_t i = 0; i < h->n_buckets; i++)
+		for (unsigned slot = 0; slot < BUCKET_ENTRIES; slot++) {
+			const struct place p = {.bucket = &h->buckets[i], .slot = slot};
+
+			if (load(until_word(&p)))
+				cap(&p, now_s + h->config.longest_ttl_s);
+		}
+}
+
 void harvest_count(const struct harvest *h, uint32_t now_s, struct harvest_counts *counts)
 {
 	*counts = (struct harvest_counts){

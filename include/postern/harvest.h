@@ -238,6 +238,10 @@ bool harvest_is_checkpoint(const void *octets, size_t len);
  * and nothing was taken in. */
 int harvest_restore(struct harvest *h, const void *octets, size_t len);
 
+/* Ends what would run longer than a verdict of now could, but for an operator's: a table from a
+ * file may have been written by another clock. */
+void harvest_cap(struct harvest *h, uint32_t now_s);
+
 struct harvest_counts {
 	uint64_t entries, used; /* in the table */
 	uint64_t evicted, evicted_with_credit;

@@ -239,6 +239,24 @@ static void an_unban_outlives_a_restart(void **state)
 	verdicts_end(&w);
 }
 
+static void a_clock_set_back_makes_no_verdict_longer(void **state)
+{
+	enum { DAY = 24 * 3600, MONTH = 30 * DAY };
+	struct world w;
+
+	begin(&w, true);
+	verdicts_pass(MONTH);
+	verdicts_guess(&w, "192.0.2.7", true);
+	assert_int_equal(add(&w, "192.0.2.8", 600), 0);
+	assert_int_equal(flags_save(w.flags, w.error, sizeof(w.error)), 0);
+	verdicts_end(&w);
+	begin(&w, true);
+	assert_int_equal(client_story(&w, "192.0.2.7").harvest.until_s, VERDICTS_START + DAY);
+	assert_int_equal(client_story(&w, "192.0.2.8").harvest.until_s,
+			 VERDICTS_START + MONTH + 600);
+	verdicts_end(&w);
+}
+
 static void a_checkpoint_is_written_every_minute(void **state)
 {
 	struct world w;
@@ -453,6 +471,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_shut_out_is_refused),
 		cmocka_unit_test_teardown(verdicts_and_credit_outlive_a_restart, forget),
 		cmocka_unit_test_teardown(an_unban_outlives_a_restart, forget),
+		cmocka_unit_test_teardown(a_clock_set_back_makes_no_verdict_longer, forget),
 		cmocka_unit_test_teardown(a_checkpoint_is_written_every_minute, forget),
 		cmocka_unit_test_teardown(a_bad_checkpoint_is_moved_aside_and_told_of, forget),
 		cmocka_unit_test_teardown(a_state_that_cannot_be_read_stays_and_fails_the_start,
