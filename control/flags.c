@@ -334,8 +334,8 @@ static int begin(struct flags *f, char *error, size_t len)
 	int err = allow_in_harvest(f);
 
 	if (err)
-		return error_set(err, error, len, "%u networks that are never flagged are too many",
-				 f->config.n_allow);
+		return error_set(err, error, len, "%u networks that are never flagged: %s",
+				 f->config.n_allow, strerror(-err));
 	*error = '\0';
 	err = f->state ? restore(f, error, len) : 0;
 	if (err)

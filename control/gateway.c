@@ -62,7 +62,7 @@ static int allocate(struct gateway *g, struct plane_config *plane, uint32_t *n_a
 		    size_t len)
 {
 	g->neighbours = derive_neighbours(g->config, &plane->n_neighbours);
-	g->allow = derive_allow(g->config, n_allow);
+	g->allow = config_allow(g->config, n_allow);
 	g->notices = allocate_notices(g->dataplane_config.n_workers);
 	g->orders = allocate_notices(g->dataplane_config.n_workers);
 	if (!g->neighbours || !g->allow || !g->notices || !g->orders)

@@ -204,6 +204,34 @@ static void each_broken_one_is_refused_with_line_and_field(void **state)
 	}
 }
 
+/* 65 pools of 256 servers, no two alike. */
+static void more_servers_than_can_be_spared_are_refused(void **state)
+{
+	struct schema_error error;
+	struct config c;
+	char *text = NULL;
+	size_t len;
+	FILE *to = open_memstream(&text, &len);
+
+	assert_non_null(to);
+	fputs("hostname: mx1.example.net\ninterfaces: [{device: eth0}]\n"
+	      "domains: [{name: example.net, recipients: /r, pool: p0}]\npools:\n",
+	      to);
+	for (unsigned pool = 0; pool < 65; pool++) {
+		fprintf(to, "  - {name: p%u, servers: [", pool);
+		for (unsigned server = 0; server < 256; server++)
+			fprintf(to, "%s\"10.0.%u.%u:25\"", server ? ", " : "", pool, server);
+		fputs("]}\n", to);
+	}
+	fputs("harvest: {allow: [192.0.2.0/24]}\n", to);
+	fclose(to);
+	write_file(text, len);
+	free(text);
+	assert_false(config_read(path, &c, &error));
+	assert_non_null(strstr(error.text, ":70: harvest.allow: with the pools' servers these are "
+					   "16641 networks"));
+}
+
 static void an_alias_is_refused(void **state)
 {
 	struct schema_error error;
@@ -262,6 +290,7 @@ int main(void)
 		cmocka_unit_test(cores_and_ports_need_not_be_said),
 		cmocka_unit_test(what_is_shown_reads_back_the_same),
 		cmocka_unit_test(each_broken_one_is_refused_with_line_and_field),
+		cmocka_unit_test(more_servers_than_can_be_spared_are_refused),
 		cmocka_unit_test(an_alias_is_refused),
 		cmocka_unit_test(a_file_that_is_cut_off_anywhere_is_refused_or_sound),
 		cmocka_unit_test(a_file_that_is_not_there_says_so),
