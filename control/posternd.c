@@ -54,7 +54,7 @@ struct program {
 	struct reload reload;
 	int epoll, signals, second, tick;
 	/* What was wrong last, each said once as long as it lasts. */
-	char of_plane[ERROR_MAX], of_flags[ERROR_MAX];
+	char of_plane[ERROR_MAX], of_kernel[ERROR_MAX], of_state[ERROR_MAX];
 	char error[ERROR_MAX];
 };
 
@@ -259,6 +259,7 @@ static void tick(struct program *p)
 {
 	char error[ERROR_MAX] = "";
 
+	flags_go_on(p->gateway.flags);
 	plane_tick(p->gateway.plane, error, sizeof(error));
 	say_once(p->of_plane, error);
 }
@@ -269,7 +270,8 @@ static void tick_of_a_second(struct program *p)
 
 	gateway_tick(&p->gateway);
 	flags_count(p->gateway.flags, &counts);
-	say_once(p->of_flags, counts.error);
+	say_once(p->of_kernel, counts.with_kernel.sentence);
+	say_once(p->of_state, counts.with_state.sentence);
 }
 
 /* Takes the count out of an eventfd or a timer. */

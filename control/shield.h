@@ -96,9 +96,11 @@ int shield_allow(struct shield *s, const struct ip_addr *address, unsigned prefi
 int shield_disallow(struct shield *s, const struct ip_addr *address, unsigned prefix_len,
 		    char *error, size_t len);
 
-/* Removes what has expired by now_ns, and switches off levels that nobody is flagged at any more.
- * removed, which may be NULL: how many flags and allowances. */
-int shield_expire(struct shield *s, uint64_t now_ns, size_t *removed, char *error, size_t len);
+/* Removes what has expired by now_ns, and switches off levels that nobody is flagged at any more: a
+ * piece of some thousand entries at a call, until done; the call behind that begins anew. removed:
+ * how many flags and allowances by this piece. */
+int shield_expire(struct shield *s, uint64_t now_ns, bool *done, size_t *removed, char *error,
+		  size_t len);
 
 /* Every flagged source, expired ones too, in no order. One flagged or unflagged meanwhile may be
  * seen or not. each returns false to end the walk. */

@@ -387,7 +387,7 @@ static void a_prefix_whose_clients_cannot_be_spared_is_left_to_the_workers(void 
 	assert_int_equal(verdicts_standing(&w, "192.0.2.200"), HARVEST_WELCOME);
 	flags_count(w.flags, &counts);
 	assert_int_equal(counts.failed, 1);
-	assert_non_null(strstr(counts.error, "192.0.2.200"));
+	assert_non_null(strstr(counts.with_kernel.sentence, "192.0.2.200"));
 	verdicts_end(&w);
 }
 
