@@ -548,9 +548,9 @@ void flags_free(struct flags *f)
 
 static void take_one(struct flags *f, const struct notice *notice, uint32_t worker)
 {
+	carry_out(f, &notice->verdict, notice->is_flagged, worker);
 	if (f->config.event)
 		f->config.event(f->config.event_arg, &notice->verdict);
-	carry_out(f, &notice->verdict, notice->is_flagged, worker);
 	pthread_mutex_lock(&f->lock);
 	f->counts.heard++;
 	pthread_mutex_unlock(&f->lock);

@@ -42,7 +42,8 @@ struct flags_config {
 	uint32_t n_allow;
 	uint32_t (*now_s)(void *arg); /* seconds since the epoch, by the workers' clock */
 	void *now_arg;
-	/* Each verdict, as it is heard of; NULL: nobody is told. By the main thread. */
+	/* Each verdict that is heard of, when it is carried out; NULL: nobody is told. By the main
+	 * thread. */
 	void (*event)(void *arg, const struct harvest_verdict *verdict);
 	void *event_arg;
 };

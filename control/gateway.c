@@ -147,6 +147,7 @@ static int flags_start(struct gateway *g, uint32_t n_allow, char *error, size_t 
 		.now_s = now_s,
 		.now_arg = g,
 		.event = g->voice.verdict,
+		.event_arg = g->voice.arg,
 	};
 
 	/* What was wrong with the checkpoint is in flags_count, too. */

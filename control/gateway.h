@@ -29,8 +29,9 @@ enum { GATEWAY_DRAIN_MS = 2000 };
 /* How it is heard of. */
 struct gateway_voice {
 	bool verbose; /* what libraries say goes to stderr */
-	/* flags_config.event, without its arg. */
+	/* flags_config.event. */
 	void (*verdict)(void *arg, const struct harvest_verdict *verdict);
+	void *arg;
 };
 
 struct gateway {

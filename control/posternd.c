@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,7 +33,8 @@ enum {
 	EXIT_USAGE = 2,
 	TICK_MS = 20,
 	SECOND_MS = 1000,
-	LINE_MAX_OCTETS = 2048,
+	LINE_MAX_OCTETS = 2048, /* a pipe that is writable has room for it */
+	VERDICTS_A_SECOND = 20, /* that are told of one by one */
 	ERROR_MAX = 1024,
 };
 
@@ -55,14 +57,17 @@ struct program {
 	int epoll, signals, second, tick;
 	/* What was wrong last, each said once as long as it lasts. */
 	char of_plane[ERROR_MAX], of_kernel[ERROR_MAX], of_state[ERROR_MAX];
+	unsigned verdicts; /* of this second */
 	char error[ERROR_MAX];
 };
 
 /* --- what is said ---------------------------------------------------------------------------- */
 
-/* One write, so that lines of several threads do not mix. */
+/* One write, so that lines of several threads do not mix; nobody waits for a reader who has
+ * stopped, whose line is lost. */
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 {
+	struct pollfd reader = {.fd = STDERR_FILENO, .events = POLLOUT};
 	char line[LINE_MAX_OCTETS] = "posternd: ";
 	size_t at = strlen(line);
 	va_list args;
@@ -75,7 +80,7 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 		return;
 	at += (size_t)n < sizeof(line) - at - 1 ? (size_t)n : sizeof(line) - at - 2;
 	line[at++] = '\n';
-	if (write(STDERR_FILENO, line, at) < 0)
+	if (poll(&reader, 1, 0) == 1 && write(STDERR_FILENO, line, at) < 0)
 		return; /* there is nobody left to tell */
 }
 
@@ -120,13 +125,24 @@ static void say_verdict(void *arg, const struct harvest_verdict *v)
 		[HARVEST_VERDICT_NULL] = "limited where its sender is null",
 		[HARVEST_VERDICT_SENDER] = "limited for one of its senders",
 	};
+	struct program *p = arg;
 	char network[INET6_ADDRSTRLEN + 4];
 
-	(void)arg;
+	if (p->verdicts++ >= VERDICTS_A_SECOND)
+		return;
 	write_network(network, sizeof(network), &v->address, v->prefix_len);
 	say("%s %s%s for %u s: today %u unknown recipients, %u delivered", network,
 	    v->observed ? "would be " : "", kinds[v->kind], v->ttl_s, v->unknown_today,
 	    v->delivered_today);
+}
+
+/* Once a second. */
+static void say_more_verdicts(struct program *p)
+{
+	if (p->verdicts > VERDICTS_A_SECOND)
+		say("and %u more verdicts: posternctl shield list",
+		    p->verdicts - VERDICTS_A_SECOND);
+	p->verdicts = 0;
 }
 
 static void say_bad_lines(struct roster *roster, const struct config *config)
@@ -269,6 +285,7 @@ static void tick_of_a_second(struct program *p)
 	struct flags_counts counts;
 
 	gateway_tick(&p->gateway);
+	say_more_verdicts(p);
 	flags_count(p->gateway.flags, &counts);
 	say_once(p->of_kernel, counts.with_kernel.sentence);
 	say_once(p->of_state, counts.with_state.sentence);
@@ -337,7 +354,7 @@ static void signals_block(sigset_t *signals)
 
 static int run(struct program *p)
 {
-	const struct gateway_voice voice = {p->verbose, say_verdict};
+	const struct gateway_voice voice = {p->verbose, say_verdict, p};
 	char unheard[ERROR_MAX];
 	sigset_t signals;
 	int rc;

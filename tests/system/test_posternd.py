@@ -12,7 +12,7 @@ import pytest
 
 from conftest import make_lab
 from gateway import SMTP_CLIENT, GUESSER, HONEST, POSTERND, VERDICT, Gateway
-from lab import GATEWAY, PYTHON
+from lab import GATEWAY, PYTHON, patiently
 from services import SMTP, versions
 from shield import Shield, ShieldError
 
@@ -108,6 +108,26 @@ def test_a_guesser_is_answered_four_times_and_dropped(running, forgiven, version
     assert running.knock(version, GUESSER) == "silence"
     assert running.rcpt(version, "anna@example.net").startswith("250 ")
     running.wait_for_log(f"{VERDICT[version]} shut out for 300 s")
+
+
+def test_who_does_not_read_what_is_told_holds_up_nobody(gateway, forgiven):
+    """Its standard error is a pipe that is full."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, bytes(4096))
+    os.set_blocking(write, True)
+    words = ["sh", "-c", f"exec {POSTERND} -c {gateway.config} 2>/proc/{os.getpid()}/fd/{write}"]
+    gateway.process = gateway.lab.start("gw", *words, name="posternd")
+    gateway.process.wait_for("ready")
+    for version in VERDICT:
+        gateway.guess(version)
+        patiently(lambda: VERDICT[version].removesuffix("/32") in gateway.shut_out(), "a verdict")
+        assert gateway.knock(version, GUESSER) == "silence"
+    gateway.stop()
+    os.close(read)
+    os.close(write)
 
 
 # --- directories anew ------------------------------------------------------------------------------
