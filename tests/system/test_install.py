@@ -72,6 +72,12 @@ def test_the_example_is_sound(installed, example):
     assert done.returncode == 0 and "sound; 1 recipients of 1 domains" in done.stdout, done
 
 
+def test_it_is_started_again_for_as_long_as_it_fails(unit):
+    before, service = unit.split("[Service]")
+    assert "\nStartLimitIntervalSec=0\n" in before
+    assert "\nRestart=on-failure\n" in service and "\nRestartPreventExitStatus=2\n" in service
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
 def test_systemd_finds_no_fault_with_the_units(installed, unit, tmp_path):
     service = tmp_path / "posternd.service"
