@@ -17,8 +17,8 @@ INSTALLED = {
     "usr/local/bin/posternctl": 0o755,
     f"{UNITS}/posternd.service": 0o644,
     f"{UNITS}/run-postern-bpf.mount": 0o644,
-    "etc/postern/postern.yaml": 0o644,
-    "etc/postern/example.net.recipients": 0o644,
+    "etc/postern/postern.yaml": 0o640,
+    "etc/postern/example.net.recipients": 0o600,
 }
 
 
@@ -55,6 +55,10 @@ def unit(installed):
 
 def test_all_is_installed_and_nothing_else(installed):
     assert files_below(installed) == INSTALLED
+
+
+def test_the_list_of_who_exists_is_nobodys_but_roots(installed):
+    assert (installed / "etc/postern").stat().st_mode & 0o777 == 0o750
 
 
 def test_a_second_time_leaves_the_configuration_as_it_is(tmp_path):
