@@ -527,6 +527,44 @@ static void detaching_gives_the_port_back_to_the_kernel(void **state)
 	assert_int_equal(leaked_before_probe(l, PEER), 0);
 }
 
+static char told_of[64];
+
+static void tell(const char *ifname)
+{
+	snprintf(told_of + strlen(told_of), sizeof(told_of) - strlen(told_of), "%s ", ifname);
+}
+
+static void removing_it_leaves_no_program_and_no_map(void **state)
+{
+	struct lab *l = *state;
+	char path[96];
+
+	run("ip link add gw.5 type veth peer name x0");
+	open_shield(l);
+	attach(l);
+	flag_peer(l);
+	assert_int_equal(shield_attach(l->shield, "gw.5", SHIELD_NATIVE, l->error, ERROR_LEN), 0);
+	assert_int_equal(shield_remove(l->bpffs, tell, l->error, ERROR_LEN), -EBUSY);
+	shield_close(l->shield);
+	l->shield = NULL;
+	run("ip link del gw.5");
+	told_of[0] = '\0';
+	assert_int_equal(shield_remove(l->bpffs, tell, l->error, ERROR_LEN), 0);
+	assert_non_null(strstr(told_of, "gw0 "));
+	assert_non_null(strstr(told_of, "gw.5 "));
+	send_syn(l, PEER, 30000, SMTP);
+	assert_int_equal(leaked_before_probe(l, PEER), 1);
+	snprintf(path, sizeof(path), "%s/maps", l->bpffs);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(shield_remove(l->bpffs, tell, l->error, ERROR_LEN), 0);
+	assert_int_equal(shield_remove("/mnt", tell, l->error, ERROR_LEN), -ENOENT);
+	assert_non_null(strstr(l->error, "/mnt: there is no shield"));
+	open_shield(l);
+	attach(l);
+	send_syn(l, PEER, 30001, SMTP);
+	assert_int_equal(leaked_before_probe(l, PEER), 0);
+}
+
 static int program_of_somebody_else(void)
 {
 	const struct bpf_insn pass[] = {
@@ -887,6 +925,7 @@ int main(void)
 		LIFE(restarts_under_traffic_leak_no_syn),
 		LIFE(replacing_the_services_leaks_no_syn),
 		LIFE(detaching_gives_the_port_back_to_the_kernel),
+		LIFE(removing_it_leaves_no_program_and_no_map),
 		LIFE(foreign_program_is_refused),
 		LIFE(shield_of_another_bpffs_is_refused),
 		LIFE(shield_that_is_open_is_nobody_elses),
