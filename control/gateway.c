@@ -213,6 +213,7 @@ int gateway_start(struct gateway *g, const struct config *config, const struct g
 		.dataplane = &g->dataplane_config,
 		.bpffs = config->shield.bpffs,
 		.verbose = voice->verbose,
+		.say = voice->say,
 	};
 	uint32_t n_allow = 0;
 	int rc;
@@ -224,7 +225,10 @@ int gateway_start(struct gateway *g, const struct config *config, const struct g
 	derive_dataplane(config, &g->dataplane_config);
 	derive_mail(config, &g->mail);
 	keep_time(g);
-	rc = allocate(g, &plane, &n_allow, error, len);
+	/* Who does not say how many cores wants as many as are of use. */
+	rc = config->n_cores ? 0 : plane_limit_workers(&g->dataplane_config, error, len);
+	if (!rc)
+		rc = allocate(g, &plane, &n_allow, error, len);
 	if (!rc)
 		rc = plane_complete_addresses(&g->dataplane_config, error, len);
 	if (!rc)

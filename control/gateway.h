@@ -28,7 +28,8 @@ enum { GATEWAY_DRAIN_MS = 2000 };
 
 /* How it is heard of. */
 struct gateway_voice {
-	bool verbose; /* what libraries say goes to stderr */
+	bool verbose;			   /* what libraries say goes to stderr */
+	void (*say)(const char *sentence); /* plane_config.say */
 	/* flags_config.event. */
 	void (*verdict)(void *arg, const struct harvest_verdict *verdict);
 	void *arg;

@@ -50,7 +50,7 @@ struct reload {
 
 struct program {
 	const char *path; /* of the configuration */
-	bool test, verbose;
+	bool test, verbose, detach;
 	struct config config;
 	struct gateway gateway;
 	struct reload reload;
@@ -82,6 +82,11 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 	line[at++] = '\n';
 	if (poll(&reader, 1, 0) == 1 && write(STDERR_FILENO, line, at) < 0)
 		return; /* there is nobody left to tell */
+}
+
+static void say_sentence(const char *sentence)
+{
+	say("%s", sentence);
 }
 
 /* sd_notify(3). */
@@ -354,7 +359,7 @@ static void signals_block(sigset_t *signals)
 
 static int run(struct program *p)
 {
-	const struct gateway_voice voice = {p->verbose, say_verdict, p};
+	const struct gateway_voice voice = {p->verbose, say_sentence, say_verdict, p};
 	char unheard[ERROR_MAX];
 	sigset_t signals;
 	int rc;
@@ -394,6 +399,11 @@ static int test(struct program *p)
 	return 0;
 }
 
+static void say_detached(const char *ifname)
+{
+	say("%s: the shield is off", ifname);
+}
+
 /* --- the command line ------------------------------------------------------------------------ */
 
 static void usage(FILE *to)
@@ -403,6 +413,8 @@ static void usage(FILE *to)
 	      "  -t          check it and its directories, and start nothing\n"
 	      "  -v          let libraries be heard\n"
 	      "  --version   and --help\n"
+	      "  --detach    take the shield off every interface that has it, forget who is\n"
+	      "              flagged, and start nothing\n"
 	      "SIGHUP reads the directories anew; SIGTERM stops, and leaves the shield up.\n",
 	      to);
 }
@@ -413,6 +425,7 @@ static int options_read(struct program *p, int argc, char **argv)
 	static const struct option known[] = {
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
+		{"detach", no_argument, NULL, 'D'},
 		{NULL, 0, NULL, 0},
 	};
 	int option;
@@ -434,6 +447,9 @@ static int options_read(struct program *p, int argc, char **argv)
 		case 'V':
 			puts("posternd " POSTERN_VERSION);
 			return EXIT_SUCCESS;
+		case 'D':
+			p->detach = true;
+			break;
 		default:
 			return EXIT_USAGE;
 		}
@@ -459,7 +475,11 @@ int main(int argc, char **argv)
 		say("%s", wrong.text);
 		return EXIT_FAILURE;
 	}
-	rc = p->test ? test(p) : run(p);
+	if (p->detach)
+		rc = shield_remove(p->config.shield.bpffs, say_detached, p->error,
+				   sizeof(p->error));
+	else
+		rc = p->test ? test(p) : run(p);
 	if (rc)
 		say("%s", p->error);
 	config_free(&p->config);

@@ -852,29 +852,35 @@ static uint32_t rx_queues(struct lab *l, const char *ifname)
 static void queue_without_a_socket_is_set_or_refused(void **state)
 {
 	struct lab *l = *state;
+	uint32_t before, most;
 
 	run("ethtool -L gw0 rx " GW_QUEUES);
 	assert_int_equal(rx_queues(l, "gw0"), 4);
-	assert_int_equal(nic_require_rx_queues("gw0", 4, l->error, ERROR_LEN), 0);
-	assert_int_equal(nic_require_rx_queues("gw0", 2, l->error, ERROR_LEN), 0);
+	assert_int_equal(nic_require_rx_queues("gw0", 4, &before, l->error, ERROR_LEN), 0);
+	assert_int_equal(nic_require_rx_queues("gw0", 2, &before, l->error, ERROR_LEN), 0);
+	assert_int_equal(before, 4);
 	assert_int_equal(rx_queues(l, "gw0"), 2);
-	assert_int_equal(nic_require_rx_queues("gw0", 5, l->error, ERROR_LEN), -EINVAL);
+	assert_int_equal(nic_max_rx_queues("gw0", &most, l->error, ERROR_LEN), 0);
+	assert_int_equal(most, 4);
+	assert_int_equal(nic_require_rx_queues("gw0", 5, &before, l->error, ERROR_LEN), -EINVAL);
 	assert_string_equal(l->error, "gw0 receives on 2 queues where 5 sockets would listen, and "
-				      "cannot be set to that many: Invalid argument");
-	assert_int_equal(nic_require_rx_queues("gw0", 0, l->error, ERROR_LEN), -EINVAL);
+				      "cannot be set to that many: Invalid argument "
+				      "(`cores` says how many)");
+	assert_int_equal(nic_require_rx_queues("gw0", 0, &before, l->error, ERROR_LEN), -EINVAL);
 	assert_int_equal(rx_queues(l, "gw0"), 2);
 }
 
 static void driver_that_refuses_is_believed(void **state)
 {
 	struct lab *l = *state;
+	uint32_t before;
 
 	/* A veth keeps a receive queue for each of its peer's, while it has a program. */
 	run("ip link add many0 numrxqueues 4 numtxqueues 4 type veth "
 	    "peer name many1 numrxqueues 4 numtxqueues 4");
 	open_shield(l);
 	assert_int_equal(shield_attach(l->shield, "many0", SHIELD_NATIVE, l->error, ERROR_LEN), 0);
-	assert_int_equal(nic_require_rx_queues("many0", 1, l->error, ERROR_LEN), -EINVAL);
+	assert_int_equal(nic_require_rx_queues("many0", 1, &before, l->error, ERROR_LEN), -EINVAL);
 	assert_int_equal(rx_queues(l, "many0"), 4);
 	assert_int_equal(shield_detach(l->shield, "many0", l->error, ERROR_LEN), 0);
 	run("ip link del many0");
@@ -883,10 +889,13 @@ static void driver_that_refuses_is_believed(void **state)
 static void interface_without_channels_has_one_queue(void **state)
 {
 	struct lab *l = *state;
+	uint32_t before;
 
 	assert_int_equal(rx_queues(l, "lo"), 1);
-	assert_int_equal(nic_require_rx_queues("lo", 1, l->error, ERROR_LEN), 0);
-	assert_int_equal(nic_require_rx_queues("lo", 2, l->error, ERROR_LEN), -EOPNOTSUPP);
+	assert_int_equal(nic_max_rx_queues("lo", &before, l->error, ERROR_LEN), 0);
+	assert_int_equal(before, 1);
+	assert_int_equal(nic_require_rx_queues("lo", 1, &before, l->error, ERROR_LEN), 0);
+	assert_int_equal(nic_require_rx_queues("lo", 2, &before, l->error, ERROR_LEN), -EOPNOTSUPP);
 }
 
 static void link_address_and_mtu_are_read(void **state)

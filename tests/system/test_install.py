@@ -108,6 +108,7 @@ def test_the_units_capabilities_suffice_for_af_xdp(installed, unit, example):
         service.wait_for("ready")
         service.send_signal(signal.SIGTERM)
         assert service.wait() == 0, service.story()
-        assert service.errors == [], service.story()
+        told = ["posternd: mx0: mail is taken at 198.18.0.25, fd00:18::25\n"]
+        assert service.errors == told, service.story()
     finally:
         lab.down()
