@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <arpa/inet.h>
 #include <bpf/libbpf.h>
@@ -15,6 +16,7 @@
 #include "control/error.h"
 #include "control/netlink.h"
 #include "control/nic.h"
+#include "control/pace.h"
 
 enum {
 	RESOLVED_MAX = 64, /* next hops asked for in one tick */
@@ -37,6 +39,7 @@ struct plane {
 	struct netlink_watch *watch;
 	struct dataplane *dataplane;
 	bool routes_changed;
+	struct pace pace; /* of reading routes */
 };
 
 __attribute__((format(printf, 2, 3))) static void say(const struct plane *p, const char *format,
@@ -51,6 +54,14 @@ __attribute__((format(printf, 2, 3))) static void say(const struct plane *p, con
 	vsnprintf(sentence, sizeof(sentence), format, args);
 	va_end(args);
 	p->config.say(sentence);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 static bool is_kernels(const struct dataplane_interface *interface)
@@ -414,6 +425,18 @@ int plane_read(struct plane *p, char *error, size_t len)
 	return look_at_interfaces(p, changes, error, len);
 }
 
+static int refresh_routes(struct plane *p, char *error, size_t len)
+{
+	const uint64_t began_ms = now_ms();
+	int rc;
+
+	if (!p->routes_changed || !pace_is_due(&p->pace, began_ms))
+		return 0;
+	rc = publish_routes(p, error, len);
+	pace_worked(&p->pace, began_ms, now_ms(), rc != 0);
+	return rc;
+}
+
 int plane_tick(struct plane *p, char *error, size_t len)
 {
 	struct ip_addr next_hop;
@@ -423,5 +446,5 @@ int plane_tick(struct plane *p, char *error, size_t len)
 	for (int i = 0;
 	     i < RESOLVED_MAX && dataplane_next_unresolved(p->dataplane, &next_hop, &port); i++)
 		netlink_resolve(p->watch, port, &next_hop);
-	return p->routes_changed ? publish_routes(p, error, len) : 0;
+	return refresh_routes(p, error, len);
 }

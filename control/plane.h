@@ -7,7 +7,7 @@
  * the data plane waits for it), dataplane_start, plane_start. At the end plane_close comes after
  * dataplane_stop, since workers write into the shield's map.
  *
- * Thread: control. Time: none; plane_tick some times a second, as workers cannot wake
+ * Thread: control. Time: CLOCK_MONOTONIC; plane_tick some times a second, as workers cannot wake
  * control for the next hops they miss. Memory: the struct, the watch's and the shield's.
  * Rules: int functions return 0, or -errno with a sentence in error. An interface of DPDK's alone
  * has no shield and no routes but to the neighbours that are named.
@@ -62,7 +62,9 @@ int plane_start(struct plane *p, struct dataplane *dataplane, char *error, size_
 int plane_fd(const struct plane *p);
 int plane_read(struct plane *p, char *error, size_t len);
 
-/* Publishes what has changed, and asks the kernel for next hops that workers miss. */
+/* Publishes what has changed, and asks the kernel for next hops that workers miss. A table that
+ * takes long to read is read the more seldom, and one that cannot be read is tried again later and
+ * later. */
 int plane_tick(struct plane *p, char *error, size_t len);
 
 #endif
