@@ -38,6 +38,7 @@ struct chunk {
 };
 
 static const char magic[8] = "pstnhrv";
+static const char no_file[] = "it is no file";
 
 static uint64_t sum_of(const struct chunk *chunk, const void *octets)
 {
@@ -113,11 +114,24 @@ static int sync_folder(const char *path)
 	return err;
 }
 
+/* A rename would put a file in a device's place. */
+static int check_target(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return errno == ENOENT ? 0 : -errno;
+	return S_ISREG(st.st_mode) ? 0 : -EINVAL;
+}
+
 int checkpoint_save(const struct harvest *h, const char *path, char *error, size_t len)
 {
 	char beside[PATH_MAX];
-	int fd, err;
+	int fd, err = check_target(path);
 
+	if (err)
+		return error_set(err, error, len, "cannot write %s: %s", path,
+				 err == -EINVAL ? no_file : strerror(-err));
 	if (snprintf(beside, sizeof(beside), "%s.new", path) >= (int)sizeof(beside))
 		return error_set(-ENAMETOOLONG, error, len, "%s: the name is too long", path);
 	fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -141,7 +155,10 @@ static int read_head(FILE *file, const char *name, char *error, size_t len)
 	struct head head;
 
 	if (fread(&head, sizeof(head), 1, file) != 1)
-		return error_set(-EBADMSG, error, len, "%s is torn: it has no head", name);
+		return ferror(file) ? error_set(-EIO, error, len, "cannot read %s: %s", name,
+						strerror(EIO))
+				    : error_set(-EBADMSG, error, len, "%s is torn: it has no head",
+						name);
 	if (memcmp(head.magic, magic, sizeof(magic)) != 0)
 		return error_set(-EPROTO, error, len, "%s is no checkpoint of Postern's", name);
 	if (head.byte_order != BYTE_ORDER_MARK)
@@ -157,11 +174,14 @@ static int read_head(FILE *file, const char *name, char *error, size_t len)
 /* The next chunk's records; the last has none. */
 static int read_chunk(FILE *file, uint32_t number, struct chunk *chunk, uint8_t *octets)
 {
-	if (fread(chunk, sizeof(*chunk), 1, file) != 1 || chunk->number != number ||
-	    chunk->len > CHUNK_OCTETS || fread(octets, 1, chunk->len, file) != chunk->len ||
-	    sum_of(chunk, octets) != chunk->sum || !harvest_is_checkpoint(octets, chunk->len))
-		return -EBADMSG;
-	return 0;
+	bool well =
+		fread(chunk, sizeof(*chunk), 1, file) == 1 && chunk->number == number &&
+		chunk->len <= CHUNK_OCTETS && fread(octets, 1, chunk->len, file) == chunk->len &&
+		sum_of(chunk, octets) == chunk->sum && harvest_is_checkpoint(octets, chunk->len);
+
+	if (ferror(file))
+		return -EIO;
+	return well ? 0 : -EBADMSG;
 }
 
 /* Reads all chunks; h NULL: only looks whether they are sound. */
@@ -229,7 +249,7 @@ int checkpoint_load(struct harvest *h, const char *path, char *error, size_t len
 	file = open_file(path, &err);
 	if (!file)
 		return error_set(err, error, len, "cannot read %s: %s", path,
-				 err == -EINVAL ? "it is no file" : strerror(-err));
+				 err == -EINVAL ? no_file : strerror(-err));
 	err = checkpoint_read(h, file, path, error, len);
 	fclose(file);
 	return err;

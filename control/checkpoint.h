@@ -13,10 +13,11 @@
 
 #include "postern/harvest.h"
 
-/* In place of the file that is there, which stays until the new one is on the disk. */
+/* In place of the file that is there, which stays until the new one is on the disk. -EINVAL: what
+ * is there is no file. */
 int checkpoint_save(const struct harvest *h, const char *path, char *error, size_t len);
 /* -ENOENT: there is none. -EPROTO: it is of another kind, version or machine. -EBADMSG: it is torn
- * or changed. */
+ * or changed. Any other says nothing of what is in it. */
 int checkpoint_load(struct harvest *h, const char *path, char *error, size_t len);
 
 /* The same of an open file that can be read twice; name: as sentences call it. */

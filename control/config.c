@@ -14,6 +14,7 @@
 
 #include "control/config_types.h"
 #include "postern/dataplane.h"
+#include "postern/harvest.h"
 
 #define ONE_AS(name_, struct_, field, type_, names_, fallback_, says_)                          \
 	{                                                                                       \
@@ -125,7 +126,7 @@ static const struct schema_key harvest_keys[] = {
 	       "clients and prefixes told apart, a power of two"),
 	ONE_AS("filter", config, harvest.filter_octets, type_size, NULL, "64M",
 	       "memory for a day's pairs of client and recipient, a power of two"),
-	ONE_OF(harvest, state, type_string, "",
+	ONE_OF(harvest, state, type_path_or_none, "",
 	       "where scores are kept over a restart; without: nowhere"),
 	MANY_AS("allow", config, harvest.allow, harvest.n_allow, type_network, 0,
 		CONFIG_NETWORKS_MAX, "networks that are never shut out"),
@@ -217,6 +218,50 @@ static bool is_said_before(const struct config *c, uint32_t i)
 		if (strcmp(name_of(&c->interfaces[j]), name_of(&c->interfaces[i])) == 0)
 			return true;
 	return false;
+}
+
+static int by_length_and_address(const void *pa, const void *pb)
+{
+	const struct config_network *a = pa, *b = pb;
+
+	if (a->prefix_len != b->prefix_len)
+		return a->prefix_len - b->prefix_len;
+	return memcmp(&a->address, &b->address, sizeof(a->address));
+}
+
+static uint32_t each_once(struct config_network *all, uint32_t n)
+{
+	uint32_t kept = 0;
+
+	if (n)
+		qsort(all, n, sizeof(*all), by_length_and_address);
+	for (uint32_t i = 0; i < n; i++)
+		if (!kept || by_length_and_address(&all[kept - 1], &all[i]) != 0)
+			all[kept++] = all[i];
+	return kept;
+}
+
+struct config_network *config_allow(const struct config *config, uint32_t *n)
+{
+	size_t most = config->harvest.n_allow;
+	struct config_network *all;
+
+	for (uint32_t i = 0; i < config->n_pools; i++)
+		most += config->pools[i].n_servers;
+	all = calloc(most + 1, sizeof(*all));
+	if (!all)
+		return NULL;
+	*n = 0;
+	for (uint32_t i = 0; i < config->harvest.n_allow; i++)
+		all[(*n)++] = config->harvest.allow[i];
+	for (uint32_t i = 0; i < config->n_pools; i++) {
+		const struct config_pool *pool = &config->pools[i];
+
+		for (uint32_t j = 0; j < pool->n_servers; j++)
+			all[(*n)++] = (struct config_network){pool->servers[j].address, 128};
+	}
+	*n = each_once(all, *n);
+	return all;
 }
 
 static bool check_interfaces(const struct config *c, struct schema_error *error)
@@ -342,12 +387,28 @@ static bool check_limits(const struct config *c, struct schema_error *error)
 	return true;
 }
 
+static bool check_allow(const struct config *c, struct schema_error *error)
+{
+	uint32_t n = 0;
+	struct config_network *all = config_allow(c, &n);
+
+	if (!all)
+		return wrong(c, error, "harvest.allow", "no memory");
+	free(all);
+	if (n > HARVEST_NETWORKS_MAX)
+		return wrong(c, error, "harvest.allow",
+			     "with the pools' servers these are %u networks that are never shut "
+			     "out, where %d are the most",
+			     n, HARVEST_NETWORKS_MAX);
+	return true;
+}
+
 static bool check(const struct config *c, struct schema_error *error)
 {
 	if (strlen(c->hostname) > 200)
 		return wrong(c, error, "hostname", "is longer than a greeting has room for");
 	return check_interfaces(c, error) && check_domains(c, error) && check_harvest(c, error) &&
-	       check_limits(c, error);
+	       check_limits(c, error) && check_allow(c, error);
 }
 
 /* --- the whole ------------------------------------------------------------------------------- */

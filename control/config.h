@@ -123,6 +123,10 @@ void config_explain(FILE *to);
 /* The pool's number by its name; -1: there is none. */
 int config_pool(const struct config *config, const char *name);
 
+/* Who is never shut out: the networks that are said, and the pools' servers, each once. *n of them,
+ * to be freed; NULL: no memory. */
+struct config_network *config_allow(const struct config *config, uint32_t *n);
+
 /* The types of values, for tests and for posternctl. */
 bool config_read_duration(const char *text, uint64_t *seconds);
 bool config_read_size(const char *text, uint64_t *octets);

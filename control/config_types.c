@@ -224,6 +224,11 @@ static bool read_path(const char *text, const void *names, void *value)
 	return *text == '/' && read_string(text, names, value);
 }
 
+static bool read_path_or_none(const char *text, const void *names, void *value)
+{
+	return *text ? read_path(text, names, value) : read_string(text, names, value);
+}
+
 static bool read_separators(const char *text, const void *names, void *value)
 {
 	for (const char *p = text; *p; p++)
@@ -440,6 +445,8 @@ const struct schema_type type_name = {"a name of letters, digits, '-', '_' and '
 				      read_name, show_string, true};
 const struct schema_type type_path = {"an absolute path", sizeof(char *), read_path, show_string,
 				      true};
+const struct schema_type type_path_or_none = {"an absolute path, or \"\"", sizeof(char *),
+					      read_path_or_none, show_string, true};
 const struct schema_type type_separators = {"up to four punctuation characters", sizeof(char *),
 					    read_separators, show_string, true};
 const struct schema_type type_bool = {"true or false", sizeof(bool), read_bool, show_bool, false};

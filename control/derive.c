@@ -118,25 +118,3 @@ void derive_harvest(const struct config *config, struct harvest_config *harvest)
 	harvest->filter_octets = config->harvest.filter_octets;
 	harvest->observe = config->harvest.mode == CONFIG_OBSERVE;
 }
-
-struct config_network *derive_allow(const struct config *config, uint32_t *n)
-{
-	size_t most = config->harvest.n_allow;
-	struct config_network *all;
-
-	for (uint32_t i = 0; i < config->n_pools; i++)
-		most += config->pools[i].n_servers;
-	all = calloc(most + 1, sizeof(*all));
-	if (!all)
-		return NULL;
-	*n = 0;
-	for (uint32_t i = 0; i < config->harvest.n_allow; i++)
-		all[(*n)++] = config->harvest.allow[i];
-	for (uint32_t i = 0; i < config->n_pools; i++) {
-		const struct config_pool *pool = &config->pools[i];
-
-		for (uint32_t j = 0; j < pool->n_servers; j++)
-			all[(*n)++] = (struct config_network){pool->servers[j].address, 128};
-	}
-	return all;
-}

@@ -22,8 +22,4 @@ void derive_harvest(const struct config *config, struct harvest_config *harvest)
 /* The neighbours named of all interfaces, *n of them, to be freed; NULL: no memory. */
 struct plane_neighbour *derive_neighbours(const struct config *config, uint32_t *n);
 
-/* Who is never shut out: the networks that are said, and the pools' servers. *n of them, to be
- * freed; NULL: no memory. */
-struct config_network *derive_allow(const struct config *config, uint32_t *n);
-
 #endif

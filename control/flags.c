@@ -15,7 +15,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/checkpoint.h"
 #include "control/error.h"
@@ -24,11 +23,20 @@
 enum {
 	EXPIRE_EVERY_S = 10,
 	SAVE_EVERY_S = 60,
-	PIECE = 256, /* verdicts at a time */
+	PIECE = 256,	/* verdicts at a time */
+	FEW = 16,	/* a /48's takes milliseconds */
+	STRETCH = 1024, /* in one call */
 	NS = 1000000000,
 };
 
 static const uint32_t no_worker = UINT32_MAX;
+
+/* All that runs is written into the kernel anew, a stretch at a time. */
+struct anew {
+	bool runs, again; /* again: from the beginning, when the end is reached */
+	bool recovers;	  /* because notices were lost */
+	uint32_t at;
+};
 
 struct flags {
 	struct flags_config config;
@@ -36,10 +44,14 @@ struct flags {
 	pthread_mutex_t lock;
 	struct flags_counts counts;
 	bool is_behind; /* the kernel did not take all */
-	bool has_begun, has_ordered;
+	bool has_ordered;
+	struct config_network *allow; /* config.allow, sorted */
 	/* Main's own. */
 	uint64_t lost_seen;
 	uint32_t expired_s, asked_s;
+	struct anew anew;
+	bool expires;
+	size_t expired; /* by this expiry */
 
 	/* The thread that writes checkpoints. */
 	pthread_mutex_t file; /* one at a time */
@@ -48,14 +60,9 @@ struct flags {
 	bool has_saver, is_due, is_ending;
 };
 
-static uint32_t clock_s(void)
-{
-	return (uint32_t)time(NULL);
-}
-
 static uint32_t now_s(const struct flags *f)
 {
-	return f->config.now_s();
+	return f->config.now_s(f->config.now_arg);
 }
 
 static bool is_client(uint8_t prefix_len)
@@ -70,12 +77,19 @@ static uint64_t kernel_time(uint32_t until_s, uint32_t at_s)
 
 /* --- the kernel's map ------------------------------------------------------------------------ */
 
+static void trouble_begins(struct flags *f, struct flags_trouble *t, const char *sentence)
+{
+	if (!*t->sentence)
+		t->since_s = now_s(f);
+	snprintf(t->sentence, sizeof(t->sentence), "%s", sentence);
+}
+
 /* The lock is held. */
 static int note_failure(struct flags *f, int err, const char *sentence)
 {
 	f->counts.failed++;
 	f->is_behind = true;
-	snprintf(f->counts.error, sizeof(f->counts.error), "%s", sentence);
+	trouble_begins(f, &f->counts.with_kernel, sentence);
 	return err;
 }
 
@@ -100,13 +114,22 @@ static void spare(void *arg, const struct ip_addr *client)
 		s->f->counts.spared++;
 }
 
+static int by_length_and_address(const void *pa, const void *pb)
+{
+	const struct config_network *a = pa, *b = pb;
+
+	if (a->prefix_len != b->prefix_len)
+		return a->prefix_len - b->prefix_len;
+	return memcmp(&a->address, &b->address, sizeof(a->address));
+}
+
+/* A verdict's address, or the kernel's: neither has bits behind its prefix. */
 static bool is_spared_for_ever(const struct flags *f, const struct ip_addr *address, uint8_t len)
 {
-	for (uint32_t i = 0; i < f->config.n_allow; i++)
-		if (f->config.allow[i].prefix_len == len &&
-		    ip_addr_match(&f->config.allow[i].address, address, len))
-			return true;
-	return false;
+	const struct config_network network = {*address, len};
+
+	return bsearch(&network, f->allow, f->config.n_allow, sizeof(network),
+		       by_length_and_address) != NULL;
 }
 
 /* The lock is held. */
@@ -152,7 +175,7 @@ static void order(struct flags *f, const struct harvest_verdict *v, uint32_t ori
 {
 	const struct notice notice = {.verdict = *v};
 
-	if (!f->config.orders || !f->has_begun)
+	if (!f->config.orders)
 		return;
 	for (uint32_t i = 0; i < f->config.n_notices; i++)
 		if (i != origin)
@@ -183,46 +206,90 @@ static void carry_out_in_kernel(struct flags *f, const struct harvest_verdict *v
 		shield_disallow(f->config.shield, &v->address, v->prefix_len, error, sizeof(error));
 }
 
+/* Brings the kernel's map to what the table says of a verdict, and its end to the table's. False:
+ * it runs no more. The lock is held. */
+static bool bring_about(struct flags *f, struct harvest_verdict *v, bool is_told)
+{
+	uint32_t until_s;
+	char error[256];
+
+	if (harvest_until(f->config.harvest, &v->address, v->prefix_len, now_s(f), &until_s)) {
+		if (!until_s && is_told && f->config.shield)
+			shield_unflag(f->config.shield, &v->address, v->prefix_len, error,
+				      sizeof(error));
+		if (!until_s)
+			return false;
+		v->until_s = until_s;
+	}
+	if (f->config.shield)
+		carry_out_in_kernel(f, v, is_told);
+	return true;
+}
+
+static bool is_to_be_carried_out(const struct harvest_verdict *v)
+{
+	return v->kind == HARVEST_VERDICT_DROP && !v->observed;
+}
+
 /* Brings the kernel's map, and the workers, to what the table says of a verdict. */
 static void carry_out(struct flags *f, const struct harvest_verdict *verdict, bool is_told,
 		      uint32_t origin)
 {
 	struct harvest_verdict v = *verdict;
-	struct harvest_story story;
-	char error[256];
 
-	if (v.kind != HARVEST_VERDICT_DROP || v.observed)
+	if (!is_to_be_carried_out(&v))
 		return;
 	pthread_mutex_lock(&f->lock);
-	story = story_of(f, &v.address, v.prefix_len);
-	if (story.is_known && !story.until_s) {
-		if (is_told && f->config.shield)
-			shield_unflag(f->config.shield, &v.address, v.prefix_len, error,
-				      sizeof(error));
-	} else {
-		if (story.is_known)
-			v.until_s = story.until_s;
-		if (f->config.shield)
-			carry_out_in_kernel(f, &v, is_told);
+	if (bring_about(f, &v, is_told))
 		order(f, &v, origin);
-	}
 	pthread_mutex_unlock(&f->lock);
 }
 
-/* Everything that runs, anew: the kernel keeps its counts. Returns how many. */
-static uint64_t carry_out_all(struct flags *f)
-{
-	struct harvest_verdict running[PIECE];
-	uint32_t at = 0;
-	uint64_t all = 0;
-	size_t n;
+/* --- all of it anew -------------------------------------------------------------------------- */
 
-	while ((n = harvest_running(f->config.harvest, &at, now_s(f), running, PIECE)) > 0) {
+static void begin_anew(struct flags *f, bool recovers)
+{
+	struct anew *a = &f->anew;
+
+	a->again = a->runs;
+	a->recovers |= recovers;
+	if (!a->runs)
+		a->at = 0;
+	a->runs = true;
+}
+
+static void end_anew(struct anew *a)
+{
+	a->runs = a->again;
+	a->recovers &= a->again;
+	a->again = false;
+	a->at = 0;
+}
+
+static void write_again(struct flags *f, struct harvest_verdict *v)
+{
+	pthread_mutex_lock(&f->lock);
+	if (is_to_be_carried_out(v))
+		bring_about(f, v, false);
+	f->counts.recovered += f->anew.recovers;
+	pthread_mutex_unlock(&f->lock);
+}
+
+/* The kernel keeps its counts. Workers are not told: they look into the table, and a ring has room
+ * for a few. */
+static void go_on_anew(struct flags *f)
+{
+	struct harvest_verdict running[FEW];
+	size_t done = 0, n = 1;
+
+	while (f->anew.runs && n && done < STRETCH) {
+		n = harvest_running(f->config.harvest, &f->anew.at, now_s(f), running, FEW);
 		for (size_t i = 0; i < n; i++)
-			carry_out(f, &running[i], false, no_worker);
-		all += n;
+			write_again(f, &running[i]);
+		done += n;
 	}
-	return all;
+	if (!n)
+		end_anew(&f->anew);
 }
 
 /* --- start ----------------------------------------------------------------------------------- */
@@ -270,13 +337,14 @@ static bool adopt(const struct shield_flagged *flagged, void *arg)
 	struct flags *f = arg;
 	uint64_t now_ns = shield_now_ns();
 	uint8_t prefix_len = (uint8_t)flagged->prefix_len;
-	uint32_t left_s;
+	uint32_t left_s, until_s;
 	char error[256];
 
 	if (flagged->expiry_ns <= now_ns)
 		return true;
 	left_s = (uint32_t)((flagged->expiry_ns - now_ns + NS - 1) / NS);
-	if (story_of(f, &flagged->address, prefix_len).until_s)
+	if (harvest_until(f->config.harvest, &flagged->address, prefix_len, now_s(f), &until_s) &&
+	    until_s)
 		return true;
 	if (harvest_shut_out(f->config.harvest, &flagged->address, prefix_len, now_s(f) + left_s,
 			     false, now_s(f)))
@@ -299,19 +367,26 @@ static void end_the_allowed(struct flags *f)
 					      running[i].prefix_len);
 }
 
-/* A bad checkpoint is moved out of the way of the next, for whoever wants to look at it. */
-static void restore(struct flags *f, char *error, size_t len)
+/* A bad checkpoint is moved out of the way of the next, for whoever wants to look at it; one that
+ * could not be read may be sound, and stays. */
+static int restore(struct flags *f, char *error, size_t len)
 {
 	char aside[PATH_MAX];
 	int err = checkpoint_load(f->config.harvest, f->state, error, len);
 
 	if (err == 0 || err == -ENOENT) {
 		*error = '\0';
-		return;
+		return 0;
 	}
-	if (snprintf(aside, sizeof(aside), "%s.bad", f->state) < (int)sizeof(aside))
-		rename(f->state, aside);
-	snprintf(f->counts.error, sizeof(f->counts.error), "%s", error);
+	if (err != -EBADMSG && err != -EPROTO)
+		return err;
+	if (snprintf(aside, sizeof(aside), "%s.bad", f->state) >= (int)sizeof(aside))
+		return error_set(-ENAMETOOLONG, error, len, "%s: the name is too long", f->state);
+	if (rename(f->state, aside) != 0)
+		return error_set(-errno, error, len, "cannot move %s aside: %s", f->state,
+				 strerror(errno));
+	trouble_begins(f, &f->counts.with_state, error);
+	return 0;
 }
 
 /* error stays unless this fails. */
@@ -324,7 +399,8 @@ static int begin_kernel(struct flags *f, char *error, size_t len)
 		err = shield_each_flagged(f->config.shield, adopt, f, sentence, sizeof(sentence));
 	if (err)
 		return error_set(err, error, len, "%s", sentence);
-	carry_out_all(f);
+	begin_anew(f, false);
+	go_on_anew(f);
 	return 0;
 }
 
@@ -333,11 +409,14 @@ static int begin(struct flags *f, char *error, size_t len)
 	int err = allow_in_harvest(f);
 
 	if (err)
-		return error_set(err, error, len, "%u networks that are never flagged are too many",
-				 f->config.n_allow);
+		return error_set(err, error, len, "%u networks that are never flagged: %s",
+				 f->config.n_allow, strerror(-err));
 	*error = '\0';
-	if (f->state)
-		restore(f, error, len);
+	err = f->state ? restore(f, error, len) : 0;
+	if (err)
+		return err;
+	/* The clock may have been set back since, or the file be another machine's. */
+	harvest_cap(f->config.harvest, now_s(f));
 	end_the_allowed(f);
 	return f->config.shield ? begin_kernel(f, error, len) : 0;
 }
@@ -355,8 +434,9 @@ int flags_save(struct flags *f, char *error, size_t len)
 	pthread_mutex_unlock(&f->file);
 	pthread_mutex_lock(&f->lock);
 	if (err) {
-		snprintf(f->counts.error, sizeof(f->counts.error), "%s", error);
+		trouble_begins(f, &f->counts.with_state, error);
 	} else {
+		f->counts.with_state.sentence[0] = '\0';
 		f->counts.saved++;
 		f->counts.saved_s = now_s(f);
 	}
@@ -394,25 +474,40 @@ static void ask_for_checkpoint(struct flags *f)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
+static int copy_config(struct flags *f)
+{
+	const struct flags_config *c = &f->config;
+
+	f->allow = calloc(c->n_allow + 1, sizeof(*f->allow));
+	if (!f->allow)
+		return -ENOMEM;
+	if (c->n_allow) {
+		memcpy(f->allow, c->allow, c->n_allow * sizeof(*f->allow));
+		qsort(f->allow, c->n_allow, sizeof(*f->allow), by_length_and_address);
+	}
+	if (c->state && *c->state) {
+		f->state = strdup(c->state);
+		if (!f->state)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 int flags_new(struct flags **out, const struct flags_config *config, char *error, size_t len)
 {
 	struct flags *f = calloc(1, sizeof(*f));
-	int err = 0;
+	int err;
 
 	if (!f)
 		return error_set(-ENOMEM, error, len, "no memory for verdicts");
 	f->config = *config;
-	if (!f->config.now_s)
-		f->config.now_s = clock_s;
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_mutex_init(&f->file, NULL);
 	pthread_cond_init(&f->wake, NULL);
 	f->expired_s = f->asked_s = now_s(f);
-	if (config->state && *config->state) {
-		f->state = strdup(config->state);
-		if (!f->state)
-			err = error_set(-ENOMEM, error, len, "no memory for verdicts");
-	}
+	err = copy_config(f);
+	if (err)
+		error_set(err, error, len, "no memory for verdicts");
 	if (!err)
 		err = begin(f, error, len);
 	if (!err && f->state) {
@@ -426,7 +521,6 @@ int flags_new(struct flags **out, const struct flags_config *config, char *error
 		flags_free(f);
 		return err;
 	}
-	f->has_begun = true;
 	*out = f;
 	return 0;
 }
@@ -445,6 +539,7 @@ void flags_free(struct flags *f)
 	pthread_cond_destroy(&f->wake);
 	pthread_mutex_destroy(&f->file);
 	pthread_mutex_destroy(&f->lock);
+	free(f->allow);
 	free(f->state);
 	free(f);
 }
@@ -453,9 +548,9 @@ void flags_free(struct flags *f)
 
 static void take_one(struct flags *f, const struct notice *notice, uint32_t worker)
 {
+	carry_out(f, &notice->verdict, notice->is_flagged, worker);
 	if (f->config.event)
 		f->config.event(f->config.event_arg, &notice->verdict);
-	carry_out(f, &notice->verdict, notice->is_flagged, worker);
 	pthread_mutex_lock(&f->lock);
 	f->counts.heard++;
 	pthread_mutex_unlock(&f->lock);
@@ -486,37 +581,57 @@ static uint64_t lost(const struct flags *f)
 /* What was lost on its way to us stands in the table. */
 static void recover(struct flags *f)
 {
-	uint64_t now_lost = lost(f), found;
+	uint64_t now_lost = lost(f);
 
-	if (now_lost == f->lost_seen)
-		return;
+	if (now_lost != f->lost_seen)
+		begin_anew(f, true);
 	f->lost_seen = now_lost;
-	found = carry_out_all(f);
-	wake_for_orders(f);
-	pthread_mutex_lock(&f->lock);
-	f->counts.recovered += found;
-	pthread_mutex_unlock(&f->lock);
 }
 
-static void expire(struct flags *f)
+/* Where there is room again, what the kernel did not take is written. */
+static void end_expiry(struct flags *f)
 {
-	char error[256];
-	size_t removed = 0;
 	bool again;
 
-	if (shield_expire(f->config.shield, shield_now_ns(), &removed, error, sizeof(error))) {
-		pthread_mutex_lock(&f->lock);
-		note_failure(f, 0, error);
-		pthread_mutex_unlock(&f->lock);
-		return;
-	}
+	f->expires = false;
 	pthread_mutex_lock(&f->lock);
-	again = f->is_behind && removed > 0;
+	again = f->is_behind && f->expired > 0;
+	if (!f->is_behind)
+		f->counts.with_kernel.sentence[0] = '\0';
 	if (again)
 		f->is_behind = false;
 	pthread_mutex_unlock(&f->lock);
 	if (again)
-		carry_out_all(f);
+		begin_anew(f, false);
+	f->expired = 0;
+}
+
+static void go_on_expiring(struct flags *f)
+{
+	char error[256];
+	size_t removed = 0;
+	bool done = false;
+	int err;
+
+	if (!f->expires)
+		return;
+	err = shield_expire(f->config.shield, shield_now_ns(), &done, &removed, error,
+			    sizeof(error));
+	f->expired += removed;
+	if (err) {
+		pthread_mutex_lock(&f->lock);
+		trouble_begins(f, &f->counts.with_kernel, error);
+		pthread_mutex_unlock(&f->lock);
+		f->expires = false;
+	} else if (done) {
+		end_expiry(f);
+	}
+}
+
+void flags_go_on(struct flags *f)
+{
+	go_on_anew(f);
+	go_on_expiring(f);
 }
 
 /* Whether so much time has gone since; a clock that was set back begins anew. */
@@ -536,7 +651,8 @@ void flags_tick(struct flags *f)
 	flags_take(f); /* what was more than a turn's, or came without a call */
 	recover(f);
 	if (f->config.shield && has_passed(&f->expired_s, at_s, EXPIRE_EVERY_S))
-		expire(f);
+		f->expires = true;
+	flags_go_on(f);
 	if (f->state && has_passed(&f->asked_s, at_s, SAVE_EVERY_S))
 		ask_for_checkpoint(f);
 }

@@ -4,12 +4,12 @@
  * it drops for; this keeps the second like the first: what workers leave to control, who is spared
  * a prefix's verdict, what an operator adds or ends, and all of it over a restart.
  *
- * Thread: flags_take and flags_tick by control's main; flags_add, _unban, _list, _explain, _count
- * and _save by any, at once. One thread of its own writes checkpoints, so that a slow disk holds up
- * nobody. A lock keeps an unban and a notice of the same client apart; it is held for one verdict.
- * Time: config.now_s; the kernel's is CLOCK_BOOTTIME.
- * Memory: the struct. Rules: SEMANTICS, "Verdict". All return 0, or -errno with a sentence in
- * error, where it is not said otherwise. While we observe nothing is written for the kernel.
+ * Thread: flags_take, _tick and _go_on by control's main; flags_add, _unban, _list, _explain,
+ * _count and _save by any, at once. One thread of its own writes checkpoints, so that a slow disk
+ * holds up nobody. A lock keeps an unban and a notice of the same client apart; it is held for one
+ * verdict. Time: config.now_s; the kernel's is CLOCK_BOOTTIME. Memory: the struct. Rules:
+ * SEMANTICS, "Verdict". All return 0, or -errno with a sentence in error, where it is not said
+ * otherwise. While we observe nothing is written for the kernel.
  */
 #ifndef POSTERN_CONTROL_FLAGS_H
 #define POSTERN_CONTROL_FLAGS_H
@@ -40,15 +40,19 @@ struct flags_config {
 	/* Never flagged: the allowlist, the pools' servers. The caller's until flags_free. */
 	const struct config_network *allow;
 	uint32_t n_allow;
-	uint32_t (*now_s)(void); /* seconds since the epoch; NULL: the clock's */
-	/* Each verdict, as it is heard of; NULL: nobody is told. By the main thread. */
+	uint32_t (*now_s)(void *arg); /* seconds since the epoch, by the workers' clock */
+	void *now_arg;
+	/* Each verdict that is heard of, when it is carried out; NULL: nobody is told. By the main
+	 * thread. */
 	void (*event)(void *arg, const struct harvest_verdict *verdict);
 	void *event_arg;
 };
 
 /* Takes in the allowlist, the checkpoint, and what an earlier process left in the kernel; then the
- * kernel's map holds what runs. A checkpoint that cannot be read is moved aside, to NAME.bad, and
- * is no failure: the start is an empty one, and error says why; else error is empty. */
+ * kernel's map holds what runs, or the first thousands of it, and flags_go_on adds the
+ * rest. A checkpoint that is torn or foreign is moved aside, to NAME.bad,
+ * and is no failure: the start is an empty one, and error says why; else error is empty. One that
+ * cannot be read fails the start. */
 int flags_new(struct flags **out, const struct flags_config *config, char *error, size_t len);
 /* Without a last checkpoint: flags_save first. NULL is allowed. */
 void flags_free(struct flags *f);
@@ -57,6 +61,10 @@ void flags_free(struct flags *f);
 void flags_take(struct flags *f);
 /* Once a second; takes notices too. */
 void flags_tick(struct flags *f);
+/* Some times a second: a piece, of some milliseconds at most, of what takes long: verdicts whose
+ * notices were lost, or that the kernel did not take, written from the table; what has expired
+ * taken out of the kernel. flags_tick does one, too. */
+void flags_go_on(struct flags *f);
 /* Writes the checkpoint, if there is to be one. */
 int flags_save(struct flags *f, char *error, size_t len);
 
@@ -102,6 +110,12 @@ struct flags_story {
 size_t flags_explain(struct flags *f, const struct ip_addr *address,
 		     struct flags_story stories[HARVEST_LEVELS]);
 
+/* What goes wrong, until it goes well again. */
+struct flags_trouble {
+	char sentence[256]; /* empty: nothing */
+	uint32_t since_s;
+};
+
 struct flags_counts {
 	uint64_t heard;	    /* verdicts, by notices */
 	uint64_t lost;	    /* notices there was no room for */
@@ -113,7 +127,7 @@ struct flags_counts {
 	uint32_t saved_s;   /* the last one; 0: none */
 	struct harvest_counts table;
 	bool observes;
-	char error[256]; /* the last thing that went wrong; empty: nothing */
+	struct flags_trouble with_kernel, with_state;
 };
 void flags_count(struct flags *f, struct flags_counts *counts);
 /* Seconds since the epoch, as verdicts have them. */

@@ -35,6 +35,20 @@ static uint64_t clock_us(clockid_t clock)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+static void keep_time(struct gateway *g)
+{
+	atomic_store_explicit(&g->mail.epoch_us,
+			      clock_us(CLOCK_REALTIME) - clock_us(CLOCK_MONOTONIC),
+			      memory_order_relaxed);
+}
+
+static uint32_t now_s(void *arg)
+{
+	const struct gateway *g = arg;
+
+	return mail_now_s(&g->mail, clock_us(CLOCK_MONOTONIC));
+}
+
 static struct notices *allocate_notices(uint32_t n)
 {
 	struct notices *all = aligned_alloc(_Alignof(struct notices), n * sizeof(*all));
@@ -48,7 +62,7 @@ static int allocate(struct gateway *g, struct plane_config *plane, uint32_t *n_a
 		    size_t len)
 {
 	g->neighbours = derive_neighbours(g->config, &plane->n_neighbours);
-	g->allow = derive_allow(g->config, n_allow);
+	g->allow = config_allow(g->config, n_allow);
 	g->notices = allocate_notices(g->dataplane_config.n_workers);
 	g->orders = allocate_notices(g->dataplane_config.n_workers);
 	if (!g->neighbours || !g->allow || !g->notices || !g->orders)
@@ -130,7 +144,10 @@ static int flags_start(struct gateway *g, uint32_t n_allow, char *error, size_t 
 		.state = g->config->harvest.state,
 		.allow = g->allow,
 		.n_allow = n_allow,
+		.now_s = now_s,
+		.now_arg = g,
 		.event = g->voice.verdict,
+		.event_arg = g->voice.arg,
 	};
 
 	/* What was wrong with the checkpoint is in flags_count, too. */
@@ -151,7 +168,6 @@ static int mail_start(struct gateway *g, char *error, size_t len)
 	m->harvest = g->harvest;
 	m->notices = g->notices;
 	m->orders = g->orders;
-	m->epoch_us = clock_us(CLOCK_REALTIME) - clock_us(CLOCK_MONOTONIC);
 	m->shield.wake_fd = g->wake_fd;
 	if (shield) {
 		m->shield.flagged_fd = shield_flagged_fd(shield);
@@ -182,7 +198,7 @@ static int talker_start(struct gateway *g, char *error, size_t len)
 		.reload = g->reload,
 		.flags = g->flags,
 		.shield = plane_shield(g->plane),
-		.began = time(NULL),
+		.began = now_s(g),
 	};
 	failed = pthread_create(&g->talker, NULL, talk, g->rpc);
 	if (failed)
@@ -201,6 +217,7 @@ int gateway_start(struct gateway *g, const struct config *config, const struct g
 		.dataplane = &g->dataplane_config,
 		.bpffs = config->shield.bpffs,
 		.verbose = voice->verbose,
+		.say = voice->say,
 	};
 	uint32_t n_allow = 0;
 	int rc;
@@ -211,7 +228,11 @@ int gateway_start(struct gateway *g, const struct config *config, const struct g
 		return error_set(-errno, error, len, "eventfd: %s", strerror(errno));
 	derive_dataplane(config, &g->dataplane_config);
 	derive_mail(config, &g->mail);
-	rc = allocate(g, &plane, &n_allow, error, len);
+	keep_time(g);
+	/* Who does not say how many cores wants as many as are of use. */
+	rc = config->n_cores ? 0 : plane_limit_workers(&g->dataplane_config, error, len);
+	if (!rc)
+		rc = allocate(g, &plane, &n_allow, error, len);
 	if (!rc)
 		rc = plane_complete_addresses(&g->dataplane_config, error, len);
 	if (!rc)
@@ -235,6 +256,12 @@ int gateway_start(struct gateway *g, const struct config *config, const struct g
 	roster_start(g->roster, g->dataplane);
 	rc = reload_new(&g->reload, g->roster, error, len);
 	return rc ? rc : talker_start(g, error, len);
+}
+
+void gateway_tick(struct gateway *g)
+{
+	keep_time(g);
+	flags_tick(g->flags);
 }
 
 /* Until every conversation has had its 421, and its connection is closed. */

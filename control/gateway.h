@@ -3,10 +3,10 @@
  * The gateway: all parts of a running posternd, in the order they need each other.
  *
  * Thread: control, which the EAL pins to its CPU; the control socket has a thread of its own,
- * started last and ended first. Time: the wall clock once, at start. Memory: the parts'.
- * Rules: who finds another gateway listening at its control socket does not touch the shield. At
- * the end links, maps and flags stay in the kernel: what is for us is dropped, and so are the
- * flagged, until the next start.
+ * started last and ended first. Time: the wall clock, at start and once a second. Memory: the
+ * parts'. Rules: who finds another gateway listening at its control socket, or with its shield
+ * open, touches neither. At the end links, maps and flags stay in the kernel: what is for us is
+ * dropped, and so are the flagged, until the next start.
  */
 #ifndef POSTERN_CONTROL_GATEWAY_H
 #define POSTERN_CONTROL_GATEWAY_H
@@ -29,10 +29,12 @@ enum { GATEWAY_DRAIN_MS = 2000 };
 
 /* How it is heard of. */
 struct gateway_voice {
-	bool verbose; /* what libraries say goes to stderr */
-	/* flags_config.event, without its arg. */
+	bool verbose;			   /* what libraries say goes to stderr */
+	void (*say)(const char *sentence); /* plane_config.say */
+	/* flags_config.event. */
 	void (*verdict)(void *arg, const struct harvest_verdict *verdict);
 	bool (*is_over)(void); /* roster_new's */
+	void *arg;
 };
 
 struct gateway {
@@ -60,6 +62,9 @@ struct gateway {
 /* 0, or -errno with a sentence in error; gateway_stop comes either way. */
 int gateway_start(struct gateway *g, const struct config *config, const struct gateway_voice *voice,
 		  char *error, size_t len);
+
+/* Once a second: the clock that workers and verdicts share is set anew. */
+void gateway_tick(struct gateway *g);
 
 /* Ends conversations, at most for GATEWAY_DRAIN_MS, and all parts. 0, or -errno with a sentence in
  * error when the checkpoint could not be written. */

@@ -197,11 +197,14 @@ static json_t *recipients_value(struct methods *m)
 
 static json_t *verdicts_value(const struct flags_counts *c)
 {
+	const char *error =
+		*c->with_kernel.sentence ? c->with_kernel.sentence : c->with_state.sentence;
+
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "heard", (json_int_t)c->heard,
 			 "lost", (json_int_t)c->lost, "recovered", (json_int_t)c->recovered,
 			 "written", (json_int_t)c->written, "spared", (json_int_t)c->spared,
 			 "failed", (json_int_t)c->failed, "last_error",
-			 c->error[0] ? json_string(c->error) : json_null());
+			 *error ? json_string(error) : json_null());
 }
 
 static json_t *harvest_value(const struct flags_counts *c)

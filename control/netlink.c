@@ -58,7 +58,7 @@ struct netlink_watch {
 	char names[NETLINK_INTERFACES_MAX][IFNAMSIZ]; /* empty: the kernel has no such port */
 	struct netlink_interfaces interfaces;
 	unsigned stale;
-	bool addresses_changed;
+	bool addresses_changed, links_changed;
 	struct list routes;	/* struct route, as a snapshot wants them */
 	struct list neighbours; /* struct neighbour, sorted by (port, address) */
 };
@@ -411,8 +411,10 @@ static int event_take(const struct nlmsghdr *nlh, void *data)
 	switch (nlh->nlmsg_type) {
 	case RTM_NEWLINK:
 	case RTM_DELLINK:
-		if (netlink_message_link(nlh, &link) && link_is_ours(w, &link))
+		if (netlink_message_link(nlh, &link) && link_is_ours(w, &link)) {
 			w->stale |= STALE_ALL;
+			w->links_changed = true;
+		}
 		break;
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
@@ -448,7 +450,7 @@ int netlink_watch_read(struct netlink_watch *w)
 	_Alignas(struct nlmsghdr) char events[DATAGRAM_MAX];
 	int changes = 0;
 
-	w->addresses_changed = false;
+	w->addresses_changed = w->links_changed = false;
 	for (int i = 0; i < READ_BURST; i++) {
 		ssize_t len = mnl_socket_recvfrom(w->events, events, sizeof(events));
 
@@ -457,7 +459,7 @@ int netlink_watch_read(struct netlink_watch *w)
 		/* Events were lost, or one was cut off. */
 		if (len < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
 			w->stale = STALE_ALL;
-			w->addresses_changed = true;
+			w->addresses_changed = w->links_changed = true;
 			continue;
 		}
 		if (len < 0)
@@ -468,6 +470,8 @@ int netlink_watch_read(struct netlink_watch *w)
 		changes |= NETLINK_ROUTES;
 	if (w->addresses_changed)
 		changes |= NETLINK_ADDRESSES;
+	if (w->links_changed)
+		changes |= NETLINK_LINKS;
 	return changes;
 }
 

@@ -43,6 +43,7 @@ int netlink_watch_fd(const struct netlink_watch *w);
 enum netlink_change {
 	NETLINK_ROUTES = 1 << 0,    /* a snapshot taken now may differ from the last one */
 	NETLINK_ADDRESSES = 1 << 1, /* an address of an interface came or went */
+	NETLINK_LINKS = 1 << 2,	    /* an interface came, went, or is in another state */
 };
 
 /* Takes what the kernel has told so far, without waiting; everything is read anew when the

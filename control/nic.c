@@ -74,7 +74,19 @@ int nic_rx_queues(const char *ifname, uint32_t *queues, char *error, size_t len)
 	return 0;
 }
 
-int nic_require_rx_queues(const char *ifname, uint32_t queues, char *error, size_t len)
+int nic_max_rx_queues(const char *ifname, uint32_t *queues, char *error, size_t len)
+{
+	struct ethtool_channels channels;
+	int err = nic_get_channels(ifname, &channels, error, len);
+
+	if (err)
+		return err;
+	*queues = channels.max_combined > channels.max_rx ? channels.max_combined : channels.max_rx;
+	return 0;
+}
+
+int nic_require_rx_queues(const char *ifname, uint32_t queues, uint32_t *before, char *error,
+			  size_t len)
 {
 	struct ethtool_channels channels;
 	uint32_t present;
@@ -82,7 +94,7 @@ int nic_require_rx_queues(const char *ifname, uint32_t queues, char *error, size
 
 	if (err)
 		return err;
-	present = channels.combined_count + channels.rx_count;
+	*before = present = channels.combined_count + channels.rx_count;
 	if (present == queues)
 		return 0;
 	if (channels.max_combined >= queues) {
@@ -98,7 +110,7 @@ int nic_require_rx_queues(const char *ifname, uint32_t queues, char *error, size
 	if (err)
 		return error_set(err, error, len,
 				 "%s receives on %u queues where %u sockets would listen, and "
-				 "cannot be set to that many: %s",
+				 "cannot be set to that many: %s (`cores` says how many)",
 				 ifname, present, queues, strerror(-err));
 	return 0;
 }

@@ -7,26 +7,62 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include <arpa/inet.h>
 #include <bpf/libbpf.h>
+#include <net/if.h>
 
 #include "control/error.h"
 #include "control/netlink.h"
 #include "control/nic.h"
+#include "control/pace.h"
 
 enum {
 	RESOLVED_MAX = 64, /* next hops asked for in one tick */
+	ADDRESSES_LEN = DATAPLANE_ADDRESSES_MAX * (INET6_ADDRSTRLEN + 2),
 	SERVICES_MAX =
 		DATAPLANE_INTERFACES_MAX * DATAPLANE_ADDRESSES_MAX * (1 + DATAPLANE_LISTEN_MAX),
 };
 
+/* An interface of the kernel's, as it was at the start. */
+struct held {
+	unsigned index;
+	bool follows_kernel;	     /* our addresses were all the kernel's */
+	char kernels[ADDRESSES_LEN]; /* as we have last told of them */
+};
+
 struct plane {
 	struct plane_config config;
+	struct held held[DATAPLANE_INTERFACES_MAX];
 	struct shield *shield;
 	struct netlink_watch *watch;
 	struct dataplane *dataplane;
 	bool routes_changed;
+	struct pace pace; /* of reading routes */
 };
+
+__attribute__((format(printf, 2, 3))) static void say(const struct plane *p, const char *format,
+						      ...)
+{
+	char sentence[2 * ADDRESSES_LEN + 256];
+	va_list args;
+
+	if (!p->config.say)
+		return;
+	va_start(args, format);
+	vsnprintf(sentence, sizeof(sentence), format, args);
+	va_end(args);
+	p->config.say(sentence);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
 
 static bool is_kernels(const struct dataplane_interface *interface)
 {
@@ -52,6 +88,23 @@ int plane_complete_addresses(struct dataplane_config *config, char *error, size_
 			return error_set(-EADDRNOTAVAIL, error, len,
 					 "%s: the kernel has no address of global scope there",
 					 interface->device);
+	}
+	return 0;
+}
+
+int plane_limit_workers(struct dataplane_config *config, char *error, size_t len)
+{
+	for (uint32_t i = 0; i < config->n_interfaces; i++) {
+		uint32_t most;
+		int rc;
+
+		if (!is_kernels(&config->interfaces[i]))
+			continue;
+		rc = nic_max_rx_queues(config->interfaces[i].device, &most, error, len);
+		if (rc)
+			return rc;
+		if (most && config->n_workers > most)
+			config->n_workers = (uint16_t)most;
 	}
 	return 0;
 }
@@ -118,6 +171,35 @@ static int shield_fill(struct plane *p, char *error, size_t len)
 	return 0;
 }
 
+static int stale_link(void *arg, const char *ifname)
+{
+	const struct plane *p = arg;
+	const struct dataplane_config *d = p->config.dataplane;
+
+	for (uint32_t i = 0; i < d->n_interfaces; i++)
+		if (is_kernels(&d->interfaces[i]) && strcmp(d->interfaces[i].device, ifname) == 0)
+			return 0;
+	say(p,
+	    "%s has the shield of an earlier start, and is none of the interfaces by now: "
+	    "--detach takes it off all",
+	    ifname);
+	return 0;
+}
+
+static int shield_put_on(struct plane *p, const char *device, char *error, size_t len)
+{
+	const uint32_t queues = p->config.dataplane->n_workers;
+	uint32_t before;
+	int rc = nic_require_rx_queues(device, queues, &before, error, len);
+
+	if (rc)
+		return rc;
+	if (before != queues)
+		say(p, "%s: its %u receive queue%s set to %u", device, before,
+		    before == 1 ? " is" : "s are", queues);
+	return shield_attach(p->shield, device, SHIELD_NATIVE_OR_GENERIC, error, len);
+}
+
 static int shield_raise(struct plane *p, char *error, size_t len)
 {
 	const struct dataplane_config *d = p->config.dataplane;
@@ -129,21 +211,101 @@ static int shield_raise(struct plane *p, char *error, size_t len)
 	rc = shield_open(&p->shield, p->config.bpffs, error, len);
 	if (!rc)
 		rc = shield_fill(p, error, len);
-	for (uint32_t i = 0; i < d->n_interfaces && !rc; i++) {
-		const char *device = d->interfaces[i].device;
-
-		if (!is_kernels(&d->interfaces[i]))
-			continue;
-		rc = nic_require_rx_queues(device, d->n_workers, error, len);
-		if (!rc)
-			rc = shield_attach(p->shield, device, SHIELD_NATIVE_OR_GENERIC, error, len);
-	}
+	if (!rc)
+		rc = shield_each_interface(p->shield, stale_link, p, error, len);
+	for (uint32_t i = 0; i < d->n_interfaces && !rc; i++)
+		if (is_kernels(&d->interfaces[i]))
+			rc = shield_put_on(p, d->interfaces[i].device, error, len);
 	return rc;
 }
 
 struct shield *plane_shield(const struct plane *p)
 {
 	return p->shield;
+}
+
+/* --- interfaces and their addresses ---------------------------------------------------------- */
+
+static int compare_addresses(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct ip_addr));
+}
+
+/* "192.0.2.25, 2001:db8::25", in an order of its own. */
+static void write_addresses(char text[ADDRESSES_LEN], const struct ip_addr *addresses, uint32_t n)
+{
+	struct ip_addr sorted[DATAPLANE_ADDRESSES_MAX];
+	size_t at = 0;
+
+	memcpy(sorted, addresses, n * sizeof(*sorted));
+	qsort(sorted, n, sizeof(*sorted), compare_addresses);
+	snprintf(text, ADDRESSES_LEN, "none");
+	for (uint32_t i = 0; i < n; i++) {
+		const bool is_v4 = ip_addr_is_v4(&sorted[i]);
+		char bare[INET6_ADDRSTRLEN] = "?";
+
+		inet_ntop(is_v4 ? AF_INET : AF_INET6, sorted[i].octets + (is_v4 ? 12 : 0), bare,
+			  sizeof(bare));
+		at += (size_t)snprintf(text + at, ADDRESSES_LEN - at, "%s%s", i ? ", " : "", bare);
+	}
+}
+
+/* False: they cannot be read. */
+static bool kernels_addresses(const char *device, char text[ADDRESSES_LEN])
+{
+	struct ip_addr addresses[DATAPLANE_ADDRESSES_MAX];
+	uint32_t n;
+
+	if (netlink_addresses(device, addresses, DATAPLANE_ADDRESSES_MAX, &n))
+		return false;
+	write_addresses(text, addresses, n);
+	return true;
+}
+
+static void hold(struct plane *p, uint32_t i)
+{
+	const struct dataplane_interface *interface = &p->config.dataplane->interfaces[i];
+	struct held *h = &p->held[i];
+	char ours[ADDRESSES_LEN];
+
+	write_addresses(ours, interface->addresses, interface->n_addresses);
+	h->index = if_nametoindex(interface->device);
+	h->follows_kernel =
+		kernels_addresses(interface->device, h->kernels) && strcmp(ours, h->kernels) == 0;
+	say(p, "%s: mail is taken at %s", interface->device, ours);
+}
+
+static void look_at_addresses(struct plane *p, uint32_t i)
+{
+	const struct dataplane_interface *interface = &p->config.dataplane->interfaces[i];
+	char ours[ADDRESSES_LEN], kernels[ADDRESSES_LEN];
+	struct held *h = &p->held[i];
+
+	if (!h->follows_kernel || !kernels_addresses(interface->device, kernels) ||
+	    strcmp(kernels, h->kernels) == 0)
+		return;
+	memcpy(h->kernels, kernels, sizeof(h->kernels));
+	write_addresses(ours, interface->addresses, interface->n_addresses);
+	if (strcmp(kernels, ours) != 0)
+		say(p, "%s: its addresses are %s by now; until a restart mail is taken at %s",
+		    interface->device, kernels, ours);
+}
+
+static int look_at_interfaces(struct plane *p, int changes, char *error, size_t len)
+{
+	const struct dataplane_config *d = p->config.dataplane;
+	char name[IF_NAMESIZE];
+
+	for (uint32_t i = 0; i < d->n_interfaces; i++) {
+		if (!is_kernels(&d->interfaces[i]))
+			continue;
+		if (changes & NETLINK_LINKS && !if_indextoname(p->held[i].index, name))
+			return error_set(-ENODEV, error, len, "%s: the interface is gone",
+					 d->interfaces[i].device);
+		if (changes & NETLINK_ADDRESSES)
+			look_at_addresses(p, i);
+	}
+	return 0;
 }
 
 /* --- open and close -------------------------------------------------------------------------- */
@@ -240,7 +402,12 @@ static int publish_routes(struct plane *p, char *error, size_t len)
 
 int plane_start(struct plane *p, struct dataplane *dataplane, char *error, size_t len)
 {
+	const struct dataplane_config *d = p->config.dataplane;
+
 	p->dataplane = dataplane;
+	for (uint32_t i = 0; i < d->n_interfaces; i++)
+		if (is_kernels(&d->interfaces[i]))
+			hold(p, i);
 	return publish_routes(p, error, len);
 }
 
@@ -257,7 +424,19 @@ int plane_read(struct plane *p, char *error, size_t len)
 		return error_set(changes, error, len, "netlink: %s", strerror(-changes));
 	if (changes & NETLINK_ROUTES)
 		p->routes_changed = true;
-	return 0;
+	return look_at_interfaces(p, changes, error, len);
+}
+
+static int refresh_routes(struct plane *p, char *error, size_t len)
+{
+	const uint64_t began_ms = now_ms();
+	int rc;
+
+	if (!p->routes_changed || !pace_is_due(&p->pace, began_ms))
+		return 0;
+	rc = publish_routes(p, error, len);
+	pace_worked(&p->pace, began_ms, now_ms(), rc != 0);
+	return rc;
 }
 
 int plane_tick(struct plane *p, char *error, size_t len)
@@ -269,5 +448,5 @@ int plane_tick(struct plane *p, char *error, size_t len)
 	for (int i = 0;
 	     i < RESOLVED_MAX && dataplane_next_unresolved(p->dataplane, &next_hop, &port); i++)
 		netlink_resolve(p->watch, port, &next_hop);
-	return p->routes_changed ? publish_routes(p, error, len) : 0;
+	return refresh_routes(p, error, len);
 }

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,27 +34,31 @@ enum {
 	EXIT_USAGE = 2,
 	TICK_MS = 20,
 	SECOND_MS = 1000,
-	LINE_MAX_OCTETS = 2048,
+	LINE_MAX_OCTETS = 2048, /* a pipe that is writable has room for it */
+	VERDICTS_A_SECOND = 20, /* that are told of one by one */
 	ERROR_MAX = 1024,
 	TROUBLES_SAID = 100,
 };
 
 struct program {
 	const char *path; /* of the configuration */
-	bool test, show, verbose;
+	bool test, show, verbose, detach;
 	struct config config;
 	struct gateway gateway;
 	int epoll, signals, second, tick;
 	/* What was wrong last, each said once as long as it lasts. */
-	char of_plane[ERROR_MAX], of_flags[ERROR_MAX];
+	char of_plane[ERROR_MAX], of_kernel[ERROR_MAX], of_state[ERROR_MAX];
+	unsigned verdicts; /* of this second */
 	char error[ERROR_MAX];
 };
 
 /* --- what is said ---------------------------------------------------------------------------- */
 
-/* One write, so that lines of several threads do not mix. */
+/* One write, so that lines of several threads do not mix; nobody waits for a reader who has
+ * stopped, whose line is lost. */
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 {
+	struct pollfd reader = {.fd = STDERR_FILENO, .events = POLLOUT};
 	char line[LINE_MAX_OCTETS] = "posternd: ";
 	size_t at = strlen(line);
 	va_list args;
@@ -66,8 +71,13 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 		return;
 	at += (size_t)n < sizeof(line) - at - 1 ? (size_t)n : sizeof(line) - at - 2;
 	line[at++] = '\n';
-	if (write(STDERR_FILENO, line, at) < 0)
+	if (poll(&reader, 1, 0) == 1 && write(STDERR_FILENO, line, at) < 0)
 		return; /* there is nobody left to tell */
+}
+
+static void say_sentence(const char *sentence)
+{
+	say("%s", sentence);
 }
 
 /* sd_notify(3). */
@@ -111,13 +121,24 @@ static void say_verdict(void *arg, const struct harvest_verdict *v)
 		[HARVEST_VERDICT_NULL] = "limited where its sender is null",
 		[HARVEST_VERDICT_SENDER] = "limited for one of its senders",
 	};
+	struct program *p = arg;
 	char network[INET6_ADDRSTRLEN + 4];
 
-	(void)arg;
+	if (p->verdicts++ >= VERDICTS_A_SECOND)
+		return;
 	write_network(network, sizeof(network), &v->address, v->prefix_len);
 	say("%s %s%s for %u s: today %u unknown recipients, %u delivered", network,
 	    v->observed ? "would be " : "", kinds[v->kind], v->ttl_s, v->unknown_today,
 	    v->delivered_today);
+}
+
+/* Once a second. */
+static void say_more_verdicts(struct program *p)
+{
+	if (p->verdicts > VERDICTS_A_SECOND)
+		say("and %u more verdicts: posternctl shield list",
+		    p->verdicts - VERDICTS_A_SECOND);
+	p->verdicts = 0;
 }
 
 /* Of at most TROUBLES_SAID domains. */
@@ -229,6 +250,7 @@ static void tick(struct program *p)
 {
 	char error[ERROR_MAX] = "";
 
+	flags_go_on(p->gateway.flags);
 	plane_tick(p->gateway.plane, error, sizeof(error));
 	say_once(p->of_plane, error);
 }
@@ -237,9 +259,11 @@ static void tick_of_a_second(struct program *p)
 {
 	struct flags_counts counts;
 
-	flags_tick(p->gateway.flags);
+	gateway_tick(&p->gateway);
+	say_more_verdicts(p);
 	flags_count(p->gateway.flags, &counts);
-	say_once(p->of_flags, counts.error);
+	say_once(p->of_kernel, counts.with_kernel.sentence);
+	say_once(p->of_state, counts.with_state.sentence);
 }
 
 /* Takes the count out of an eventfd or a timer. */
@@ -313,7 +337,12 @@ static bool is_told_to_stop(void)
 static int run(struct program *p)
 {
 	const struct gateway_voice voice = {
-		.verbose = p->verbose, .verdict = say_verdict, .is_over = is_told_to_stop};
+		.verbose = p->verbose,
+		.say = say_sentence,
+		.verdict = say_verdict,
+		.is_over = is_told_to_stop,
+		.arg = p,
+	};
 	char unheard[ERROR_MAX];
 	sigset_t signals;
 	int rc;
@@ -373,17 +402,24 @@ static int show(struct program *p)
 	return error_set(-EIO, p->error, sizeof(p->error), "cannot write the configuration");
 }
 
+static void say_detached(const char *ifname)
+{
+	say("%s: the shield is off", ifname);
+}
+
 /* --- the command line ------------------------------------------------------------------------ */
 
 static void usage(FILE *to)
 {
-	fputs("usage: posternd -c FILE [-t | --show] [-v]\n"
+	fputs("usage: posternd -c FILE [-t | --show | --detach] [-v]\n"
 	      "  -c FILE     the configuration\n"
 	      "  -t          check it and its directories, and start nothing\n"
 	      "  --show      print what is in force, defaults and all, and start nothing\n"
 	      "  -v          let libraries be heard\n"
 	      "  --keys      what a configuration may say, as a table\n"
 	      "  --version   and --help\n"
+	      "  --detach    take the shield off every interface that has it, forget who is\n"
+	      "              flagged, and start nothing\n"
 	      "SIGHUP reads the directories anew; SIGTERM stops, and leaves the shield up.\n",
 	      to);
 }
@@ -392,11 +428,9 @@ static void usage(FILE *to)
 static int options_read(struct program *p, int argc, char **argv)
 {
 	static const struct option known[] = {
-		{"help", no_argument, NULL, 'h'},
-		{"keys", no_argument, NULL, 'k'},
-		{"show", no_argument, NULL, 's'},
-		{"version", no_argument, NULL, 'V'},
-		{NULL, 0, NULL, 0},
+		{"help", no_argument, NULL, 'h'},   {"keys", no_argument, NULL, 'k'},
+		{"show", no_argument, NULL, 's'},   {"version", no_argument, NULL, 'V'},
+		{"detach", no_argument, NULL, 'D'}, {NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -423,6 +457,9 @@ static int options_read(struct program *p, int argc, char **argv)
 		case 'V':
 			puts("posternd " POSTERN_VERSION);
 			return EXIT_SUCCESS;
+		case 'D':
+			p->detach = true;
+			break;
 		default:
 			return EXIT_USAGE;
 		}
@@ -448,7 +485,11 @@ int main(int argc, char **argv)
 		say("%s", wrong.text);
 		return EXIT_FAILURE;
 	}
-	rc = p->show ? show(p) : p->test ? test(p) : run(p);
+	if (p->detach)
+		rc = shield_remove(p->config.shield.bpffs, say_detached, p->error,
+				   sizeof(p->error));
+	else
+		rc = p->show ? show(p) : p->test ? test(p) : run(p);
 	if (rc)
 		say("%s", p->error);
 	config_free(&p->config);

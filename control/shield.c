@@ -2,7 +2,7 @@
 /*
  * The shield's pins: maps that outlive us, and the program on each interface.
  *
- * Thread: control; processes keep out of each other's way by a lock on the directory.
+ * Thread: control; of all processes one at a time has the directory, by a lock on it.
  * Time: none. Memory: the struct; a skeleton lives for one call.
  * Rules: BPFFS/maps/NAME, BPFFS/IFACE/link, a dot in an interface's name written as a colon (a
  * bpffs takes no dots, an interface no colons). A bpf_link goes when its last holder goes, so it
@@ -10,6 +10,7 @@
  */
 #include "control/shield_private.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -40,11 +41,6 @@ static const char *const map_names[SHIELD_MAPS] = {
 	[SHIELD_MAP_CONFIG] = "config",	    [SHIELD_MAP_COUNTERS] = "counters",
 };
 
-static int libbpf_quiet(enum libbpf_print_level level, const char *format, va_list args)
-{
-	return 0;
-}
-
 static int make_directory(const char *path, char *error, size_t len)
 {
 	char part[PATH_MAX];
@@ -74,7 +70,22 @@ static int is_bpffs(const char *path, bool *yes)
 	return 0;
 }
 
-/* Opens the directory and locks it, mounting a bpffs where there is none. */
+/* Opens the directory and locks it for as long as it is open. */
+static int directory_lock(const char *path, int *fd, char *error, size_t len)
+{
+	*fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*fd < 0)
+		return error_set(-errno, error, len, "cannot open %s: %s", path, strerror(errno));
+	if (flock(*fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK
+			       ? error_set(-EBUSY, error, len,
+					   "%s: another posternd has this shield", path)
+			       : error_set(-errno, error, len, "cannot lock %s: %s", path,
+					   strerror(errno));
+	return 0;
+}
+
+/* The same, and mounts a bpffs where there is none. */
 static int directory_open(const char *path, int *fd, char *error, size_t len)
 {
 	bool mounted = false;
@@ -90,10 +101,7 @@ static int directory_open(const char *path, int *fd, char *error, size_t len)
 		return error_set(err, error, len,
 				 "%s is no bpffs and none can be mounted there: %s", path,
 				 strerror(-err));
-	*fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (*fd < 0)
-		return error_set(-errno, error, len, "cannot open %s: %s", path, strerror(errno));
-	return 0;
+	return directory_lock(path, fd, error, len);
 }
 
 static int pin_path(char path[PATH_MAX], const char *dir, const char *folder, const char *name)
@@ -245,22 +253,17 @@ int shield_open(struct shield **out, const char *bpffs, char *error, size_t len)
 	s->dir_fd = -1;
 	for (int i = 0; i < SHIELD_MAPS; i++)
 		s->maps[i] = -1;
-	libbpf_set_print(libbpf_quiet);
 	s->dir = strdup(bpffs);
 	err = s->dir ? directory_open(bpffs, &s->dir_fd, error, len)
 		     : error_set(-ENOMEM, error, len, "no memory for the shield");
-	if (err)
-		goto fail;
-	flock(s->dir_fd, LOCK_EX);
-	err = maps_open(s, error, len);
-	flock(s->dir_fd, LOCK_UN);
-	if (err)
-		goto fail;
+	if (!err)
+		err = maps_open(s, error, len);
+	if (err) {
+		shield_close(s);
+		return err;
+	}
 	*out = s;
 	return 0;
-fail:
-	shield_close(s);
-	return err;
 }
 
 void shield_close(struct shield *s)
@@ -455,7 +458,6 @@ int shield_attach(struct shield *s, const char *ifname, enum shield_mode mode, c
 	if (err)
 		return err;
 	program = bpf_program__fd(skeleton->progs.xsk_def_prog);
-	flock(s->dir_fd, LOCK_EX);
 	err = link_find(path, ifname, ifindex, &link, error, len);
 	if (!err && link < 0)
 		err = link_create_pinned(s, folder, path, program, ifindex, mode, ifname, error,
@@ -463,37 +465,136 @@ int shield_attach(struct shield *s, const char *ifname, enum shield_mode mode, c
 	else if (!err && bpf_link_update(link, program, NULL) < 0)
 		err = error_set(-errno, error, len, "cannot replace the shield on %s: %s", ifname,
 				strerror(errno));
-	flock(s->dir_fd, LOCK_UN);
 	if (link >= 0)
 		close(link);
 	shield_bpf__destroy(skeleton);
 	return err;
 }
 
-int shield_detach(struct shield *s, const char *ifname, char *error, size_t len)
+/* Takes one pinned link off, and its pin and folder away. */
+static int link_detach(const char *dir, const char *folder, const char *ifname, char *error,
+		       size_t len)
 {
-	char folder[IF_NAMESIZE], path[PATH_MAX];
-	int link, err = folder_of(folder, ifname, error, len);
+	char path[PATH_MAX];
+	int link, err = 0;
 
-	if (err)
-		return err;
-	if (pin_path(path, s->dir, folder, "link") < 0)
-		return error_set(-ENAMETOOLONG, error, len, "%s is too long a name", s->dir);
-	flock(s->dir_fd, LOCK_EX);
+	if (pin_path(path, dir, folder, "link") < 0)
+		return error_set(-ENAMETOOLONG, error, len, "%s is too long a name", dir);
 	link = bpf_obj_get(path);
-	if (link < 0) {
-		err = error_set(-errno, error, len, "%s is not shielded: %s: %s", ifname, path,
-				strerror(errno));
-	} else if (bpf_link_detach(link) < 0) {
+	if (link < 0)
+		return error_set(-errno, error, len, "%s is not shielded: %s: %s", ifname, path,
+				 strerror(errno));
+	/* -ENOLINK: the interface is gone, and its program with it. */
+	if (bpf_link_detach(link) < 0 && errno != ENOLINK) {
 		err = error_set(-errno, error, len, "cannot detach the shield from %s: %s", ifname,
 				strerror(errno));
 	} else {
 		unlink(path);
-		pin_path(path, s->dir, folder, "");
+		pin_path(path, dir, folder, "");
 		rmdir(path);
 	}
-	flock(s->dir_fd, LOCK_UN);
-	if (link >= 0)
-		close(link);
+	close(link);
+	return err;
+}
+
+int shield_detach(struct shield *s, const char *ifname, char *error, size_t len)
+{
+	char folder[IF_NAMESIZE];
+	int err = folder_of(folder, ifname, error, len);
+
+	return err ? err : link_detach(s->dir, folder, ifname, error, len);
+}
+
+/* --- all there is below a bpffs -------------------------------------------------------------- */
+
+/* The interface whose folder this is; false: it is none's. */
+static bool ifname_of(char ifname[IF_NAMESIZE], const char *dir, const char *folder)
+{
+	char path[PATH_MAX];
+	size_t n = strlen(folder);
+
+	if (n >= IF_NAMESIZE || pin_path(path, dir, folder, "link") < 0 || access(path, F_OK) < 0)
+		return false;
+	memcpy(ifname, folder, n + 1);
+	for (char *colon = ifname; (colon = strchr(colon, ':'));)
+		*colon = '.';
+	return true;
+}
+
+static int each_interface(const char *dir, int (*each)(void *arg, const char *ifname), void *arg,
+			  char *error, size_t len)
+{
+	DIR *folders = opendir(dir);
+	const struct dirent *entry;
+	char ifname[IF_NAMESIZE];
+	int err = 0;
+
+	if (!folders)
+		return error_set(-errno, error, len, "cannot open %s: %s", dir, strerror(errno));
+	while (!err && (entry = readdir(folders)))
+		if (ifname_of(ifname, dir, entry->d_name))
+			err = each(arg, ifname);
+	closedir(folders);
+	return err;
+}
+
+int shield_each_interface(const struct shield *s, int (*each)(void *arg, const char *ifname),
+			  void *arg, char *error, size_t len)
+{
+	return each_interface(s->dir, each, arg, error, len);
+}
+
+struct removal {
+	const char *dir;
+	void (*told)(const char *ifname);
+	char *error;
+	size_t len;
+};
+
+static int remove_from(void *arg, const char *ifname)
+{
+	const struct removal *r = arg;
+	char folder[IF_NAMESIZE];
+	int err = folder_of(folder, ifname, r->error, r->len);
+
+	if (!err)
+		err = link_detach(r->dir, folder, ifname, r->error, r->len);
+	if (!err)
+		r->told(ifname);
+	return err;
+}
+
+static int maps_remove(const char *dir, char *error, size_t len)
+{
+	char path[PATH_MAX];
+
+	for (int i = 0; i < SHIELD_MAPS; i++)
+		if (pin_path(path, dir, "maps", map_names[i]) < 0 ||
+		    (unlink(path) < 0 && errno != ENOENT))
+			return error_set(-errno, error, len, "cannot remove %s: %s", path,
+					 strerror(errno));
+	pin_path(path, dir, "maps", "");
+	rmdir(path);
+	return 0;
+}
+
+int shield_remove(const char *bpffs, void (*told)(const char *ifname), char *error, size_t len)
+{
+	const struct removal r = {bpffs, told, error, len};
+	bool is_mounted = false;
+	int fd, err = is_bpffs(bpffs, &is_mounted);
+
+	if (!err && !is_mounted)
+		err = -ENOENT;
+	if (err)
+		return error_set(err, error, len, "%s: there is no shield: %s", bpffs,
+				 is_mounted || err != -ENOENT ? strerror(-err) : "it is no bpffs");
+	err = directory_lock(bpffs, &fd, error, len);
+	if (!err)
+		err = each_interface(bpffs, remove_from, (void *)&r, error, len);
+	if (!err)
+		err = maps_remove(bpffs, error, len);
+	if (fd >= 0)
+		close(fd);
 	return err;
 }

@@ -8,11 +8,12 @@
  * _backend_ports, shield_attach, then the data plane's sockets, which join the attached program.
  * From shield_attach until its socket is there, a frame for the data plane is dropped.
  *
- * Thread: shield_open, _set_, _attach, _detach and _close by control's main; all else by any thread
- * of control's, beside each other; a worker writes flags of its own by shield_flagged_fd. Time:
- * expiries are CLOCK_BOOTTIME nanoseconds, shield_now_ns. Memory: the struct, and for the length of
- * a call what its answer needs; bounds are those of postern/shield_map.h. Rules: all return 0, or
- * -errno with a sentence in error. CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and CAP_SYS_ADMIN where
+ * Thread: shield_open to _attach, _remove and _close by control's main; what is flagged and spared
+ * by any of control's, at once, but for shield_expire, which is main's; a worker writes flags of
+ * its own by shield_flagged_fd. Time: expiries are CLOCK_BOOTTIME nanoseconds, shield_now_ns.
+ * Memory: the struct, and for the length of a call what its answer needs; bounds are those of
+ * postern/shield_map.h. Rules: all return 0, or -errno with a sentence in error. libbpf is heard,
+ * unless the caller has it silent. CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and CAP_SYS_ADMIN where
  * the bpffs must be mounted.
  */
 #ifndef POSTERN_CONTROL_SHIELD_H
@@ -52,7 +53,7 @@ struct shield_allowed {
 };
 
 /* Opens the maps below the directory, making directory, bpffs and maps where they are missing. A
- * pinned map of another layout is refused. */
+ * pinned map of another layout is refused. -EBUSY: another process has this shield open. */
 int shield_open(struct shield **out, const char *bpffs, char *error, size_t len);
 
 /* Lets go of everything and takes nothing away: maps and programs stay. NULL is allowed. */
@@ -66,6 +67,14 @@ int shield_attach(struct shield *s, const char *ifname, enum shield_mode mode, c
 
 /* Takes the program off the interface: an operator's wish only. */
 int shield_detach(struct shield *s, const char *ifname, char *error, size_t len);
+
+/* Takes the program off every interface that has it by this bpffs, told of each, and removes the
+ * maps, and with them who is flagged. -ENOENT: there is none; -EBUSY: a process has it open. */
+int shield_remove(const char *bpffs, void (*told)(const char *ifname), char *error, size_t len);
+
+/* The interfaces that have the program; each returns 0 to go on. */
+int shield_each_interface(const struct shield *s, int (*each)(void *arg, const char *ifname),
+			  void *arg, char *error, size_t len);
 
 /* Replace the whole set. What is in both the old and the new one is never missing. A service with
  * port 0 says only that the address is ours, which every service says of its own. */
@@ -97,9 +106,11 @@ int shield_allow(struct shield *s, const struct ip_addr *address, unsigned prefi
 int shield_disallow(struct shield *s, const struct ip_addr *address, unsigned prefix_len,
 		    char *error, size_t len);
 
-/* Removes what has expired by now_ns, and switches off levels that nobody is flagged at any more.
- * removed, which may be NULL: how many flags and allowances. */
-int shield_expire(struct shield *s, uint64_t now_ns, size_t *removed, char *error, size_t len);
+/* Removes what has expired by now_ns, and switches off levels that nobody is flagged at any more: a
+ * piece of some thousand entries at a call, until done; the call behind that begins anew. removed:
+ * how many flags and allowances by this piece. */
+int shield_expire(struct shield *s, uint64_t now_ns, bool *done, size_t *removed, char *error,
+		  size_t len);
 
 /* Every flagged source, expired ones too, in no order. One flagged or unflagged meanwhile may be
  * seen or not. each returns false to end the walk. */

@@ -22,7 +22,6 @@
 
 enum {
 	BATCH = 4096,
-	BATCH_TOKEN_LEN = 64, /* the kernel's place in a walk: at most a key */
 };
 
 _Static_assert(sizeof(struct shield_source) == 20, "the program's layout");
@@ -49,34 +48,36 @@ struct walk {
 	void *arg;
 };
 
-/* Calls each for what stands in the map, a batch of copies at a time; 0 or -errno. */
-static int map_walk(int fd, const struct walk *w)
+/* Calls each for a batch of copies of what stands in the map, from where the last one ended; a
+ * place that is all zero is the beginning, and is so again behind the last batch. 0 or -errno. */
+static int map_walk_on(int fd, const struct walk *w, struct shield_place *place)
 {
-	uint8_t token[BATCH_TOKEN_LEN], *keys, *values;
-	void *from = NULL;
-	int err = 0;
+	uint8_t *keys = malloc(BATCH * w->key_size), *values = malloc(BATCH * w->value_size);
+	void *from = place->has_begun ? place->token : NULL;
+	__u32 n = BATCH;
+	int err = keys && values ? 0 : -ENOMEM;
+	bool goes_on = true;
 
-	keys = malloc(BATCH * w->key_size);
-	values = malloc(BATCH * w->value_size);
-	if (!keys || !values)
-		err = -ENOMEM;
-	while (!err) {
-		__u32 n = BATCH;
-
-		if (bpf_map_lookup_batch(fd, from, token, keys, values, &n, NULL) < 0) {
-			err = -errno;
-			if (err != -ENOENT)
-				break;
-		}
-		for (__u32 i = 0; i < n; i++)
-			if (!w->each(w->arg, keys + i * w->key_size, values + i * w->value_size))
-				goto out;
-		from = token;
-	}
-out:
+	if (!err && bpf_map_lookup_batch(fd, from, place->token, keys, values, &n, NULL) < 0)
+		err = -errno;
+	for (__u32 i = 0; (!err || err == -ENOENT) && i < n && goes_on; i++)
+		goes_on = w->each(w->arg, keys + i * w->key_size, values + i * w->value_size);
+	place->has_begun = !err && goes_on;
 	free(keys);
 	free(values);
 	return err == -ENOENT ? 0 : err;
+}
+
+/* All of it. */
+static int map_walk(int fd, const struct walk *w)
+{
+	struct shield_place place = {.has_begun = false};
+	int err;
+
+	do
+		err = map_walk_on(fd, w, &place);
+	while (place.has_begun);
+	return err;
 }
 
 static void address_mask(uint8_t octets[16], const struct ip_addr *address, unsigned prefix_len)
@@ -426,11 +427,11 @@ int shield_each_allowed(struct shield *s, bool (*each)(const struct shield_allow
 
 /* expiry */
 
+/* One piece of an expiry. */
 struct expiry {
 	struct shield *s;
 	uint64_t now_ns;
 	size_t removed;
-	uint32_t levels; /* that an entry was left at */
 	int err;
 };
 
@@ -452,7 +453,7 @@ static bool flagged_expire(void *arg, const void *key, const void *value)
 	struct shield_flag flag;
 
 	if (seen->expiry_ns > e->now_ns) {
-		e->levels |= level_bit(source);
+		e->s->expiry.levels |= level_bit(source);
 		return true;
 	}
 	if (bpf_map_lookup_and_delete_elem(fd, source, &flag) < 0) {
@@ -464,7 +465,7 @@ static bool flagged_expire(void *arg, const void *key, const void *value)
 		return true;
 	/* A worker has flagged it anew since we saw it. */
 	e->removed--;
-	e->levels |= level_bit(source);
+	e->s->expiry.levels |= level_bit(source);
 	if (bpf_map_update_elem(fd, source, &flag, BPF_NOEXIST) < 0 && errno != EEXIST)
 		e->err = -errno;
 	return e->err == 0;
@@ -512,32 +513,71 @@ int shield_levels_refresh(struct shield *s, char *error, size_t len)
 	return 0;
 }
 
-int shield_expire(struct shield *s, uint64_t now_ns, size_t *removed, char *error, size_t len)
+/* A level that no flag was found at is switched off; one may have come behind the walk. */
+static enum shield_expiry_step switch_levels_off(struct shield *s)
+{
+	const uint32_t before = atomic_fetch_and(shield_levels(s), s->expiry.levels);
+
+	s->expiry.off = before & ~s->expiry.levels;
+	return s->expiry.off ? SHIELD_EXPIRY_LOOK_AGAIN : SHIELD_EXPIRY_FLAGS;
+}
+
+static bool level_switch_on(void *arg, const void *key, const void *value)
+{
+	struct expiry *e = arg;
+
+	if (level_bit(key) & e->s->expiry.off)
+		atomic_fetch_or(shield_levels(e->s), level_bit(key));
+	return true;
+}
+
+static int expire_piece(struct expiry *e)
+{
+	static bool (*const each[])(void *arg, const void *key, const void *value) = {
+		[SHIELD_EXPIRY_FLAGS] = flagged_expire,
+		[SHIELD_EXPIRY_ALLOWANCES] = allow_expire,
+		[SHIELD_EXPIRY_LOOK_AGAIN] = level_switch_on,
+	};
+	struct shield_expiry *x = &e->s->expiry;
+	const bool allows = x->step == SHIELD_EXPIRY_ALLOWANCES;
+	const struct walk w = {
+		.key_size = allows ? sizeof(struct shield_prefix) : sizeof(struct shield_source),
+		.value_size = allows ? sizeof(struct shield_spare) : sizeof(struct shield_flag),
+		.each = each[x->step],
+		.arg = e,
+	};
+	int err = map_walk_on(e->s->maps[allows ? SHIELD_MAP_ALLOW : SHIELD_MAP_FLAGGED], &w,
+			      &x->place);
+
+	return err ? err : e->err;
+}
+
+int shield_expire(struct shield *s, uint64_t now_ns, bool *done, size_t *removed, char *error,
+		  size_t len)
 {
 	struct expiry e = {.s = s, .now_ns = now_ns};
-	const struct walk flags = {sizeof(struct shield_source), sizeof(struct shield_flag),
-				   flagged_expire, &e};
-	const struct walk allows = {sizeof(struct shield_prefix), sizeof(struct shield_spare),
-				    allow_expire, &e};
-	uint32_t before;
-	int err = map_walk(s->maps[SHIELD_MAP_FLAGGED], &flags);
+	struct shield_expiry *x = &s->expiry;
+	int err = expire_piece(&e);
 
-	if (!err && !e.err)
-		err = map_walk(s->maps[SHIELD_MAP_ALLOW], &allows);
-	if (err || e.err)
-		return error_set(err ? err : e.err, error, len,
-				 "cannot remove what has expired: %s",
-				 strerror(err ? -err : -e.err));
-	before = atomic_fetch_and(shield_levels(s), e.levels);
-	if (before & ~e.levels) {
-		err = shield_levels_refresh(s, error, len);
-		if (err) {
-			atomic_fetch_or(shield_levels(s), before);
-			return err;
-		}
+	*removed = e.removed;
+	*done = false;
+	if (err) {
+		atomic_fetch_or(shield_levels(s), x->off);
+		*x = (struct shield_expiry){.step = SHIELD_EXPIRY_FLAGS};
+		return error_set(err, error, len, "cannot remove what has expired: %s",
+				 strerror(-err));
 	}
-	if (removed)
-		*removed = e.removed;
+	if (x->place.has_begun)
+		return 0;
+	if (x->step == SHIELD_EXPIRY_FLAGS)
+		x->step = SHIELD_EXPIRY_ALLOWANCES;
+	else if (x->step == SHIELD_EXPIRY_ALLOWANCES)
+		x->step = switch_levels_off(s);
+	else
+		x->step = SHIELD_EXPIRY_FLAGS;
+	*done = x->step == SHIELD_EXPIRY_FLAGS;
+	if (*done)
+		*x = (struct shield_expiry){.step = SHIELD_EXPIRY_FLAGS};
 	return 0;
 }
 

@@ -55,7 +55,8 @@ int shield_disallow(struct shield *s, const struct ip_addr *address, unsigned pr
 	return none(error, len);
 }
 
-int shield_expire(struct shield *s, uint64_t now_ns, size_t *removed, char *error, size_t len)
+int shield_expire(struct shield *s, uint64_t now_ns, bool *done, size_t *removed, char *error,
+		  size_t len)
 {
 	return none(error, len);
 }

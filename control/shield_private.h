@@ -19,12 +19,33 @@ enum shield_map {
 	SHIELD_MAPS,
 };
 
+/* Where a walk over a map stands. */
+struct shield_place {
+	bool has_begun;
+	uint8_t token[64]; /* the kernel's: at most a key */
+};
+
+enum shield_expiry_step {
+	SHIELD_EXPIRY_FLAGS,
+	SHIELD_EXPIRY_ALLOWANCES,
+	SHIELD_EXPIRY_LOOK_AGAIN,
+};
+
+/* An expiry between two pieces. */
+struct shield_expiry {
+	enum shield_expiry_step step;
+	struct shield_place place;
+	uint32_t levels; /* that an entry was left at */
+	uint32_t off;	 /* that were switched off */
+};
+
 struct shield {
 	char *dir;
-	int dir_fd; /* locked while pins change */
+	int dir_fd; /* locked */
 	int maps[SHIELD_MAPS];
 	struct shield_config *config; /* the map's own memory */
 	size_t config_len;
+	struct shield_expiry expiry;
 };
 
 /* Switches on the levels that somebody is flagged at. */

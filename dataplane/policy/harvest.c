@@ -87,7 +87,7 @@ struct harvest *harvest_new(const struct harvest_config *config)
 	h->line = (int32_t)lround(SCORE_ONE * log((1 - config->beta) / config->alpha));
 	for (unsigned i = 0; i < FADE_STEPS; i++)
 		h->fade[i] = (uint32_t)lround(65536 * exp2(-(double)i / FADE_STEPS));
-	h->networks = calloc(NETWORKS_MAX, sizeof(*h->networks));
+	h->networks = calloc(HARVEST_NETWORKS_MAX, sizeof(*h->networks));
 	if (!h->networks || entries_init(h) || filter_init(h)) {
 		harvest_free(h);
 		return NULL;
@@ -277,30 +277,6 @@ static struct counts count(const struct place *p, uint32_t unknown, uint32_t del
 }
 
 /* --- verdicts -------------------------------------------------------------------------------- */
-
-bool harvest_is_allowed(const struct harvest *h, const struct ip_addr *address)
-{
-	uint32_t sequence;
-	bool found;
-
-	do {
-		uint32_t n;
-
-		sequence = atomic_load_explicit(&h->networks_sequence, memory_order_acquire);
-		n = atomic_load_explicit(&h->n_networks, memory_order_acquire);
-		found = false;
-		for (uint32_t i = 0; i < n && !found; i++) {
-			uint64_t halves[2] = {load(&h->networks[i][0]), load(&h->networks[i][1])};
-			struct ip_addr network;
-
-			memcpy(&network, halves, sizeof(network));
-			found = ip_addr_match(address, &network,
-					      (unsigned)load(&h->networks[i][2]));
-		}
-	} while (sequence & 1 ||
-		 atomic_load_explicit(&h->networks_sequence, memory_order_acquire) != sequence);
-	return found;
-}
 
 bool counts_are_established(const struct counts *c)
 {

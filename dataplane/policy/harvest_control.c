@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What control does with the harvest's table: allow, explain, unban, keep over a restart.
+ * What control does with the harvest's table: explain, unban, keep over a restart.
  *
  * Thread: control, beside workers. Time: given. Memory: the caller's.
  * Rules: a checkpoint is a run of records of 32 octets in the host's order: key, score, until,
@@ -22,32 +22,17 @@ static uint64_t load(const _Atomic uint64_t *at)
 	return atomic_load_explicit(at, memory_order_acquire);
 }
 
-int harvest_allow(struct harvest *h, const struct harvest_network *networks, size_t n)
+bool harvest_until(const struct harvest *h, const struct ip_addr *address, uint8_t prefix_len,
+		   uint32_t now_s, uint32_t *until_s)
 {
-	if (n > NETWORKS_MAX)
-		return -ENOMEM;
-	atomic_fetch_add(&h->networks_sequence, 1);
-	for (size_t i = 0; i < n; i++) {
-		uint64_t halves[2];
+	struct place p = entries_find(h, entries_key(address, prefix_len));
+	uint32_t drop_s;
 
-		memcpy(halves, &networks[i].address, sizeof(halves));
-		atomic_store(&h->networks[i][0], halves[0]);
-		atomic_store(&h->networks[i][1], halves[1]);
-		atomic_store(&h->networks[i][2], networks[i].prefix_len);
-	}
-	atomic_store(&h->n_networks, (uint32_t)n);
-	atomic_fetch_add(&h->networks_sequence, 1);
-	return 0;
-}
-
-static void mask(struct ip_addr *address, uint8_t len)
-{
-	for (unsigned i = 0; i < sizeof(address->octets); i++) {
-		unsigned bits = len > 8 * i ? len - 8 * i : 0;
-
-		if (bits < 8)
-			address->octets[i] &= (uint8_t)(0xff00 >> bits);
-	}
+	if (!p.bucket)
+		return false;
+	drop_s = until_unpack(load(until_word(&p))).drop_s;
+	*until_s = drop_s > now_s ? drop_s : 0;
+	return true;
 }
 
 static void story_of(struct harvest *h, uint32_t now_s, struct harvest_story *story)
@@ -90,7 +75,7 @@ size_t harvest_explain(struct harvest *h, const struct ip_addr *address, uint32_
 			.prefix_len = is_v4 ? v4[i] : v6[i],
 			.is_allowed = harvest_is_allowed(h, address),
 		};
-		mask(&stories[i].address, stories[i].prefix_len);
+		network_mask(&stories[i].address, stories[i].prefix_len);
 		story_of(h, now_s, &stories[i]);
 	}
 	return n;
@@ -216,7 +201,7 @@ void harvest_spared(struct harvest *h, const struct ip_addr *address, uint8_t pr
 	uint32_t n = 1U << (len - prefix_len);
 	unsigned last = len / 8 - 1;
 
-	mask(&client, prefix_len);
+	network_mask(&client, prefix_len);
 	for (uint32_t i = 0; i < n; i++) {
 		struct place p;
 
@@ -281,6 +266,32 @@ int harvest_restore(struct harvest *h, const void *octets, size_t len)
 		atomic_store(counts_word(&p), r.counts);
 	}
 	return 0;
+}
+
+static void cap(const struct place *p, uint32_t latest_s)
+{
+	const bool by_hand = score_unpack(load(score_word(p))).by_hand;
+	uint64_t word = load(until_word(p));
+	struct until until;
+
+	do {
+		until = until_unpack(word);
+		if (until.drop_s > latest_s && !by_hand)
+			until.drop_s = latest_s;
+		if (until.null_s > latest_s)
+			until.null_s = latest_s;
+	} while (!atomic_compare_exchange_strong(until_word(p), &word, until_pack(&until)));
+}
+
+void harvest_cap(struct harvest *h, uint32_t now_s)
+{
+	for (uint32_t i = 0; i < h->n_buckets; i++)
+		for (unsigned slot = 0; slot < BUCKET_ENTRIES; slot++) {
+			const struct place p = {.bucket = &h->buckets[i], .slot = slot};
+
+			if (load(until_word(&p)))
+				cap(&p, now_s + h->config.longest_ttl_s);
+		}
 }
 
 void harvest_count(const struct harvest *h, uint32_t now_s, struct harvest_counts *counts)

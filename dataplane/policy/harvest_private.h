@@ -21,7 +21,7 @@ enum {
 	DAY_S = 24 * 3600,
 	DEAD_ROWS = 3,
 	DEAD_CELLS = 1 << 23, /* a row of a day */
-	NETWORKS_MAX = 4096,
+	NETWORK_LENGTHS = 129,
 
 	SCORE_ONE = 256, /* of a score */
 	NULL_ONE = 16,	 /* of a null sender's, which has fewer bits */
@@ -109,9 +109,13 @@ struct harvest {
 
 	/* The networks that are never flagged: a sequence lock, odd while they change. */
 	_Atomic uint32_t networks_sequence;
-	_Atomic uint32_t n_networks;
-	_Atomic uint64_t (*networks)[3]; /* two halves of the address, the length */
+	_Atomic uint64_t (*networks)[2]; /* halves of their addresses, by length and address */
+	_Atomic uint32_t networks_of[NETWORK_LENGTHS + 1]; /* where a length's begin */
 };
+
+/* --- harvest_allow.c --- */
+/* Clears the bits behind a prefix. */
+void network_mask(struct ip_addr *address, uint8_t len);
 
 /* --- harvest_table.c --- */
 int entries_init(struct harvest *h);

@@ -3,7 +3,7 @@
  * Mail: the service a worker of posternd runs, and the one seam where TCP's bytes meet SMTP's
  * engine, its questions meet the directory and the harvest test, and a verdict meets the kernel.
  *
- * Thread: the owning worker. Time: the turn's; seconds since the epoch by the offset told at start.
+ * Thread: the owning worker. Time: the turn's; seconds since the epoch by mail_now_s.
  * Memory: all of it at start, of which untouched pages cost nothing. A conversation takes a
  * session; transactions and pieces of lines are for a share of the sessions, and who finds none
  * gets a 4xx. When STRESS_PERCENT of any of them is in use, or buffers run low, all are under
@@ -70,7 +70,7 @@ static_assert(sizeof(struct transaction) <= sizeof(struct smtp_transaction_user)
 static void set_time(struct mail *m, uint64_t now_us)
 {
 	m->now_us = now_us;
-	m->now_s = (uint32_t)((m->config->epoch_us + now_us) / 1000000);
+	m->now_s = mail_now_s(m->config, now_us);
 }
 
 /* --- who is asking --------------------------------------------------------------------------- */

@@ -174,7 +174,10 @@ void harvest_tick(struct harvest *h, uint32_t now_s);
 
 /* --- what control does ----------------------------------------------------------------------- */
 
-/* Never flagged: networks in mapped form. Replaces what was there. -ENOMEM. */
+enum { HARVEST_NETWORKS_MAX = 1 << 14 };
+
+/* Never flagged: networks in mapped form. Replaces what was there. -ENOMEM; -E2BIG: more than
+ * HARVEST_NETWORKS_MAX different ones. */
 struct harvest_network {
 	struct ip_addr address;
 	uint8_t prefix_len;
@@ -203,6 +206,10 @@ enum { HARVEST_LEVELS = 3 };
 /* The client itself, then its prefixes; returns how many. */
 size_t harvest_explain(struct harvest *h, const struct ip_addr *address, uint32_t now_s,
 		       struct harvest_story stories[HARVEST_LEVELS]);
+
+/* When the verdict at one level ends; 0: none runs. False: nothing is known there. */
+bool harvest_until(const struct harvest *h, const struct ip_addr *address, uint8_t prefix_len,
+		   uint32_t now_s, uint32_t *until_s);
 
 /* The line in 1/256, and a prefix's. */
 int32_t harvest_line(const struct harvest *h, const struct ip_addr *address, uint8_t prefix_len);
@@ -237,6 +244,10 @@ bool harvest_is_checkpoint(const void *octets, size_t len);
 /* Takes in what harvest_checkpoint wrote, in any pieces of whole records. -EINVAL: it is not that,
  * and nothing was taken in. */
 int harvest_restore(struct harvest *h, const void *octets, size_t len);
+
+/* Ends what would run longer than a verdict of now could, but for an operator's: a table from a
+ * file may have been written by another clock. */
+void harvest_cap(struct harvest *h, uint32_t now_s);
 
 struct harvest_counts {
 	uint64_t entries, used; /* in the table */

@@ -2,7 +2,8 @@
 /*
  * What the workers' mail service needs of control.
  *
- * Thread: filled in by control before the data plane starts; the service reads it.
+ * Thread: filled in by control before the data plane starts; the service reads it. What is atomic
+ * control changes later, too.
  * Time: none. Memory: the caller's, until the data plane is stopped.
  */
 #ifndef POSTERN_SETTINGS_H
@@ -33,13 +34,22 @@ struct mail_config {
 	uint32_t sessions; /* a worker */
 	struct harvest *harvest;
 	struct mail_shield shield;
-	uint64_t epoch_us;  /* CLOCK_REALTIME less CLOCK_MONOTONIC, at start */
-	uint8_t id_key[16]; /* of conversations' ids, from the kernel's generator */
+	_Atomic uint64_t epoch_us; /* CLOCK_REALTIME less CLOCK_MONOTONIC; control keeps it so */
+	uint8_t id_key[16];	   /* of conversations' ids, from the kernel's generator */
 	/* One a worker, each way: what it decided, and what others decided, for which the worker is
 	 * woken (dataplane_wake). */
 	struct notices *notices, *orders;
 	_Atomic bool draining; /* conversations are ended, and none begins: 421 4.3.2 */
 };
+
+/* Seconds since the epoch by the one clock that workers and control have; now_us: CLOCK_MONOTONIC.
+ * The wall clock may be set between two looks at it, so nobody else's is compared with this. */
+static inline uint32_t mail_now_s(const struct mail_config *config, uint64_t now_us)
+{
+	const uint64_t epoch_us = atomic_load_explicit(&config->epoch_us, memory_order_relaxed);
+
+	return (uint32_t)((epoch_us + now_us) / 1000000);
+}
 
 /* For struct dataplane_config: its service_config is a struct mail_config. Who exists is told by
  * dataplane_publish_recipients_take; until then nobody can tell, which is 451 4.4.3. */

@@ -19,17 +19,26 @@ die() {
 	exit 1
 }
 
-missing_packages() {
-	sed 's/[[:space:]]*#.*//; /^$/d' "$ROOT/scripts/packages" | while read -r package; do
+# packages SECTION...
+packages() {
+	local section
+	for section in "$@"; do
+		sed -n "/^\[$section]\$/,/^\[/{/^\[/d; s/[[:space:]]*#.*//; /^\$/d; p}" "$ROOT/scripts/packages"
+	done
+}
+
+missing_packages() { # SECTION...
+	packages "$@" | while read -r package; do
 		dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null |
 			grep -qx installed || echo "$package"
 	done
 }
 
-# Ask apt for what is not there; on a machine that has everything, ask nothing of anybody.
+# install_packages SECTION...: ask apt for what is not there; on a machine that has everything, ask
+# nothing of anybody. What is there stays: a mail server is not replaced by one that is only tested with.
 install_packages() {
 	local missing
-	mapfile -t missing < <(missing_packages)
+	mapfile -t missing < <(missing_packages "$@")
 	[ ${#missing[@]} -gt 0 ] || return 0
 	[ "$(id -u)" = 0 ] || die "not root, and these packages are missing: ${missing[*]}"
 	echo "installing ${missing[*]}"
@@ -38,7 +47,7 @@ install_packages() {
 	if printf '%s\n' "${missing[@]}" | grep -qx postfix; then
 		echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
 	fi
-	apt-get -q update && apt-get -q -y --no-install-recommends \
+	apt-get -q update && apt-get -q -y --no-remove --no-install-recommends \
 		-o DPkg::Lock::Timeout=300 install "${missing[@]}"
 }
 
@@ -55,6 +64,8 @@ build() {
 	case $1 in
 	build)
 		configure build gcc --buildtype=release ;;
+	build-install)
+		configure build-install gcc --buildtype=release -Dtests=false ;;
 	build-asan)
 		configure build-asan gcc --buildtype=debug -Doptimization=1 \
 			-Db_sanitize=address,undefined ;;

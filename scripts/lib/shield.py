@@ -11,7 +11,7 @@
     shield.py disallow NETWORK
     shield.py counters                what became of all frames, a 'name number' a line
 
-Maps are looked for in $POSTERN_BPFFS/maps, default /run/postern/bpf. Layouts: postern/shield_map.h.
+Maps are looked for in $POSTERN_BPFFS/maps, default the plain lab's. Layouts: postern/shield_map.h.
 """
 
 import ipaddress
@@ -150,7 +150,7 @@ def main():
     word, arguments = (sys.argv + [""])[1], sys.argv[2:]
     if COMMANDS.get(word) != len(arguments):
         sys.exit(__doc__)
-    shield = Shield(os.environ.get("POSTERN_BPFFS", "/run/postern/bpf"))
+    shield = Shield(os.environ.get("POSTERN_BPFFS", "/run/postern-lab/bpf"))
     try:
         answer = getattr(shield, word)(*arguments)
     except (ShieldError, ValueError) as error:

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <linux/if_xdp.h>
 
 static _Noreturn void skip(const char *why)
@@ -41,8 +42,14 @@ static void require_bpf(void)
 	close(fd);
 }
 
+static int keep_quiet(enum libbpf_print_level level, const char *format, va_list args)
+{
+	return 0;
+}
+
 void fixture_enter_namespaces(void)
 {
+	libbpf_set_print(keep_quiet);
 	if (geteuid() != 0) {
 		errno = EPERM;
 		skip("needs root");

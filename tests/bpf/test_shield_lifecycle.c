@@ -527,6 +527,44 @@ static void detaching_gives_the_port_back_to_the_kernel(void **state)
 	assert_int_equal(leaked_before_probe(l, PEER), 0);
 }
 
+static char told_of[64];
+
+static void tell(const char *ifname)
+{
+	snprintf(told_of + strlen(told_of), sizeof(told_of) - strlen(told_of), "%s ", ifname);
+}
+
+static void removing_it_leaves_no_program_and_no_map(void **state)
+{
+	struct lab *l = *state;
+	char path[96];
+
+	run("ip link add gw.5 type veth peer name x0");
+	open_shield(l);
+	attach(l);
+	flag_peer(l);
+	assert_int_equal(shield_attach(l->shield, "gw.5", SHIELD_NATIVE, l->error, ERROR_LEN), 0);
+	assert_int_equal(shield_remove(l->bpffs, tell, l->error, ERROR_LEN), -EBUSY);
+	shield_close(l->shield);
+	l->shield = NULL;
+	run("ip link del gw.5");
+	told_of[0] = '\0';
+	assert_int_equal(shield_remove(l->bpffs, tell, l->error, ERROR_LEN), 0);
+	assert_non_null(strstr(told_of, "gw0 "));
+	assert_non_null(strstr(told_of, "gw.5 "));
+	send_syn(l, PEER, 30000, SMTP);
+	assert_int_equal(leaked_before_probe(l, PEER), 1);
+	snprintf(path, sizeof(path), "%s/maps", l->bpffs);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(shield_remove(l->bpffs, tell, l->error, ERROR_LEN), 0);
+	assert_int_equal(shield_remove("/mnt", tell, l->error, ERROR_LEN), -ENOENT);
+	assert_non_null(strstr(l->error, "/mnt: there is no shield"));
+	open_shield(l);
+	attach(l);
+	send_syn(l, PEER, 30001, SMTP);
+	assert_int_equal(leaked_before_probe(l, PEER), 0);
+}
+
 static int program_of_somebody_else(void)
 {
 	const struct bpf_insn pass[] = {
@@ -566,6 +604,23 @@ static void shield_of_another_bpffs_is_refused(void **state)
 	attach(l);
 	assert_int_equal(shield_open(&other, dir, l->error, ERROR_LEN), 0);
 	assert_int_equal(shield_attach(other, "gw0", SHIELD_NATIVE, l->error, ERROR_LEN), -EBUSY);
+	shield_close(other);
+}
+
+static void shield_that_is_open_is_nobody_elses(void **state)
+{
+	struct lab *l = *state;
+	struct shield *other = NULL;
+
+	open_shield(l);
+	attach(l);
+	assert_int_equal(shield_open(&other, l->bpffs, l->error, ERROR_LEN), -EBUSY);
+	assert_null(other);
+	assert_non_null(strstr(l->error, l->bpffs));
+	assert_non_null(strstr(l->error, "another posternd has this shield"));
+	shield_close(l->shield);
+	l->shield = NULL;
+	assert_int_equal(shield_open(&other, l->bpffs, l->error, ERROR_LEN), 0);
 	shield_close(other);
 }
 
@@ -713,6 +768,8 @@ static void three_capabilities_suffice_where_the_bpffs_is_mounted(void **state)
 	pid_t pid;
 
 	open_shield(l);
+	shield_close(l->shield);
+	l->shield = NULL;
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
@@ -795,29 +852,35 @@ static uint32_t rx_queues(struct lab *l, const char *ifname)
 static void queue_without_a_socket_is_set_or_refused(void **state)
 {
 	struct lab *l = *state;
+	uint32_t before, most;
 
 	run("ethtool -L gw0 rx " GW_QUEUES);
 	assert_int_equal(rx_queues(l, "gw0"), 4);
-	assert_int_equal(nic_require_rx_queues("gw0", 4, l->error, ERROR_LEN), 0);
-	assert_int_equal(nic_require_rx_queues("gw0", 2, l->error, ERROR_LEN), 0);
+	assert_int_equal(nic_require_rx_queues("gw0", 4, &before, l->error, ERROR_LEN), 0);
+	assert_int_equal(nic_require_rx_queues("gw0", 2, &before, l->error, ERROR_LEN), 0);
+	assert_int_equal(before, 4);
 	assert_int_equal(rx_queues(l, "gw0"), 2);
-	assert_int_equal(nic_require_rx_queues("gw0", 5, l->error, ERROR_LEN), -EINVAL);
+	assert_int_equal(nic_max_rx_queues("gw0", &most, l->error, ERROR_LEN), 0);
+	assert_int_equal(most, 4);
+	assert_int_equal(nic_require_rx_queues("gw0", 5, &before, l->error, ERROR_LEN), -EINVAL);
 	assert_string_equal(l->error, "gw0 receives on 2 queues where 5 sockets would listen, and "
-				      "cannot be set to that many: Invalid argument");
-	assert_int_equal(nic_require_rx_queues("gw0", 0, l->error, ERROR_LEN), -EINVAL);
+				      "cannot be set to that many: Invalid argument "
+				      "(`cores` says how many)");
+	assert_int_equal(nic_require_rx_queues("gw0", 0, &before, l->error, ERROR_LEN), -EINVAL);
 	assert_int_equal(rx_queues(l, "gw0"), 2);
 }
 
 static void driver_that_refuses_is_believed(void **state)
 {
 	struct lab *l = *state;
+	uint32_t before;
 
 	/* A veth keeps a receive queue for each of its peer's, while it has a program. */
 	run("ip link add many0 numrxqueues 4 numtxqueues 4 type veth "
 	    "peer name many1 numrxqueues 4 numtxqueues 4");
 	open_shield(l);
 	assert_int_equal(shield_attach(l->shield, "many0", SHIELD_NATIVE, l->error, ERROR_LEN), 0);
-	assert_int_equal(nic_require_rx_queues("many0", 1, l->error, ERROR_LEN), -EINVAL);
+	assert_int_equal(nic_require_rx_queues("many0", 1, &before, l->error, ERROR_LEN), -EINVAL);
 	assert_int_equal(rx_queues(l, "many0"), 4);
 	assert_int_equal(shield_detach(l->shield, "many0", l->error, ERROR_LEN), 0);
 	run("ip link del many0");
@@ -826,10 +889,13 @@ static void driver_that_refuses_is_believed(void **state)
 static void interface_without_channels_has_one_queue(void **state)
 {
 	struct lab *l = *state;
+	uint32_t before;
 
 	assert_int_equal(rx_queues(l, "lo"), 1);
-	assert_int_equal(nic_require_rx_queues("lo", 1, l->error, ERROR_LEN), 0);
-	assert_int_equal(nic_require_rx_queues("lo", 2, l->error, ERROR_LEN), -EOPNOTSUPP);
+	assert_int_equal(nic_max_rx_queues("lo", &before, l->error, ERROR_LEN), 0);
+	assert_int_equal(before, 1);
+	assert_int_equal(nic_require_rx_queues("lo", 1, &before, l->error, ERROR_LEN), 0);
+	assert_int_equal(nic_require_rx_queues("lo", 2, &before, l->error, ERROR_LEN), -EOPNOTSUPP);
 }
 
 static void link_address_and_mtu_are_read(void **state)
@@ -868,8 +934,10 @@ int main(void)
 		LIFE(restarts_under_traffic_leak_no_syn),
 		LIFE(replacing_the_services_leaks_no_syn),
 		LIFE(detaching_gives_the_port_back_to_the_kernel),
+		LIFE(removing_it_leaves_no_program_and_no_map),
 		LIFE(foreign_program_is_refused),
 		LIFE(shield_of_another_bpffs_is_refused),
+		LIFE(shield_that_is_open_is_nobody_elses),
 		LIFE(interface_made_anew_is_shielded_anew),
 		LIFE(link_of_another_interface_is_refused),
 		LIFE(pinned_map_of_another_layout_is_refused),

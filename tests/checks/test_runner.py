@@ -40,6 +40,33 @@ def run_checks(tmp_path):
     return run
 
 
+# What apt is asked for on a machine that has nothing.
+FRESH_MACHINE = """
+. scripts/lib/setup.sh
+dpkg-query() { return 1; }
+debconf-set-selections() { cat >/dev/null; }
+id() { echo 0; }
+apt-get() { echo "apt-get $*"; }
+install_packages """
+
+
+def asked_of_apt(*sections):
+    done = subprocess.run(["/bin/bash", "-c", FRESH_MACHINE + " ".join(sections)], cwd=TREE, check=True,
+                          text=True, capture_output=True)
+    return done.stdout.splitlines()[-1].split()
+
+
+def test_to_build_no_mail_server_is_installed():
+    asked = asked_of_apt("build")
+    assert {"libdpdk-dev", "bpftool"} <= set(asked)
+    assert not {"postfix", "msmtp", "nmap", "libcmocka-dev"} & set(asked)
+
+
+def test_to_test_all_is_installed_and_nothing_that_is_there_removed():
+    asked = asked_of_apt("build", "test")
+    assert {"libdpdk-dev", "postfix", "libcmocka-dev", "--no-remove"} <= set(asked)
+
+
 def test_passing_tests_pass(run_checks):
     status, lines = run_checks("def test_a(): pass\ndef test_b(): pass\n")
     assert (status, lines[-1]) == (0, "2 passed, 0 failed")

@@ -277,6 +277,22 @@ static void a_save_that_fails_leaves_the_file_there_was(void **state)
 	harvest_free(after);
 }
 
+static void what_is_no_file_is_not_written_over(void **state)
+{
+	struct harvest *h = new_harvest();
+	char error[ERROR_LEN];
+	struct stat st;
+
+	unlink(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(checkpoint_save(h, path, error, sizeof(error)), -EINVAL);
+	assert_non_null(strstr(error, path));
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(S_ISFIFO(st.st_mode));
+	assert_int_equal(access(beside, F_OK), -1);
+	harvest_free(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -288,6 +304,7 @@ int main(void)
 		cmocka_unit_test(octets_behind_the_end_are_seen),
 		cmocka_unit_test(what_is_foreign_or_of_the_future_is_told_as_that),
 		cmocka_unit_test(a_save_that_fails_leaves_the_file_there_was),
+		cmocka_unit_test(what_is_no_file_is_not_written_over),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -177,6 +177,7 @@ static const struct broken broken[] = {
 	{"first_ttl: 10m", "first_ttl: 99999999999999999999d", ":19: harvest.first_ttl: a dur"},
 	{"first_ttl: 10m", "clients: 1000", ":19: harvest.clients: must be a power of two"},
 	{"first_ttl: 10m", "honest_unknown: 0.95", ":19: harvest.honest_unknown: must lie"},
+	{"first_ttl: 10m", "state: harvest", ":19: harvest.state: an absolute path"},
 	{"203.0.113.0/24", "203.0.113.1/24", ":19: harvest.allow[0]: a network like"},
 	{"203.0.113.0/24", "203.0.113.0/33", ":19: harvest.allow[0]: a network like"},
 	{"recipients: 500", "recipients: 99", ":20: limits.recipients: must lie between"},
@@ -229,6 +230,34 @@ static void the_end_of_the_document_may_be_marked(void **state)
 	if (!config_read(path, &c, &error))
 		fail_msg("%s", error.text);
 	config_free(&c);
+}
+
+/* 65 pools of 256 servers, no two alike. */
+static void more_servers_than_can_be_spared_are_refused(void **state)
+{
+	struct schema_error error;
+	struct config c;
+	char *text = NULL;
+	size_t len;
+	FILE *to = open_memstream(&text, &len);
+
+	assert_non_null(to);
+	fputs("hostname: mx1.example.net\ninterfaces: [{device: eth0}]\n"
+	      "domains: [{name: example.net, recipients: /r, pool: p0}]\npools:\n",
+	      to);
+	for (unsigned pool = 0; pool < 65; pool++) {
+		fprintf(to, "  - {name: p%u, servers: [", pool);
+		for (unsigned server = 0; server < 256; server++)
+			fprintf(to, "%s\"10.0.%u.%u:25\"", server ? ", " : "", pool, server);
+		fputs("]}\n", to);
+	}
+	fputs("harvest: {allow: [192.0.2.0/24]}\n", to);
+	fclose(to);
+	write_file(text, len);
+	free(text);
+	assert_false(config_read(path, &c, &error));
+	assert_non_null(strstr(error.text, ":70: harvest.allow: with the pools' servers these are "
+					   "16641 networks"));
 }
 
 static void an_alias_is_refused(void **state)
@@ -311,6 +340,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_is_shown_reads_back_the_same),
 		cmocka_unit_test(each_broken_one_is_refused_with_line_and_field),
 		cmocka_unit_test(the_end_of_the_document_may_be_marked),
+		cmocka_unit_test(more_servers_than_can_be_spared_are_refused),
 		cmocka_unit_test(an_alias_is_refused),
 		cmocka_unit_test(a_file_that_is_cut_off_anywhere_is_refused_or_sound),
 		cmocka_unit_test(a_file_that_is_not_there_says_so),

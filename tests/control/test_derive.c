@@ -167,12 +167,31 @@ static void the_pools_servers_are_never_shut_out(void **state)
 	struct config_network *allow;
 	uint32_t n = 0;
 
-	allow = derive_allow(&c, &n);
+	allow = config_allow(&c, &n);
 	assert_non_null(allow);
 	assert_int_equal(n, 2);
 	assert_int_equal(allow[0].prefix_len, 96 + 24);
 	assert_int_equal(allow[1].prefix_len, 128);
 	assert_int_equal(allow[1].address.octets[15], 10);
+	free(allow);
+	config_free(&c);
+}
+
+static void a_server_of_two_pools_counts_once(void **state)
+{
+	struct config c = config_of("hostname: mx1.example.net\n"
+				    "interfaces: [{device: eth0}]\n"
+				    "domains: [{name: example.net, recipients: /r, pool: a}]\n"
+				    "pools:\n"
+				    "  - {name: a, servers: [\"198.51.100.10:25\"]}\n"
+				    "  - {name: b, servers: [\"198.51.100.10:2525\"]}\n"
+				    "harvest: {allow: [198.51.100.10, 198.51.100.10]}\n");
+	struct config_network *allow;
+	uint32_t n = 0;
+
+	allow = config_allow(&c, &n);
+	assert_non_null(allow);
+	assert_int_equal(n, 1);
 	free(allow);
 	config_free(&c);
 }
@@ -216,6 +235,7 @@ int main(void)
 		cmocka_unit_test(mail_is_as_the_configuration_says),
 		cmocka_unit_test(the_test_for_guessers_is_as_the_configuration_says),
 		cmocka_unit_test(the_pools_servers_are_never_shut_out),
+		cmocka_unit_test(a_server_of_two_pools_counts_once),
 		cmocka_unit_test(what_is_not_said_is_the_rooms_own),
 	};
 

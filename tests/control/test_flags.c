@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -102,7 +103,7 @@ static void a_verdict_is_an_event_with_its_evidence(void **state)
 	assert_int_equal(told.until_s, VERDICTS_START + 300);
 	flags_count(w.flags, &counts);
 	assert_int_equal(counts.heard, 1);
-	assert_string_equal(counts.error, "");
+	assert_string_equal(counts.with_kernel.sentence, "");
 	verdicts_end(&w);
 }
 
@@ -238,6 +239,53 @@ static void an_unban_outlives_a_restart(void **state)
 	verdicts_end(&w);
 }
 
+static const char *trouble_with_state(struct world *w)
+{
+	static struct flags_counts counts;
+
+	flags_count(w->flags, &counts);
+	return counts.with_state.sentence;
+}
+
+static void trouble_with_the_state_is_over_when_it_can_be_written(void **state)
+{
+	struct flags_counts counts;
+	struct world w;
+
+	begin(&w, true);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(mkdir(state_path, 0700), 0);
+		verdicts_pass(60);
+		assert_int_equal(flags_save(w.flags, w.error, sizeof(w.error)), -EINVAL);
+		assert_string_equal(trouble_with_state(&w), w.error);
+		flags_count(w.flags, &counts);
+		assert_int_equal(counts.with_state.since_s, VERDICTS_START + 60 * (i + 1));
+		assert_int_equal(rmdir(state_path), 0);
+		assert_int_equal(flags_save(w.flags, w.error, sizeof(w.error)), 0);
+		assert_string_equal(trouble_with_state(&w), "");
+		unlink(state_path);
+	}
+	verdicts_end(&w);
+}
+
+static void a_clock_set_back_makes_no_verdict_longer(void **state)
+{
+	enum { DAY = 24 * 3600, MONTH = 30 * DAY };
+	struct world w;
+
+	begin(&w, true);
+	verdicts_pass(MONTH);
+	verdicts_guess(&w, "192.0.2.7", true);
+	assert_int_equal(add(&w, "192.0.2.8", 600), 0);
+	assert_int_equal(flags_save(w.flags, w.error, sizeof(w.error)), 0);
+	verdicts_end(&w);
+	begin(&w, true);
+	assert_int_equal(client_story(&w, "192.0.2.7").harvest.until_s, VERDICTS_START + DAY);
+	assert_int_equal(client_story(&w, "192.0.2.8").harvest.until_s,
+			 VERDICTS_START + MONTH + 600);
+	verdicts_end(&w);
+}
+
 static void a_checkpoint_is_written_every_minute(void **state)
 {
 	struct world w;
@@ -269,6 +317,36 @@ static void a_bad_checkpoint_is_moved_aside_and_told_of(void **state)
 	assert_int_equal(access(aside_path, F_OK), 0);
 	assert_int_equal(flags_save(w.flags, w.error, sizeof(w.error)), 0);
 	verdicts_end(&w);
+}
+
+static void fails_to_begin(int err)
+{
+	struct flags_config config;
+	struct stat before, after;
+	struct world w;
+
+	assert_int_equal(lstat(state_path, &before), 0);
+	config = verdicts_begin(&w, false);
+	config.state = state_path;
+	assert_int_equal(flags_new(&w.flags, &config, w.error, sizeof(w.error)), err);
+	assert_non_null(strstr(w.error, state_path));
+	assert_null(w.flags);
+	verdicts_end(&w);
+	assert_int_equal(lstat(state_path, &after), 0);
+	assert_int_equal(after.st_ino, before.st_ino);
+	assert_int_equal(access(aside_path, F_OK), -1);
+}
+
+static void a_state_that_cannot_be_read_stays_and_fails_the_start(void **state)
+{
+	assert_int_equal(mkfifo(state_path, 0600), 0);
+	fails_to_begin(-EINVAL);
+	unlink(state_path);
+	assert_int_equal(mkdir(state_path, 0700), 0);
+	fails_to_begin(-EINVAL);
+	rmdir(state_path);
+	assert_int_equal(symlink(state_path, state_path), 0);
+	fails_to_begin(-ELOOP);
 }
 
 static void who_is_allowed_now_is_let_in_at_the_restart(void **state)
@@ -312,6 +390,61 @@ static void lost_notices_are_made_up_for(void **state)
 	assert_int_equal(counts.lost, 2);
 	assert_int_equal(counts.recovered, 1);
 	verdicts_end(&w);
+}
+
+static void shut_out_many(struct world *w, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const uint8_t octets[4] = {10, 0, (uint8_t)(i >> 8), (uint8_t)i};
+		const struct ip_addr client = ip_addr_from_v4(octets);
+
+		assert_int_equal(harvest_shut_out(w->harvest, &client, 128, VERDICTS_START + 600,
+						  false, VERDICTS_START),
+				 0);
+	}
+}
+
+static uint64_t recovered(struct world *w)
+{
+	struct flags_counts counts;
+
+	flags_count(w->flags, &counts);
+	return counts.recovered;
+}
+
+static void lose_a_notice(struct world *w)
+{
+	const struct notice notice = {.verdict = {.observed = true}};
+
+	while (notices_put(w->notices, &notice))
+		;
+}
+
+static void a_whole_table_is_made_up_for_piece_by_piece(void **state)
+{
+	enum { MANY = 2000 };
+	struct flags_config config;
+	struct notices *orders = aligned_alloc(64, sizeof(*orders));
+	struct notice notice;
+	struct world w;
+
+	assert_non_null(orders);
+	memset(orders, 0, sizeof(*orders));
+	config = verdicts_begin(&w, false);
+	config.orders = orders;
+	verdicts_flags(&w, &config);
+	shut_out_many(&w, MANY);
+	lose_a_notice(&w);
+	flags_tick(w.flags);
+	assert_in_range(recovered(&w), 1, MANY - 1);
+	lose_a_notice(&w); /* it may be of who was passed by already */
+	flags_tick(w.flags);
+	for (unsigned i = 0; i < 10; i++)
+		flags_go_on(w.flags);
+	assert_in_range(recovered(&w), MANY + 1, 2 * MANY);
+	assert_false(notices_get(orders, &notice)); /* a ring would overflow with them */
+	verdicts_end(&w);
+	free(orders);
 }
 
 static void a_tick_takes_what_nobody_was_called_for(void **state)
@@ -422,10 +555,16 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_shut_out_is_refused),
 		cmocka_unit_test_teardown(verdicts_and_credit_outlive_a_restart, forget),
 		cmocka_unit_test_teardown(an_unban_outlives_a_restart, forget),
+		cmocka_unit_test_teardown(trouble_with_the_state_is_over_when_it_can_be_written,
+					  forget),
+		cmocka_unit_test_teardown(a_clock_set_back_makes_no_verdict_longer, forget),
 		cmocka_unit_test_teardown(a_checkpoint_is_written_every_minute, forget),
 		cmocka_unit_test_teardown(a_bad_checkpoint_is_moved_aside_and_told_of, forget),
+		cmocka_unit_test_teardown(a_state_that_cannot_be_read_stays_and_fails_the_start,
+					  forget),
 		cmocka_unit_test_teardown(who_is_allowed_now_is_let_in_at_the_restart, forget),
 		cmocka_unit_test(lost_notices_are_made_up_for),
+		cmocka_unit_test(a_whole_table_is_made_up_for_piece_by_piece),
 		cmocka_unit_test(a_tick_takes_what_nobody_was_called_for),
 		cmocka_unit_test(other_workers_are_told_of_a_verdict_and_woken),
 		cmocka_unit_test(the_socket_and_main_may_ask_at_once),

@@ -142,6 +142,27 @@ static void what_a_worker_left_is_written_and_what_it_did_is_not_done_again(void
 	verdicts_end(&w);
 }
 
+static void note_whether_flagged(void *arg, const struct harvest_verdict *verdict)
+{
+	*(bool *)arg = flagged_s("192.0.2.7") > 0;
+}
+
+static void a_verdict_is_carried_out_before_it_is_told_of(void **state)
+{
+	bool was_flagged = false;
+	struct flags_config config;
+	struct world w;
+
+	config = configure(&w, false);
+	config.event = note_whether_flagged;
+	config.event_arg = &was_flagged;
+	verdicts_flags(&w, &config);
+	verdicts_guess(&w, "192.0.2.7", false);
+	flags_take(w.flags);
+	assert_true(was_flagged);
+	verdicts_end(&w);
+}
+
 static void a_prefix_spares_who_has_credit_until_its_own_verdict(void **state)
 {
 	const struct config_network other = verdicts_network("192.0.2.201");
@@ -387,7 +408,7 @@ static void a_prefix_whose_clients_cannot_be_spared_is_left_to_the_workers(void 
 	assert_int_equal(verdicts_standing(&w, "192.0.2.200"), HARVEST_WELCOME);
 	flags_count(w.flags, &counts);
 	assert_int_equal(counts.failed, 1);
-	assert_non_null(strstr(counts.error, "192.0.2.200"));
+	assert_non_null(strstr(counts.with_kernel.sentence, "192.0.2.200"));
 	verdicts_end(&w);
 }
 
@@ -397,6 +418,7 @@ int main(void)
 		cmocka_unit_test_setup(
 			what_a_worker_left_is_written_and_what_it_did_is_not_done_again,
 			empty_maps),
+		cmocka_unit_test_setup(a_verdict_is_carried_out_before_it_is_told_of, empty_maps),
 		cmocka_unit_test_setup(a_prefix_spares_who_has_credit_until_its_own_verdict,
 				       empty_maps),
 		cmocka_unit_test_setup(unban_takes_flag_and_allowances_away, empty_maps),

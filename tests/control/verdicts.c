@@ -13,7 +13,7 @@
 static uint32_t now_s;
 static unsigned names;
 
-uint32_t verdicts_now(void)
+uint32_t verdicts_now(void *arg)
 {
 	return now_s;
 }

@@ -20,7 +20,7 @@ struct world {
 };
 
 /* What config.now_s is. */
-uint32_t verdicts_now(void);
+uint32_t verdicts_now(void *arg);
 void verdicts_pass(uint32_t seconds);
 
 /* A harvest and a ring, and the configuration for both; flags are the test's to begin. */

@@ -48,7 +48,7 @@ void dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *
 
 /* --- the target ------------------------------------------------------------------------------ */
 
-static uint32_t now_s(void)
+static uint32_t now_s(void *arg)
 {
 	return NOW;
 }

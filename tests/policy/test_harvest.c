@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -713,6 +714,44 @@ static void who_is_allowed_is_welcome_whatever_was_found_before(void **state)
 	end(&w);
 }
 
+static bool is_allowed(struct world *w, struct harvest_client client)
+{
+	return harvest_is_allowed(w->h, &client.address);
+}
+
+static void of_many_networks_each_is_found_and_no_other(void **state)
+{
+	enum { MANY = 10000 };
+	struct harvest_network *networks = calloc(HARVEST_NETWORKS_MAX + 1, sizeof(*networks));
+	struct world w;
+
+	assert_non_null(networks);
+	begin(&w, false);
+	for (uint32_t i = 0; i < MANY; i++)
+		networks[i] = (struct harvest_network){v4(2 * (MANY - i)).address, 128};
+	networks[MANY] = networks[7]; /* twice */
+	networks[MANY + 1] = (struct harvest_network){v6(1, 1).address, 48};
+	networks[MANY + 2] = (struct harvest_network){v4(1 << 20).address, 120};
+	assert_int_equal(harvest_allow(w.h, networks, MANY + 3), 0);
+	for (uint32_t i = 1; i <= MANY; i++) {
+		assert_true(is_allowed(&w, v4(2 * i)));
+		assert_false(is_allowed(&w, v4(2 * i + 1)));
+	}
+	assert_true(is_allowed(&w, v6(1, 9)));
+	assert_false(is_allowed(&w, v6(9 << 16, 1)));
+	assert_true(is_allowed(&w, v4((1 << 20) + 9)));
+	for (uint32_t i = 0; i <= HARVEST_NETWORKS_MAX; i++)
+		networks[i] = (struct harvest_network){v4(i).address, 128};
+	assert_int_equal(harvest_allow(w.h, networks, HARVEST_NETWORKS_MAX + 1), -E2BIG);
+	assert_false(is_allowed(&w, v4(1)));
+	assert_int_equal(harvest_allow(w.h, networks, HARVEST_NETWORKS_MAX), 0);
+	assert_true(is_allowed(&w, v4(1)));
+	assert_int_equal(harvest_allow(w.h, NULL, 0), 0);
+	assert_false(is_allowed(&w, v4(1)));
+	free(networks);
+	end(&w);
+}
+
 /* Of an address's levels; fails when there is none. */
 static struct harvest_story story(struct world *w, const struct ip_addr *address, unsigned level)
 {
@@ -1004,6 +1043,7 @@ int main(void)
 		cmocka_unit_test(the_spared_of_a_prefix_can_be_told),
 		cmocka_unit_test(who_is_allowed_is_never_flagged),
 		cmocka_unit_test(who_is_allowed_is_welcome_whatever_was_found_before),
+		cmocka_unit_test(of_many_networks_each_is_found_and_no_other),
 		cmocka_unit_test(who_is_shut_out_by_hand_is_so_until_then_only),
 		cmocka_unit_test(what_runs_can_be_walked_in_pieces),
 		cmocka_unit_test(unban_ends_it_at_once),

@@ -388,7 +388,7 @@ static const struct option_row known[] = {
 	{"parallel", "P", take_parallel, "so many at a time (1)"},
 	{"active-ports", "A-B", take_active_ports, "source ports toward backends (20000-28191)"},
 	{"backend", "ADDR:PORT", take_backend, "a backend the shield lets through, repeatable"},
-	{"bpffs", "DIR", take_bpffs, "where the shield is pinned (/run/postern/bpf)"},
+	{"bpffs", "DIR", take_bpffs, "where the shield is pinned (/run/postern-lab/bpf)"},
 	{"only-owner", "N", take_only_owner, "every flow is worker N's, wherever frames arrive"},
 	{"conns", "N", take_conns, "connections a worker (131072)"},
 	{"window", "N", take_window, "octets a connection may have under way to us (262144)"},
@@ -503,7 +503,7 @@ static void defaults(struct options *o)
 			      .idle_timeout_ms = IDLE_DEFAULT_S * 1000,
 			      .only_owner = -1},
 		.services = {.count = 1, .parallel = 1},
-		.bpffs = "/run/postern/bpf",
+		.bpffs = "/run/postern-lab/bpf",
 	};
 }
 

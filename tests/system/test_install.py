@@ -17,8 +17,8 @@ INSTALLED = {
     "usr/local/bin/posternctl": 0o755,
     f"{UNITS}/posternd.service": 0o644,
     f"{UNITS}/run-postern-bpf.mount": 0o644,
-    "etc/postern/postern.yaml": 0o644,
-    "etc/postern/example.net.recipients": 0o644,
+    "etc/postern/postern.yaml": 0o640,
+    "etc/postern/example.net.recipients": 0o600,
 }
 
 
@@ -57,6 +57,10 @@ def test_all_is_installed_and_nothing_else(installed):
     assert files_below(installed) == INSTALLED
 
 
+def test_the_list_of_who_exists_is_nobodys_but_roots(installed):
+    assert (installed / "etc/postern").stat().st_mode & 0o777 == 0o750
+
+
 def test_a_second_time_leaves_the_configuration_as_it_is(tmp_path):
     install(tmp_path)
     config = tmp_path / "etc/postern/postern.yaml"
@@ -70,6 +74,12 @@ def test_the_example_is_sound(installed, example):
     done = subprocess.run([installed / "usr/local/sbin/posternd", "-c", example, "-t"], text=True,
                           capture_output=True, timeout=60)
     assert done.returncode == 0 and "sound; 1 recipients of 1 domains" in done.stdout, done
+
+
+def test_it_is_started_again_for_as_long_as_it_fails(unit):
+    before, service = unit.split("[Service]")
+    assert "\nStartLimitIntervalSec=0\n" in before
+    assert "\nRestart=on-failure\n" in service and "\nRestartPreventExitStatus=2\n" in service
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
@@ -98,6 +108,7 @@ def test_the_units_capabilities_suffice_for_af_xdp(installed, unit, example):
         service.wait_for("ready")
         service.send_signal(signal.SIGTERM)
         assert service.wait() == 0, service.story()
-        assert service.errors == [], service.story()
+        told = ["posternd: mx0: mail is taken at 198.18.0.25, fd00:18::25\n"]
+        assert service.errors == told, service.story()
     finally:
         lab.down()

@@ -91,6 +91,29 @@ def test_a_half_built_lab_is_replaced(new_lab):
     assert new_lab.peer("client", "ping", GATEWAY["ipv4"])["answers"] == 1
 
 
+def test_a_mount_of_somebody_else_is_left_alone(new_lab):
+    os.makedirs(new_lab.bpffs)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", new_lab.bpffs], check=True)
+    try:
+        new_lab.command("down")
+        assert new_lab.bpffs.is_mount()
+    finally:
+        subprocess.run(["umount", new_lab.bpffs], check=True)
+    new_lab.down()
+    assert traces(new_lab) == NO_TRACES
+
+
+def test_a_gateway_in_service_keeps_its_folder(new_lab):
+    """Without a suffix, in mounts of our own; nothing is there to be taken down."""
+    script = ("mount -t tmpfs tmpfs /run && mkdir -p /run/postern/bpf && "
+              "mount -t bpf bpf /run/postern/bpf && mkdir /run/postern/bpf/maps && "
+              f"{ROOT}/scripts/lab down && test -d /run/postern/bpf/maps")
+    env = {name: value for name, value in new_lab.env.items() if name != "POSTERN_LAB_SUFFIX"}
+    done = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
+                          env=env, text=True, capture_output=True, timeout=60)
+    assert done.returncode == 0, done
+
+
 def test_errors_say_what_is_wrong(new_lab):
     assert "not up" in new_lab.command("exec", "gw", "true", check=False).stderr
     new_lab.up()

@@ -17,6 +17,9 @@ from services import SMTP, versions
 from shield import Shield, ShieldError
 
 
+TAKES_MAIL = "posternd: mx0: mail is taken at 198.18.0.25, fd00:18::25\n"
+
+
 @pytest.fixture
 def forgiven(gateway):
     yield
@@ -139,6 +142,26 @@ def test_a_guesser_is_answered_four_times_and_dropped(running, forgiven, version
     running.wait_for_log(f"{VERDICT[version]} shut out for 300 s")
 
 
+def test_who_does_not_read_what_is_told_holds_up_nobody(gateway, forgiven):
+    """Its standard error is a pipe that is full."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, bytes(4096))
+    os.set_blocking(write, True)
+    words = ["sh", "-c", f"exec {POSTERND} -c {gateway.config} 2>/proc/{os.getpid()}/fd/{write}"]
+    gateway.process = gateway.lab.start("gw", *words, name="posternd")
+    gateway.process.wait_for("ready")
+    for version in VERDICT:
+        gateway.guess(version)
+        patiently(lambda: VERDICT[version].removesuffix("/32") in gateway.shut_out(), "a verdict")
+        assert gateway.knock(version, GUESSER) == "silence"
+    gateway.stop()
+    os.close(read)
+    os.close(write)
+
+
 # --- directories anew ------------------------------------------------------------------------------
 
 
@@ -205,7 +228,7 @@ def test_it_stops_clean(running):
     assert running.state.exists()
     assert not [name for name in (os.listdir("/run/dpdk") if os.path.isdir("/run/dpdk") else [])
                 if name.startswith("posternd")]
-    assert [line for line in running.process.errors if "posternd:" in line] == []
+    assert [line for line in running.process.errors if "posternd:" in line] == [TAKES_MAIL]
 
 
 def endless(directory):
@@ -250,12 +273,22 @@ def test_a_checkpoint_that_is_torn_is_told_of_and_moved_aside(gateway):
     gateway.wait_for_log(str(gateway.state))
     assert gateway.state.with_name("harvest.bad").read_bytes() == b"torn"
     gateway.stop()
-    assert len(gateway.process.errors) == 1, gateway.process.story()
+    told = [line for line in gateway.process.errors if line != TAKES_MAIL]
+    assert len(told) == 1, gateway.process.story()
 
 
 def test_a_second_one_leaves_the_first_alone(running):
     fails(running.lab.run("gw", POSTERND, "-c", running.config), 1,
           f"posternd: control socket {running.socket}: Address already in use")
+    assert running.rcpt("ipv4", "anna@example.net").startswith("250 ")
+
+
+def test_another_with_the_same_bpffs_leaves_the_first_alone(running, tmp_path):
+    text = running.config.read_text()
+    other = tmp_path / "other.yaml"
+    other.write_text(text.replace("control.sock", "other.sock"))
+    fails(running.lab.run("gw", POSTERND, "-c", other), 1,
+          f"posternd: {running.lab.bpffs}: another posternd has this shield")
     assert running.rcpt("ipv4", "anna@example.net").startswith("250 ")
 
 
@@ -289,6 +322,62 @@ def test_the_service_manager_is_told(gateway, tmp_path):
             assert manager.recv(100) == b"STOPPING=1"
         finally:
             del gateway.lab.env["NOTIFY_SOCKET"]
+
+
+# --- the shield and the interface ------------------------------------------------------------------
+
+
+def test_the_shield_is_taken_off_when_that_is_asked_for(running):
+    detach = [POSTERND, "-c", running.config, "--detach"]
+    fails(running.lab.run("gw", *detach), 1, "another posternd has this shield")
+    assert running.knock("ipv4", HONEST) == "open"
+    running.stop()
+    assert running.knock("ipv4", HONEST) == "silence"
+    done = running.lab.run("gw", *detach)
+    assert (done.returncode, done.stderr) == (0, "posternd: mx0: the shield is off\n"), done
+    assert running.knock("ipv4", HONEST) == "refused"
+    running.start()
+    assert running.rcpt("ipv4", "anna@example.net").startswith("250 ")
+
+
+def test_a_shield_of_an_earlier_start_is_told_of(new_lab, tmp_path):
+    new_lab.up()
+    gateway = Gateway(new_lab, tmp_path)
+    gateway.start()
+    gateway.stop()
+    new_lab.run("gw", "ip", "link", "add", "mx9", "type", "veth", "peer", "name", "mx9p")
+    for device in ["mx9", "mx9p"]:
+        new_lab.run("gw", "ip", "link", "set", device, "up")
+    text = gateway.config.read_text()
+    gateway.config.write_text(text.replace("device: mx0", "device: mx9, addresses: [198.18.9.25]"))
+    gateway.start()
+    gateway.wait_for_log("mx0 has the shield of an earlier start")
+    gateway.stop()
+
+
+def test_an_address_that_comes_is_told_of(running):
+    running.lab.run("gw", "ip", "address", "add", "198.18.0.99/24", "dev", "mx0")
+    running.wait_for_log("mx0: its addresses are 198.18.0.25, 198.18.0.99, fd00:18::25 by now; until "
+                         "a restart mail is taken at 198.18.0.25, fd00:18::25")
+    running.lab.run("gw", "ip", "address", "delete", "198.18.0.99/24", "dev", "mx0")
+    assert running.rcpt("ipv4", "anna@example.net").startswith("250 ")
+
+
+def test_it_ends_when_its_interface_is_gone(new_lab, tmp_path):
+    new_lab.up()
+    gateway = Gateway(new_lab, tmp_path)
+    gateway.start()
+    new_lab.run("gw", "ip", "link", "delete", "mx0")
+    assert gateway.process.wait() == 1, gateway.process.story()
+    assert gateway.process.errors[-1] == "posternd: mx0: the interface is gone\n"
+
+
+def test_queues_that_are_set_are_told_of(new_lab, tmp_path):
+    new_lab.up("--queues", "2", "--one-queue")
+    gateway = Gateway(new_lab, tmp_path)
+    gateway.start()
+    gateway.wait_for_log("mx0: its 2 receive queues are set to 1")
+    gateway.stop()
 
 
 # --- several workers -------------------------------------------------------------------------------
