@@ -15,6 +15,7 @@
 #include "control/config_types.h"
 #include "postern/dataplane.h"
 #include "postern/harvest.h"
+#include "postern/settings.h"
 
 #define ONE_AS(name_, struct_, field, type_, names_, fallback_, says_)                          \
 	{                                                                                       \
@@ -370,8 +371,10 @@ static bool check_harvest(const struct config *c, struct schema_error *error)
 
 static bool check_limits(const struct config *c, struct schema_error *error)
 {
-	if (c->limits.recipients < 100 || c->limits.recipients > 100000)
-		return wrong(c, error, "limits.recipients", "must lie between 100 and 100000");
+	if (c->limits.recipients < MAIL_RECIPIENTS_LEAST ||
+	    c->limits.recipients > MAIL_RECIPIENTS_MOST)
+		return wrong(c, error, "limits.recipients", "must lie between %d and %d",
+			     MAIL_RECIPIENTS_LEAST, MAIL_RECIPIENTS_MOST);
 	if (c->limits.message_size < 64 << 10 || c->limits.message_size > 4ULL << 30)
 		return wrong(c, error, "limits.message_size", "must lie between 64K and 4G");
 	if (c->limits.connections < 16 || c->limits.connections > CONNECTIONS_MAX)

@@ -67,6 +67,10 @@ struct transaction {
 static_assert(sizeof(struct transaction) <= sizeof(struct smtp_transaction_user),
 	      "what the envelope has room for");
 
+static_assert((int)MAIL_RECIPIENTS_LEAST == (int)SMTP_RECIPIENTS_LEAST &&
+		      (int)MAIL_RECIPIENTS_MOST == (int)SMTP_RECIPIENTS_MOST,
+	      "the same bounds");
+
 static void set_time(struct mail *m, uint64_t now_us)
 {
 	m->now_us = now_us;

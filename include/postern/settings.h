@@ -16,6 +16,8 @@
 #include "postern/harvest.h"
 #include "postern/notice.h"
 
+enum { MAIL_RECIPIENTS_LEAST = 100, MAIL_RECIPIENTS_MOST = 60000 }; /* of a transaction */
+
 struct worker_service;
 
 /* The kernel's map of flagged sources, for the workers to write. */

@@ -181,6 +181,7 @@ static const struct broken broken[] = {
 	{"203.0.113.0/24", "203.0.113.1/24", ":19: harvest.allow[0]: a network like"},
 	{"203.0.113.0/24", "203.0.113.0/33", ":19: harvest.allow[0]: a network like"},
 	{"recipients: 500", "recipients: 99", ":20: limits.recipients: must lie between"},
+	{"recipients: 500", "recipients: 60001", ":20: limits.recipients: must lie between"},
 	{"recipients: 500", "recipients: -1", ":20: limits.recipients: a number is wanted"},
 	{"20M", "20X", ":20: limits.message_size: a size like 50M is wanted, not \"20X\""},
 	{"20M", "18446744073709551616G", ":20: limits.message_size: a size like 50M"},
