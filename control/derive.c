@@ -8,7 +8,7 @@
 
 enum {
 	RECEIVE_WINDOW = 256 << 10,
-	SEND_QUEUE = 64 << 10,		  /* replies */
+	SEND_QUEUE = 16 << 10,		  /* replies: what a turn may say to one client */
 	IDLE_TIMEOUT_MS = 10 * 60 * 1000, /* behind SMTP's own, which speaks first */
 };
 
