@@ -587,6 +587,12 @@ static int32_t weight(struct asking *a, uint64_t recipient, enum harvest_evidenc
 	return a->h->unknown;
 }
 
+static bool null_sender_is_limited(const struct asking *a)
+{
+	return a->client->null_sender && !a->is_allowed && !a->h->config.observe &&
+	       until_unpack(load(until_word(&a->place))).null_s > a->now_s;
+}
+
 static enum harvest_answer null_sender_unknown(struct asking *a, uint64_t recipient,
 					       enum harvest_evidence evidence)
 {
@@ -612,6 +618,9 @@ static enum harvest_answer unknown(struct asking *a, const struct recipient_addr
 	enum added added;
 
 	asking_place(a);
+	/* Before it is remembered: what is not answered now is scored when it is. */
+	if (null_sender_is_limited(a))
+		return HARVEST_LIMIT;
 	if (filter_scored_before(h, a->key, recipient, a->now_s))
 		return HARVEST_ANSWER;
 	if (a->client->null_sender)

@@ -164,6 +164,7 @@ static void a_full_filter_gives_a_stranger_no_fifth_answer(void **state)
 {
 	enum { DELIVERED = 65535, UNKNOWN = 5000 };
 	struct harvest_client many = v4(1), mistaken = v4(2 << 8);
+	const struct harvest_network network = {mistaken.address, 128};
 	struct harvest_loan loan = {0};
 	struct harvest_counts counts;
 	struct world w;
@@ -171,7 +172,7 @@ static void a_full_filter_gives_a_stranger_no_fifth_answer(void **state)
 	begin_with(&w, false, 1 << 16);
 	for (int i = 0; i < DELIVERED; i++)
 		ask(&w, &many, HARVEST_GOOD, &loan);
-	mistaken.null_sender = true;
+	assert_int_equal(harvest_allow(w.h, &network, 1), 0);
 	for (int i = 0; i < UNKNOWN; i++)
 		ask(&w, &mistaken, HARVEST_UNKNOWN, NULL);
 	harvest_count(w.h, w.now_s, &counts);
@@ -542,6 +543,37 @@ static void a_null_sender_has_its_own_score_and_no_drop(void **state)
 	assert_int_equal(ask(&w, &mail, HARVEST_UNKNOWN, NULL), HARVEST_SHUT_OUT);
 	w.now_s += 300;
 	assert_int_equal(standing(&w, &bounce), HARVEST_WELCOME);
+	end(&w);
+}
+
+static void one_question_of_a_null_sender_gets_four_answers(void **state)
+{
+	enum { ASKED = 12 };
+	struct recipient_address asked[ASKED];
+	enum harvest_evidence evidence[ASKED];
+	enum harvest_answer answers[ASKED];
+	struct harvest_client bounce = v4(1);
+	struct harvest_loan loan = {0};
+	char locals[ASKED][32];
+	struct world w;
+
+	begin(&w, false);
+	bounce.null_sender = true;
+	for (unsigned i = 0; i < ASKED; i++) {
+		asked[i] = write_address(locals[i], sizeof(locals[i]), "u", i);
+		evidence[i] = HARVEST_UNKNOWN;
+	}
+	harvest_recipients(w.h, &bounce, asked, evidence, ASKED, &loan, w.now_s, answers,
+			   &w.verdicts);
+	for (unsigned i = 0; i < ASKED; i++)
+		assert_int_equal(answers[i], i < 4 ? HARVEST_ANSWER : HARVEST_LIMIT);
+	assert_int_equal(w.verdicts.n, 1);
+	/* What was not answered was not scored: it is no answer for nothing later. */
+	w.now_s += 300;
+	harvest_recipients(w.h, &bounce, asked + 4, evidence, ASKED - 4, &loan, w.now_s, answers,
+			   &w.verdicts);
+	for (unsigned i = 0; i < ASKED - 4; i++)
+		assert_int_equal(answers[i], i < 2 ? HARVEST_ANSWER : HARVEST_LIMIT);
 	end(&w);
 }
 
@@ -996,6 +1028,7 @@ int main(void)
 		cmocka_unit_test(a_dead_address_that_many_good_senders_mail_says_little),
 		cmocka_unit_test(dead_addresses_of_their_own_make_no_guess_of_a_stranger_dead),
 		cmocka_unit_test(a_null_sender_has_its_own_score_and_no_drop),
+		cmocka_unit_test(one_question_of_a_null_sender_gets_four_answers),
 		cmocka_unit_test(an_established_client_loses_a_sender_and_not_its_way_in),
 		cmocka_unit_test(a_client_with_history_is_shut_out_for_four_hours_at_most),
 		cmocka_unit_test(the_addresses_of_a_24_guess_together),
