@@ -229,6 +229,27 @@ void harvest_spared(struct harvest *h, const struct ip_addr *address, uint8_t pr
 	}
 }
 
+/* What was only observed leaves what a verdict leaves whose time is over, and no level: nobody has
+ * had to bear it. An operator's own is from before, and stays. */
+static struct record unobserved(const struct harvest *h, const struct record *r)
+{
+	struct until until = until_unpack(r->until);
+	struct score s = score_unpack(r->score);
+	struct ip_addr address;
+	uint8_t len = entries_key_address(r->key, &address);
+	int32_t line = harvest_line(h, &address, len);
+	int32_t null_line = h->line * NULL_ONE / SCORE_ONE;
+
+	if (s.by_hand)
+		return *r;
+	if ((until.drop_s || s.score >= line) && s.score > line / 2)
+		s.score = (int16_t)(line / 2);
+	if (s.null_score > null_line / 2 && (until.null_s || s.null_score >= null_line))
+		s.null_score = (int16_t)(null_line / 2);
+	s.level = 0;
+	return (struct record){r->key, score_pack(&s), 0, r->counts};
+}
+
 size_t harvest_checkpoint(const struct harvest *h, uint32_t *at, void *octets, size_t len)
 {
 	uint32_t entries = h->n_buckets * BUCKET_ENTRIES;
@@ -237,12 +258,14 @@ size_t harvest_checkpoint(const struct harvest *h, uint32_t *at, void *octets, s
 	for (; *at < entries && written + sizeof(struct record) <= len; (*at)++) {
 		const struct harvest_bucket *b = &h->buckets[*at / BUCKET_ENTRIES];
 		unsigned slot = *at % BUCKET_ENTRIES;
-		const struct record r = {load(&b->keys[slot]), load(&b->scores[slot]),
-					 load(&b->untils[slot]), load(&b->counts[slot])};
+		struct record r = {load(&b->keys[slot]), load(&b->scores[slot]),
+				   load(&b->untils[slot]), load(&b->counts[slot])};
 
 		/* Not while it changes hands. */
 		if (r.key == 0 || load(&b->keys[slot]) != r.key)
 			continue;
+		if (h->config.observe)
+			r = unobserved(h, &r);
 		memcpy((uint8_t *)octets + written, &r, sizeof(r));
 		written += sizeof(r);
 	}

@@ -230,7 +230,8 @@ void harvest_spared(struct harvest *h, const struct ip_addr *address, uint8_t pr
 		    void *arg);
 
 /* Serialises entries from *at on into at most len octets; returns how many were written, *at is
- * moved on; 0: that was all. The worker's changes in between are in it or not. */
+ * moved on; 0: that was all. The worker's changes in between are in it or not. Of who observes it
+ * holds no verdict but those by hand: they would hold for who enforces later. */
 size_t harvest_checkpoint(const struct harvest *h, uint32_t *at, void *octets, size_t len);
 /* Whether octets are whole records, as harvest_checkpoint writes them. */
 bool harvest_is_checkpoint(const void *octets, size_t len);

@@ -948,6 +948,61 @@ static void to_observe_changes_no_answer_and_tells_all(void **state)
 	end(&w);
 }
 
+/* Control's own, over a restart. */
+static void carry_over(struct world *from, struct world *to)
+{
+	uint8_t octets[4096];
+	uint32_t at = 0;
+	size_t len;
+
+	to->now_s = from->now_s + 60;
+	while ((len = harvest_checkpoint(from->h, &at, octets, sizeof(octets))) > 0)
+		assert_int_equal(harvest_restore(to->h, octets, len), 0);
+}
+
+static void what_was_only_observed_is_not_enforced_after_a_restart(void **state)
+{
+	struct harvest_client c = v4(1), null = v4(1 << 8), good = v4(2 << 8);
+	struct world w, after;
+
+	begin(&w, true);
+	begin(&after, false);
+	null.null_sender = true;
+	deliver(&w, &good, 20);
+	for (int i = 0; i < 50; i++) {
+		ask(&w, &c, HARVEST_UNKNOWN, NULL);
+		ask(&w, &null, HARVEST_UNKNOWN, NULL);
+	}
+	carry_over(&w, &after);
+	assert_int_equal(standing(&after, &c), HARVEST_WELCOME);
+	assert_int_equal(standing(&after, &null), HARVEST_WELCOME);
+	assert_int_equal(score(&after, &good), -35 * 256);
+	/* What it did is known still: half a line, as a verdict whose time is over leaves. */
+	assert_int_equal(score(&after, &c), harvest_line(w.h, &c.address, 128) / 2);
+	while (ask(&after, &c, HARVEST_UNKNOWN, NULL) == HARVEST_ANSWER)
+		;
+	assert_int_equal(after.verdicts.at[0].ttl_s, 300);
+	end(&w);
+	end(&after);
+}
+
+static void what_was_enforced_and_by_hand_outlasts_a_time_of_observing(void **state)
+{
+	struct harvest_client c = v4(1);
+	struct world w, watching, after;
+
+	begin(&w, false);
+	begin(&watching, true);
+	begin(&after, false);
+	harvest_shut_out(w.h, &c.address, 128, w.now_s + 600, true, w.now_s);
+	carry_over(&w, &watching);
+	carry_over(&watching, &after);
+	assert_int_equal(standing(&after, &c), HARVEST_GONE);
+	end(&w);
+	end(&watching);
+	end(&after);
+}
+
 static void a_flood_of_strangers_takes_no_credit_and_no_verdict(void **state)
 {
 	struct harvest_client good = v4(0x7f0001), guesser = v4(0x7e0001);
@@ -1044,6 +1099,8 @@ int main(void)
 		cmocka_unit_test(a_checkpoint_carries_all_of_it_over_a_restart),
 		cmocka_unit_test(a_piece_with_a_faulty_record_is_not_taken_in_at_all),
 		cmocka_unit_test(to_observe_changes_no_answer_and_tells_all),
+		cmocka_unit_test(what_was_only_observed_is_not_enforced_after_a_restart),
+		cmocka_unit_test(what_was_enforced_and_by_hand_outlasts_a_time_of_observing),
 		cmocka_unit_test(a_flood_of_strangers_takes_no_credit_and_no_verdict),
 		cmocka_unit_test(a_test_that_is_none_is_refused),
 		cmocka_unit_test(the_defaults_are_what_semantics_says),
