@@ -172,9 +172,21 @@ static bool swap(_Atomic uint64_t *at, uint64_t *expected, uint64_t desired)
 	return atomic_compare_exchange_strong(at, expected, desired);
 }
 
-static bool is_theirs(const struct place *p, uint64_t word)
+/* Words without a tag: put in place, and taken back when the entry was given up in between. */
+static bool swap_if_theirs(const struct place *p, _Atomic uint64_t *at, uint64_t *expected,
+			   uint64_t desired)
 {
-	return p->bucket && score_unpack(word).tag == p->tag;
+	if (!swap(at, expected, desired))
+		return false;
+	if (is_theirs(p, load(score_word(p))))
+		return true;
+	swap(at, &desired, *expected);
+	return false;
+}
+
+bool until_change(const struct place *p, uint64_t *word, const struct until *until)
+{
+	return swap_if_theirs(p, until_word(p), word, until_pack(until));
 }
 
 static int32_t bounded(int32_t value, int32_t least, int32_t most)
@@ -200,7 +212,7 @@ static void expire(const struct harvest *h, const struct place *p, uint8_t len, 
 	} while (is_theirs(p, score) && load(until_word(p)) == word &&
 		 !swap(score_word(p), &score, score_pack(&s)));
 	until.drop_s = 0;
-	swap(until_word(p), &word, until_pack(&until));
+	until_change(p, &word, &until);
 }
 
 /* What adding evidence came to. */
@@ -272,7 +284,8 @@ static struct counts count(const struct place *p, uint32_t unknown, uint32_t del
 			(uint16_t)bounded((int32_t)(c.unknown_today + unknown), 0, TODAY_MAX);
 		c.delivered_today =
 			(uint16_t)bounded((int32_t)(c.delivered_today + delivered), 0, TODAY_MAX);
-	} while (!swap(counts_word(p), &word, counts_pack(&c)));
+	} while (!swap_if_theirs(p, counts_word(p), &word, counts_pack(&c)) &&
+		 is_theirs(p, load(score_word(p))));
 	return c;
 }
 
@@ -329,7 +342,7 @@ static void level_up(const struct harvest *h, const struct place *p, uint32_t no
 		s = score_at(h, word, now_s);
 		if (s.level < LEVEL_MAX)
 			s.level++;
-	} while (!swap(score_word(p), &word, score_pack(&s)));
+	} while (is_theirs(p, word) && !swap(score_word(p), &word, score_pack(&s)));
 }
 
 static void tell(const struct harvest *h, struct harvest_verdicts *verdicts,
@@ -361,7 +374,7 @@ static void drop(const struct harvest *h, const struct place *p, uint8_t len, ui
 	if (until.drop_s > now_s)
 		return;
 	until.drop_s = v.until_s = now_s + v.ttl_s;
-	if (!swap(until_word(p), &word, until_pack(&until)))
+	if (!until_change(p, &word, &until))
 		return;
 	level_up(h, p, now_s);
 	entries_key_address(key, &v.address);
@@ -386,7 +399,7 @@ static void limit_null(const struct harvest *h, const struct place *p, uint8_t l
 	if (until.null_s > now_s)
 		return;
 	until.null_s = v.until_s = now_s + v.ttl_s;
-	if (!swap(until_word(p), &word, until_pack(&until)))
+	if (!until_change(p, &word, &until))
 		return;
 	/* What the time leaves behind. */
 	score = load(score_word(p));
@@ -411,7 +424,7 @@ static void limit_sender(struct harvest *h, const struct place *p, uint8_t len, 
 			 uint64_t sender, uint32_t now_s, struct harvest_verdicts *verdicts)
 {
 	struct place at = entries_get(h, sender_key(h, key, sender), now_s);
-	uint64_t word = load(score_word(p));
+	uint64_t word = load(score_word(p)), before = load(until_word(&at));
 	struct score s;
 	struct harvest_verdict v = {
 		.kind = HARVEST_VERDICT_SENDER,
@@ -426,7 +439,8 @@ static void limit_sender(struct harvest *h, const struct place *p, uint8_t len, 
 		v.score = s.score;
 		s.score = 0;
 	} while (is_theirs(p, word) && !swap(score_word(p), &word, score_pack(&s)));
-	atomic_store(until_word(&at), until_pack(&until));
+	/* Who was before us said the same. */
+	until_change(&at, &before, &until);
 	entries_key_address(key, &v.address);
 	tell(h, verdicts, &v);
 }

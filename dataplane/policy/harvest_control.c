@@ -99,6 +99,7 @@ size_t harvest_explain(struct harvest *h, const struct ip_addr *address, uint32_
 bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t prefix_len)
 {
 	struct place p = entries_find(h, entries_key(address, prefix_len));
+	const struct until never = {0};
 	uint64_t word;
 	struct score s;
 
@@ -114,8 +115,11 @@ bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t pre
 			s.null_score = 0;
 		s.level = 0;
 		s.by_hand = false;
-	} while (!atomic_compare_exchange_strong(score_word(&p), &word, score_pack(&s)));
-	atomic_store(until_word(&p), 0);
+	} while (is_theirs(&p, word) &&
+		 !atomic_compare_exchange_strong(score_word(&p), &word, score_pack(&s)));
+	word = load(until_word(&p));
+	while (!until_change(&p, &word, &never) && is_theirs(&p, load(score_word(&p))))
+		;
 	return true;
 }
 
@@ -144,13 +148,13 @@ int harvest_shut_out(struct harvest *h, const struct ip_addr *address, uint8_t p
 	do {
 		s = score_unpack(word);
 		s.by_hand = by_hand;
-	} while (s.tag == p.tag &&
+	} while (is_theirs(&p, word) &&
 		 !atomic_compare_exchange_strong(score_word(&p), &word, score_pack(&s)));
 	word = load(until_word(&p));
 	do {
 		until = until_unpack(word);
 		until.drop_s = until_s;
-	} while (!atomic_compare_exchange_strong(until_word(&p), &word, until_pack(&until)));
+	} while (!until_change(&p, &word, &until) && is_theirs(&p, load(score_word(&p))));
 	return 0;
 }
 

@@ -132,6 +132,11 @@ uint64_t score_pack(const struct score *s);
 struct score score_unpack(uint64_t word);
 /* As of now: evidence and credit have faded. */
 struct score score_at(const struct harvest *h, uint64_t word, uint32_t now_s);
+/* Whether a score word is still the one's the place was made for. */
+static inline bool is_theirs(const struct place *p, uint64_t word)
+{
+	return p->bucket && score_unpack(word).tag == p->tag;
+}
 uint64_t until_pack(const struct until *u);
 struct until until_unpack(uint64_t word);
 uint64_t counts_pack(const struct counts *c);
@@ -143,6 +148,8 @@ uint32_t minutes_since_score(uint64_t word, uint32_t now_s);
 
 /* --- harvest.c --- */
 bool counts_are_established(const struct counts *c);
+/* False: it was changed before (word is what it is now), or the entry is another's. */
+bool until_change(const struct place *p, uint64_t *word, const struct until *until);
 
 /* --- harvest_filter.c --- */
 int filter_init(struct harvest *h);

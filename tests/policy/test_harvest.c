@@ -23,17 +23,22 @@ struct world {
 	struct harvest_verdicts verdicts;
 };
 
-static void begin_with(struct world *w, bool observe, uint64_t filter_octets)
+static void begin_as(struct world *w, bool observe, uint32_t entries, uint64_t filter_octets)
 {
 	struct harvest_config config;
 
 	harvest_defaults(&config);
-	config.entries = 1 << 12;
+	config.entries = entries;
 	config.filter_octets = filter_octets;
 	config.observe = observe;
 	memset(config.entropy, 9, sizeof(config.entropy));
 	*w = (struct world){.h = harvest_new(&config), .now_s = START};
 	assert_non_null(w->h);
+}
+
+static void begin_with(struct world *w, bool observe, uint64_t filter_octets)
+{
+	begin_as(w, observe, 1 << 12, filter_octets);
 }
 
 static void begin(struct world *w, bool observe)
@@ -1028,6 +1033,29 @@ static void a_flood_of_strangers_takes_no_credit_and_no_verdict(void **state)
 	end(&w);
 }
 
+/* In a table of one bucket the entry of a client gives way to its own /24's. */
+static void nobody_is_blamed_for_whose_place_it_takes(void **state)
+{
+	struct harvest_client guesser = v4(77 << 8);
+	struct harvest_story net;
+	struct world w;
+
+	begin_as(&w, false, 8, 1 << 20);
+	for (uint32_t i = 0; i < 4; i++) {
+		struct harvest_client good = v4(i << 8);
+
+		deliver(&w, &good, 20);
+	}
+	assert_int_equal(ask(&w, &guesser, HARVEST_TRAP, NULL), HARVEST_SHUT_OUT);
+	assert_false(story(&w, &guesser.address, 0).is_known);
+	net = story(&w, &guesser.address, 1);
+	assert_true(net.is_known);
+	assert_int_equal(net.until_s, 0);
+	assert_int_equal(net.level, 0);
+	assert_int_equal(w.verdicts.n, 0);
+	end(&w);
+}
+
 static void a_test_that_is_none_is_refused(void **state)
 {
 	struct harvest_config config;
@@ -1102,6 +1130,7 @@ int main(void)
 		cmocka_unit_test(what_was_only_observed_is_not_enforced_after_a_restart),
 		cmocka_unit_test(what_was_enforced_and_by_hand_outlasts_a_time_of_observing),
 		cmocka_unit_test(a_flood_of_strangers_takes_no_credit_and_no_verdict),
+		cmocka_unit_test(nobody_is_blamed_for_whose_place_it_takes),
 		cmocka_unit_test(a_test_that_is_none_is_refused),
 		cmocka_unit_test(the_defaults_are_what_semantics_says),
 	};
