@@ -7,10 +7,13 @@
  * beyond answers nothing. So no more are answered than the line allows, however many workers a
  * client talks to at once.
  * Time: given. Memory: an entry at the first evidence; none for who is only welcome.
- * Rules: SEMANTICS, "Harvest". A loan counts for the transaction that took it alone, and reaches
- * the client's score when it is repaid; so an open transaction lends nothing to the guesses of
- * another. What fails at our end or a backend's makes up for evidence and builds no credit: an
- * outage flags nobody, and mail that nobody takes buys nothing.
+ * Rules: SEMANTICS, "Harvest". A good recipient is a loan. A part of it, which makes up for one
+ * unknown in five, is taken off the client's score at once, because who sends a list on many
+ * connections has his unknown ones added up long before the first message is delivered. The rest
+ * raises the line of its own transaction, by two lines at most. What was taken is given back by a
+ * transaction that nothing comes of. Until then it is no credit: it spares no prefix's verdict,
+ * makes no address dead and ends no level. What fails at our end or a backend's makes up for
+ * evidence and builds no credit: an outage flags nobody, and mail that nobody takes buys nothing.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -34,11 +37,14 @@ enum {
 	DAY_SHARE = 4,	  /* ... for so many that were delivered */
 	DEAD_CLIENTS = 5, /* so many clients with credit mail it: nobody is told by it */
 	DEAD_WEIGHT = 16, /* its part of an unknown one */
-	DEAD_CREDIT = -10 * SCORE_ONE,
+
+	LENT_SHARE = 4, /* so many good ones make up for an unknown one at once */
+	RAISE_LINES = 2,
 
 	ESTABLISHED_DELIVERED = 100,
 	ESTABLISHED_UNKNOWN_PERCENT = 30,
-	PROVED = -10 * SCORE_ONE, /* credit that makes verdicts of old forgotten */
+	PROVED = -10 * SCORE_ONE, /* credit that makes verdicts of old forgotten, and has a voice
+				     in who is dead */
 };
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -56,6 +62,11 @@ void harvest_defaults(struct harvest_config *config)
 		.entries = 1 << 20,
 		.filter_octets = 64 << 20,
 	};
+}
+
+static int32_t bounded(int32_t value, int32_t least, int32_t most)
+{
+	return value < least ? least : value > most ? most : value;
 }
 
 static bool is_power_of_two(uint64_t n)
@@ -85,6 +96,7 @@ struct harvest *harvest_new(const struct harvest_config *config)
 	h->unknown = (int32_t)lround(SCORE_ONE * log(config->p1 / config->p0));
 	h->good = (int32_t)lround(SCORE_ONE * log((1 - config->p0) / (1 - config->p1)));
 	h->line = (int32_t)lround(SCORE_ONE * log((1 - config->beta) / config->alpha));
+	h->lent = bounded(h->unknown / LENT_SHARE, 0, h->good);
 	for (unsigned i = 0; i < FADE_STEPS; i++)
 		h->fade[i] = (uint32_t)lround(65536 * exp2(-(double)i / FADE_STEPS));
 	h->networks = calloc(NETWORKS_MAX, sizeof(*h->networks));
@@ -189,11 +201,6 @@ bool until_change(const struct place *p, uint64_t *word, const struct until *unt
 	return swap_if_theirs(p, until_word(p), word, until_pack(until));
 }
 
-static int32_t bounded(int32_t value, int32_t least, int32_t most)
-{
-	return value < least ? least : value > most ? most : value;
-}
-
 /* A verdict whose time has come leaves half a line behind. The score first: nobody may find it
  * beyond the line without a verdict. */
 static void expire(const struct harvest *h, const struct place *p, uint8_t len, uint32_t now_s)
@@ -222,23 +229,69 @@ enum added {
 	BEYOND,	      /* nothing was added: it was beyond already */
 };
 
-/* Adds to an entry's score unless it is beyond the line. Before: the score it had. */
+/* From one score to another. */
+struct step {
+	int32_t from, to;
+};
+
+/* Adds to an entry's score unless it is beyond the line. */
 static enum added score_add(const struct harvest *h, const struct place *p, int32_t value,
-			    int32_t line, uint32_t now_s, int32_t *before)
+			    int32_t line, uint32_t now_s, struct step *step)
 {
 	uint64_t word = load(score_word(p));
 	struct score s;
 
 	do {
+		*step = (struct step){0};
 		if (!is_theirs(p, word))
 			return ADDED; /* it was given up this moment */
 		s = score_at(h, word, now_s);
-		*before = s.score;
+		*step = (struct step){s.score, s.score};
 		if (s.score >= line && !h->config.observe)
 			return BEYOND;
-		s.score = (int16_t)bounded(s.score + value, FLOOR, INT16_MAX);
+		step->to = bounded(s.score + value, FLOOR, INT16_MAX);
+		s.score = (int16_t)step->to;
 	} while (!swap(score_word(p), &word, score_pack(&s)));
-	return *before < line && s.score >= line ? ADDED_ACROSS : ADDED;
+	return step->from < line && step->to >= line ? ADDED_ACROSS : ADDED;
+}
+
+/* Takes a loan off a score that is below its line. */
+static struct step score_lend(const struct harvest *h, const struct place *p, int32_t line,
+			      uint32_t now_s)
+{
+	uint64_t word = load(score_word(p));
+	struct step step = {0};
+	struct score s;
+
+	do {
+		if (!is_theirs(p, word))
+			return (struct step){0};
+		s = score_at(h, word, now_s);
+		step = (struct step){s.score, s.score};
+		if (s.score >= line || s.score <= FLOOR)
+			return step;
+		step.to = bounded(s.score - h->lent, FLOOR, INT16_MAX);
+		s.score = (int16_t)step.to;
+	} while (!swap(score_word(p), &word, score_pack(&s)));
+	return step;
+}
+
+static struct step score_give_back(const struct harvest *h, const struct place *p, uint32_t taken,
+				   uint32_t now_s)
+{
+	uint64_t word = load(score_word(p));
+	struct step step = {0};
+	struct score s;
+
+	do {
+		if (!is_theirs(p, word))
+			return (struct step){0};
+		s = score_at(h, word, now_s);
+		step.from = s.score;
+		step.to = bounded(s.score + (int32_t)taken, FLOOR, INT16_MAX);
+		s.score = (int16_t)step.to;
+	} while (!swap(score_word(p), &word, score_pack(&s)));
+	return step;
 }
 
 static enum added null_score_add(const struct harvest *h, const struct place *p, int32_t value,
@@ -330,6 +383,12 @@ static uint32_t ttl_of(const struct harvest *h, const struct score *s)
 	uint64_t ttl = (uint64_t)h->config.first_ttl_s << s->level;
 
 	return (uint32_t)(ttl < longest ? ttl : longest);
+}
+
+/* Credit that was delivered for, in this week. */
+static bool has_proved(const struct harvest *h, const struct score *s, const struct counts *c)
+{
+	return s->score <= PROVED && (c->delivered[0] + c->delivered[1]) * h->good >= -PROVED;
 }
 
 /* One verdict more before. */
@@ -447,11 +506,15 @@ static void limit_sender(struct harvest *h, const struct place *p, uint8_t len, 
 
 /* --- standing -------------------------------------------------------------------------------- */
 
-static bool has_credit(const struct harvest *h, uint64_t key, uint32_t now_s)
+bool has_credit(const struct harvest *h, uint64_t key, uint32_t now_s)
 {
 	struct place p = entries_find(h, key);
+	struct score s;
 
-	return p.bucket && score_at(h, load(score_word(&p)), now_s).score < 0;
+	if (!p.bucket)
+		return false;
+	s = score_at(h, load(score_word(&p)), now_s);
+	return s.score < 0 && s.delivered;
 }
 
 /* Whether a verdict holds at this entry now. */
@@ -556,8 +619,30 @@ static enum harvest_answer verdict(struct asking *a)
 	return a->h->config.observe ? HARVEST_ANSWER : HARVEST_SHUT_OUT;
 }
 
-/* The prefixes share its evidence. */
-static enum harvest_answer prefixes_add(struct asking *a, int32_t value, int32_t lent)
+/* What a step of a client's score is to its prefixes: they have of it what is above zero, a line at
+ * most, and nothing more of who had a verdict. So no client alone brings one on them. */
+static int32_t shared(const struct asking *a, const struct step *step)
+{
+	if (score_unpack(load(score_word(&a->place))).level > 0)
+		return 0;
+	return bounded(step->to, 0, a->h->line) - bounded(step->from, 0, a->h->line);
+}
+
+static void prefixes_ease(struct asking *a, int32_t value)
+{
+	uint8_t lens[PREFIXES_MAX];
+	size_t n = prefixes_of(&a->client->address, lens);
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t key = entries_key(&a->client->address, lens[i]);
+		struct place p = entries_get(a->h, key, a->now_s);
+		struct step step;
+
+		score_add(a->h, &p, -value, line_of(a->h, lens[i]), a->now_s, &step);
+	}
+}
+
+static enum harvest_answer prefixes_add(struct asking *a, int32_t value)
 {
 	uint8_t lens[PREFIXES_MAX];
 	size_t n = prefixes_of(&a->client->address, lens);
@@ -566,12 +651,11 @@ static enum harvest_answer prefixes_add(struct asking *a, int32_t value, int32_t
 	for (size_t i = n; i-- > 0;) {
 		uint64_t key = entries_key(&a->client->address, lens[i]);
 		struct place p = entries_get(a->h, key, a->now_s);
-		int32_t before;
 		enum added added;
+		struct step step;
 
 		expire(a->h, &p, lens[i], a->now_s);
-		added = score_add(a->h, &p, value, line_of(a->h, lens[i]) + lent, a->now_s,
-				  &before);
+		added = score_add(a->h, &p, value, line_of(a->h, lens[i]), a->now_s, &step);
 		if (added == ADDED || a->is_allowed)
 			continue;
 		drop(a->h, &p, lens[i], key, a->now_s, a->verdicts);
@@ -587,15 +671,14 @@ static enum harvest_answer prefixes_add(struct asking *a, int32_t value, int32_t
 static int32_t weight(struct asking *a, uint64_t recipient, enum harvest_evidence evidence)
 {
 	struct score s = score_at(a->h, load(score_word(&a->place)), a->now_s);
-	struct counts c;
+	struct counts c = counts_at(load(counts_word(&a->place)), a->now_s);
 
 	if (evidence == HARVEST_TRAP)
 		return a->h->line;
-	if (s.score <= DEAD_CREDIT)
+	if (has_proved(a->h, &s, &c))
 		dead_add(a->h, recipient, a->now_s);
 	if (dead_count(a->h, recipient, a->now_s) >= DEAD_CLIENTS)
 		return a->h->unknown / DEAD_WEIGHT;
-	c = counts_at(load(counts_word(&a->place)), a->now_s);
 	if (c.unknown_today >= DAY_FREE + c.delivered_today / DAY_SHARE)
 		return 2 * a->h->unknown;
 	return a->h->unknown;
@@ -621,15 +704,24 @@ static enum harvest_answer null_sender_unknown(struct asking *a, uint64_t recipi
 	return HARVEST_LIMIT;
 }
 
+/* The line of a transaction: the rest of what it was lent. */
+static int32_t raised_line(const struct harvest *h, const struct harvest_loan *loan)
+{
+	int32_t rest = loan->good * h->good - (int32_t)loan->taken;
+
+	return h->line + bounded(rest, 0, RAISE_LINES * h->line);
+}
+
 static enum harvest_answer unknown(struct asking *a, const struct recipient_address *asked,
 				   enum harvest_evidence evidence, const struct harvest_loan *loan)
 {
 	struct harvest *h = a->h;
 	uint64_t recipient =
 		harvest_digest(h, asked->local, asked->local_len, asked->domain, asked->domain_len);
-	int32_t lent = loan->good * h->good, value, shared, before;
 	enum harvest_answer answer, of_prefixes;
+	struct step step;
 	enum added added;
+	int32_t value;
 
 	asking_place(a);
 	/* Before it is remembered: what is not answered now is scored when it is. */
@@ -640,18 +732,31 @@ static enum harvest_answer unknown(struct asking *a, const struct recipient_addr
 	if (a->client->null_sender)
 		return null_sender_unknown(a, recipient, evidence);
 	value = weight(a, recipient, evidence);
-	added = score_add(h, &a->place, value, h->line + lent, a->now_s, &before);
+	added = score_add(h, &a->place, value, raised_line(h, loan), a->now_s, &step);
 	if (added == BEYOND && !a->is_allowed) {
 		verdict(a);
 		return HARVEST_TOO_LATE;
 	}
 	count(&a->place, 1, 0, a->now_s);
-	/* What is not answered is no evidence against its neighbours, so they come second; a
-	 * client's doubled weight is its own. */
-	shared = value > h->unknown && evidence != HARVEST_TRAP ? h->unknown : value;
-	of_prefixes = prefixes_add(a, shared, lent);
+	/* What is not answered is no evidence against its neighbours, so they come second. */
+	of_prefixes = prefixes_add(a, shared(a, &step));
 	answer = added == ADDED_ACROSS ? verdict(a) : HARVEST_ANSWER;
 	return of_prefixes == HARVEST_ANSWER ? answer : of_prefixes;
+}
+
+/* Its prefixes follow. */
+static void lend(struct asking *a, struct harvest_loan *loan)
+{
+	struct step step;
+	uint16_t less;
+
+	asking_place(a);
+	step = score_lend(a->h, &a->place, raised_line(a->h, loan), a->now_s);
+	less = (uint16_t)-shared(a, &step);
+	loan->taken = (uint16_t)(loan->taken + step.from - step.to);
+	loan->prefix_taken = (uint16_t)(loan->prefix_taken + less);
+	if (less)
+		prefixes_ease(a, less);
 }
 
 static void good(struct asking *a, const struct recipient_address *asked, struct harvest_loan *loan)
@@ -659,8 +764,12 @@ static void good(struct asking *a, const struct recipient_address *asked, struct
 	uint64_t recipient = harvest_digest(a->h, asked->local, asked->local_len, asked->domain,
 					    asked->domain_len);
 
-	if (loan->good < UINT16_MAX && !filter_lent_before(a->h, a->key, recipient, a->now_s))
-		loan->good++;
+	if (loan->good == UINT16_MAX || filter_lent_before(a->h, a->key, recipient, a->now_s))
+		return;
+	/* No more than can be remembered. */
+	if (!a->client->null_sender && loan->taken <= UINT16_MAX - a->h->lent)
+		lend(a, loan);
+	loan->good++;
 }
 
 void harvest_recipients(struct harvest *h, const struct harvest_client *client,
@@ -692,39 +801,51 @@ void harvest_recipients(struct harvest *h, const struct harvest_client *client,
 bool harvest_note(struct harvest *h, const struct harvest_client *client, enum harvest_note note,
 		  uint32_t now_s, struct harvest_verdicts *verdicts)
 {
-	int32_t value = note == HARVEST_VRFY ? h->unknown / 3 : h->line / 2, before;
+	int32_t value = note == HARVEST_VRFY ? h->unknown / 3 : h->line / 2;
 	struct asking a;
-	enum added added;
+	struct step step;
 
 	asking_init(&a, h, client, now_s, verdicts);
 	if (client->no_evidence)
 		return false;
 	asking_place(&a);
-	added = score_add(h, &a.place, value, h->line, now_s, &before);
-	if (added == ADDED)
+	if (score_add(h, &a.place, value, h->line, now_s, &step) == ADDED)
 		return false;
 	return verdict(&a) != HARVEST_ANSWER;
 }
 
-/* Credit, or what makes up for evidence: no further than to zero. */
-static void repay(const struct harvest *h, const struct place *p, int32_t value, bool delivered,
-		  uint32_t now_s)
+/* Credit, or what makes up for evidence: no further than to zero. Taken: of the value already. */
+static void repay(const struct harvest *h, const struct place *p, int32_t value, uint32_t taken,
+		  bool delivered, uint32_t now_s)
 {
 	uint64_t word = load(score_word(p));
 	struct score s;
 
 	do {
-		int32_t least;
+		int32_t before, least;
 
 		if (!is_theirs(p, word))
 			return;
 		s = score_at(h, word, now_s);
-		least = delivered ? FLOOR : s.score < 0 ? s.score : 0;
-		s.score = (int16_t)bounded(s.score - value, least, INT16_MAX);
+		before = s.score + (int32_t)taken;
+		least = delivered ? FLOOR : before < 0 ? before : 0;
+		s.score = (int16_t)bounded(before - value, least, INT16_MAX);
 		s.delivered |= delivered;
-		if (s.score <= PROVED)
-			s.level = 0;
 	} while (!swap(score_word(p), &word, score_pack(&s)));
+}
+
+/* Who has proved himself begins anew. */
+static void level_forget(const struct harvest *h, const struct place *p, uint32_t now_s)
+{
+	uint64_t word = load(score_word(p));
+	struct score s;
+
+	do {
+		s = score_at(h, word, now_s);
+		if (s.score > PROVED || s.level == 0)
+			return;
+		s.level = 0;
+	} while (is_theirs(p, word) && !swap(score_word(p), &word, score_pack(&s)));
 }
 
 static void repay_null(const struct harvest *h, const struct place *p, int32_t value,
@@ -753,15 +874,40 @@ static void settle_good(struct asking *a, const struct harvest_loan *loan, bool 
 			repay_null(a->h, &a->place, value, a->now_s);
 		return;
 	}
-	repay(a->h, &a->place, value, delivered, a->now_s);
-	if (delivered)
-		count(&a->place, 0, loan->good, a->now_s);
+	repay(a->h, &a->place, value, loan->taken, delivered, a->now_s);
+	if (delivered) {
+		struct counts c = count(&a->place, 0, loan->good, a->now_s);
+		struct score s = score_at(a->h, load(score_word(&a->place)), a->now_s);
+
+		if (has_proved(a->h, &s, &c))
+			level_forget(a->h, &a->place, a->now_s);
+	}
 	for (size_t i = 0; i < n; i++) {
 		struct place p =
 			entries_get(a->h, entries_key(&a->client->address, lens[i]), a->now_s);
 
-		repay(a->h, &p, value, delivered, a->now_s);
+		repay(a->h, &p, value, loan->prefix_taken, delivered, a->now_s);
+		level_forget(a->h, &p, a->now_s);
 	}
+}
+
+/* Called back: what it had against it stands alone. */
+static bool call_back(struct asking *a, const struct harvest_loan *loan)
+{
+	struct place place = entries_find(a->h, a->key);
+	struct step step;
+	int32_t more;
+
+	if (!place.bucket || a->client->null_sender)
+		return false;
+	asking_enter(a, place);
+	step = score_give_back(a->h, &a->place, loan->taken, a->now_s);
+	more = shared(a, &step);
+	if (more > 0)
+		prefixes_add(a, more);
+	if (step.to < a->h->line || a->client->no_evidence)
+		return false;
+	return verdict(a) != HARVEST_ANSWER;
 }
 
 bool harvest_settle(struct harvest *h, const struct harvest_client *client,
@@ -769,24 +915,15 @@ bool harvest_settle(struct harvest *h, const struct harvest_client *client,
 		    struct harvest_verdicts *verdicts)
 {
 	struct harvest_loan settled = *loan;
-	struct place place;
 	struct asking a;
 
 	asking_init(&a, h, client, now_s, verdicts);
 	*loan = (struct harvest_loan){0};
-	if (settled.good == 0 || client->no_evidence)
+	if (settled.good == 0)
 		return false;
-	if (end != HARVEST_ABANDONED) {
-		asking_place(&a);
-		settle_good(&a, &settled, end == HARVEST_DELIVERED);
-		return false;
-	}
-	/* Called back: what it had against it stands alone. */
-	place = entries_find(h, a.key);
-	if (!place.bucket || client->null_sender)
-		return false;
-	asking_enter(&a, place);
-	if (score_at(h, load(score_word(&a.place)), now_s).score < h->line)
-		return false;
-	return verdict(&a) != HARVEST_ANSWER;
+	if (end == HARVEST_ABANDONED || client->no_evidence)
+		return call_back(&a, &settled);
+	asking_place(&a);
+	settle_good(&a, &settled, end == HARVEST_DELIVERED);
+	return false;
 }

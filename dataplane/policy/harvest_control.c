@@ -222,13 +222,10 @@ void harvest_spared(struct harvest *h, const struct ip_addr *address, uint8_t pr
 
 	mask(&client, prefix_len);
 	for (uint32_t i = 0; i < n; i++) {
-		struct place p;
-
 		client.octets[last] = (uint8_t)i;
 		if (n > 256)
 			client.octets[last - 1] = (uint8_t)(i >> 8);
-		p = entries_find(h, entries_key(&client, len));
-		if (p.bucket && score_at(h, load(score_word(&p)), now_s).score < 0)
+		if (has_credit(h, entries_key(&client, len), now_s))
 			each(arg, &client);
 	}
 }
@@ -303,6 +300,9 @@ int harvest_restore(struct harvest *h, const void *octets, size_t len)
 		s = score_unpack(r.score);
 		p = entries_get(h, r.key, s.minute * 60);
 		s.tag = p.tag;
+		/* A loan, whose transaction is no more. */
+		if (s.score < 0 && !s.delivered)
+			s.score = 0;
 		atomic_store(score_word(&p), score_pack(&s));
 		atomic_store(until_word(&p), r.until);
 		atomic_store(counts_word(&p), r.counts);

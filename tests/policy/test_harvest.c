@@ -126,6 +126,43 @@ static int16_t score(struct world *w, const struct harvest_client *c)
 	return stories[0].score;
 }
 
+/* How many guesses are answered to n clients, each of which guesses until it is stopped. */
+static unsigned answered(struct world *w, uint32_t n, struct harvest_client (*client)(uint32_t))
+{
+	unsigned guesses = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct harvest_client c = client(i);
+
+		while (standing(w, &c) == HARVEST_WELCOME) {
+			enum harvest_answer answer = ask(w, &c, HARVEST_UNKNOWN, NULL);
+
+			guesses += answer == HARVEST_ANSWER || answer == HARVEST_SHUT_OUT;
+			if (answer != HARVEST_ANSWER)
+				break;
+		}
+	}
+	return guesses;
+}
+
+static void count_client(void *arg, const struct ip_addr *client)
+{
+	(void)client;
+	(*(unsigned *)arg)++;
+}
+
+/* Control's own, over a restart. */
+static void carry_over(struct world *from, struct world *to)
+{
+	uint8_t octets[4096];
+	uint32_t at = 0;
+	size_t len;
+
+	to->now_s = from->now_s + 60;
+	while ((len = harvest_checkpoint(from->h, &at, octets, sizeof(octets))) > 0)
+		assert_int_equal(harvest_restore(to->h, octets, len), 0);
+}
+
 /* --- the line -------------------------------------------------------------------------------- */
 
 static void the_fourth_guess_of_a_stranger_is_its_last(void **state)
@@ -415,19 +452,163 @@ static void a_loan_is_called_back_when_the_client_gives_up(void **state)
 	end(&w);
 }
 
-static void an_open_transaction_lends_nothing_to_another(void **state)
+/* n good ones, of which nothing is delivered yet. */
+static void borrow(struct world *w, const struct harvest_client *c, unsigned n,
+		   struct harvest_loan *loan)
+{
+	for (unsigned i = 0; i < n; i++)
+		ask(w, c, HARVEST_GOOD, loan);
+}
+
+/* How many unknown ones are answered until one shuts out. */
+static unsigned guesses_left(struct world *w, const struct harvest_client *c,
+			     struct harvest_loan *loan)
+{
+	enum { ENDLESS = 1000 };
+	enum harvest_answer answer = HARVEST_ANSWER;
+	unsigned n = 0;
+
+	while (answer == HARVEST_ANSWER && n < ENDLESS) {
+		answer = ask(w, c, HARVEST_UNKNOWN, loan);
+		n += answer == HARVEST_ANSWER || answer == HARVEST_SHUT_OUT;
+	}
+	return n;
+}
+
+static void an_open_transaction_lends_to_another_less_than_to_itself(void **state)
 {
 	struct harvest_client c = v4(1);
 	struct harvest_loan open = {0};
 	struct world w;
 
 	begin(&w, false);
-	for (int i = 0; i < 10; i++)
-		ask(&w, &c, HARVEST_GOOD, &open);
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(ask(&w, &c, HARVEST_UNKNOWN, NULL), HARVEST_ANSWER);
-	assert_int_equal(ask(&w, &c, HARVEST_UNKNOWN, NULL), HARVEST_SHUT_OUT);
+	borrow(&w, &c, 10, &open);
+	assert_int_equal(score(&w, &c), -10 * 217);
+	assert_int_equal(guesses_left(&w, &c, NULL), 6); /* the sixth counts double */
 	end(&w);
+}
+
+static void known_addresses_buy_a_few_guesses_however_many_they_are(void **state)
+{
+	static const unsigned known[] = {42, 52, 60, 100, 1000, 70000};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		struct harvest_client c = v4(1);
+		struct harvest_loan loan = {0};
+		struct world w;
+
+		begin(&w, false);
+		borrow(&w, &c, known[i], &loan);
+		assert_in_range(guesses_left(&w, &c, &loan), 4, 13);
+		end(&w);
+	}
+}
+
+static void a_list_sent_at_once_on_many_connections_is_no_guessing(void **state)
+{
+	enum { CONNECTIONS = 20, RECIPIENTS = 50, STALE = 25 };
+	struct harvest_loan loans[CONNECTIONS] = {0};
+	struct harvest_client c = v4(1);
+	struct world w;
+
+	begin(&w, false);
+	for (unsigned i = 0; i < CONNECTIONS * RECIPIENTS; i++)
+		assert_int_equal(ask(&w, &c, i % STALE == 7 ? HARVEST_UNKNOWN : HARVEST_GOOD,
+				     &loans[i % CONNECTIONS]),
+				 HARVEST_ANSWER);
+	for (unsigned i = 0; i < CONNECTIONS; i++)
+		assert_false(harvest_settle(w.h, &c, &loans[i], HARVEST_DELIVERED, w.now_s,
+					    &w.verdicts));
+	assert_int_equal(score(&w, &c), -35 * 256);
+	end(&w);
+}
+
+static void what_was_taken_is_given_back_when_nothing_is_delivered(void **state)
+{
+	static const enum harvest_end ends[] = {HARVEST_ABANDONED, HARVEST_FAILED};
+	struct harvest_client c = v4(1);
+	struct world w;
+
+	begin(&w, false);
+	for (unsigned end = 0; end < 2; end++) {
+		struct harvest_loan loan = {0};
+
+		borrow(&w, &c, 30, &loan);
+		assert_true(score(&w, &c) < 0);
+		assert_false(harvest_settle(w.h, &c, &loan, ends[end], w.now_s, &w.verdicts));
+		assert_int_equal(score(&w, &c), 0);
+		ask(&w, &c, HARVEST_UNKNOWN, NULL);
+		borrow(&w, &c, 1, &loan);
+		assert_int_equal(score(&w, &c), 871 - 217);
+		harvest_settle(w.h, &c, &loan, ends[end], w.now_s, &w.verdicts);
+		assert_int_equal(score(&w, &c), end == 0 ? 871 : 871 - 582);
+	}
+	end(&w);
+}
+
+static void what_was_taken_is_given_back_by_who_gives_no_evidence_any_more(void **state)
+{
+	struct harvest_client c = v4(1);
+	struct harvest_loan loan = {0};
+	struct world w;
+
+	begin(&w, false);
+	borrow(&w, &c, 10, &loan);
+	c.no_evidence = true;
+	assert_false(harvest_settle(w.h, &c, &loan, HARVEST_DELIVERED, w.now_s, &w.verdicts));
+	assert_int_equal(score(&w, &c), 0);
+	end(&w);
+}
+
+static void what_is_lent_spares_nobody_its_prefix_verdict(void **state)
+{
+	struct harvest_client prober = v4(200);
+	struct harvest_loan loan = {0};
+	struct world w;
+	unsigned n = 0;
+
+	begin(&w, false);
+	borrow(&w, &prober, 40, &loan);
+	answered(&w, 100, v4);
+	assert_int_equal(standing(&w, &prober), HARVEST_GONE);
+	harvest_spared(w.h, &prober.address, 120, w.now_s, count_client, &n);
+	assert_int_equal(n, 0);
+	end(&w);
+}
+
+static void what_is_lent_makes_no_address_dead(void **state)
+{
+	struct harvest_client stranger = v4(200 << 8);
+	struct world w;
+
+	begin(&w, false);
+	for (uint32_t i = 0; i < 6; i++) {
+		struct harvest_client c = v4(i << 8);
+		struct harvest_loan loan = {0};
+
+		borrow(&w, &c, 40, &loan);
+		ask_for(&w, &c, "secret", 1, HARVEST_UNKNOWN, &loan);
+	}
+	ask_for(&w, &stranger, "secret", 1, HARVEST_UNKNOWN, NULL);
+	assert_int_equal(score(&w, &stranger), 871);
+	end(&w);
+}
+
+static void what_is_lent_ends_with_the_process(void **state)
+{
+	struct harvest_client prober = v4(1), good = v4(1 << 8);
+	struct harvest_loan loan = {0};
+	struct world w, after;
+
+	begin(&w, false);
+	begin(&after, false);
+	borrow(&w, &prober, 40, &loan);
+	deliver(&w, &good, 2);
+	carry_over(&w, &after);
+	assert_int_equal(score(&after, &prober), 0);
+	assert_int_equal(score(&after, &good), -2 * 582);
+	end(&w);
+	end(&after);
 }
 
 static void a_loan_called_back_passes_no_verdict_whose_time_is_over(void **state)
@@ -627,25 +808,6 @@ static void a_client_with_history_is_shut_out_for_four_hours_at_most(void **stat
 
 /* --- prefixes -------------------------------------------------------------------------------- */
 
-/* How many guesses are answered to n clients, each of which guesses until it is stopped. */
-static unsigned answered(struct world *w, uint32_t n, struct harvest_client (*client)(uint32_t))
-{
-	unsigned guesses = 0;
-
-	for (uint32_t i = 0; i < n; i++) {
-		struct harvest_client c = client(i);
-
-		while (standing(w, &c) == HARVEST_WELCOME) {
-			enum harvest_answer answer = ask(w, &c, HARVEST_UNKNOWN, NULL);
-
-			guesses += answer == HARVEST_ANSWER || answer == HARVEST_SHUT_OUT;
-			if (answer != HARVEST_ANSWER)
-				break;
-		}
-	}
-	return guesses;
-}
-
 static struct harvest_client of_a_48(uint32_t i)
 {
 	return v6(i, 1);
@@ -669,6 +831,77 @@ static void the_nets_of_a_48_guess_together(void **state)
 	end(&w);
 }
 
+static void one_client_alone_has_no_prefix_dropped(void **state)
+{
+	enum { TRANSACTIONS = 50, ROUNDS = 8 };
+	struct harvest_client c = v4(1), neighbour = v4(2);
+	struct world w;
+
+	begin(&w, false);
+	for (int round = 0; round < ROUNDS; round++) {
+		struct harvest_loan loans[TRANSACTIONS] = {0};
+
+		borrow(&w, &c, 40, &loans[0]);
+		for (int i = 0; i < 12; i++)
+			ask(&w, &c, HARVEST_UNKNOWN, &loans[0]);
+		for (int i = 1; i < TRANSACTIONS; i++) {
+			borrow(&w, &c, 3, &loans[i]);
+			ask(&w, &c, HARVEST_UNKNOWN, &loans[i]);
+		}
+		for (int i = 0; i < TRANSACTIONS; i++)
+			harvest_settle(w.h, &c, &loans[i], HARVEST_ABANDONED, w.now_s, &w.verdicts);
+		assert_int_equal(standing(&w, &c), HARVEST_GONE);
+		assert_int_equal(standing(&w, &neighbour), HARVEST_WELCOME);
+		w.now_s += 300u << round;
+	}
+	end(&w);
+}
+
+/* Each knows a few addresses, which hide what it guesses until it leaves. */
+static void the_addresses_of_a_24_guess_together_whatever_they_know(void **state)
+{
+	static const unsigned tried[] = {2, 3, 5, 8};
+
+	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
+		unsigned guesses = 0;
+		struct world w;
+
+		begin(&w, false);
+		for (uint32_t n = 0; n < 250; n++) {
+			struct harvest_client c = v4(n);
+			struct harvest_loan loan = {0};
+
+			if (standing(&w, &c) != HARVEST_WELCOME)
+				break;
+			for (unsigned known = 0; known < 20; known++)
+				ask_for(&w, &c, "known", known, HARVEST_GOOD, &loan);
+			for (unsigned k = 0; k < tried[i]; k++)
+				guesses += ask(&w, &c, HARVEST_UNKNOWN, &loan) != HARVEST_TOO_LATE;
+			harvest_settle(w.h, &c, &loan, HARVEST_ABANDONED, w.now_s, &w.verdicts);
+		}
+		assert_in_range(guesses, 4, 24);
+		end(&w);
+	}
+}
+
+static void lists_of_a_whole_24_at_once_are_no_guessing(void **state)
+{
+	enum { HOSTS = 40, RECIPIENTS = 100, STALE = 25 };
+	struct harvest_loan loans[HOSTS] = {0};
+	struct world w;
+
+	begin(&w, false);
+	for (unsigned i = 0; i < HOSTS * RECIPIENTS; i++) {
+		struct harvest_client c = v4(i % HOSTS);
+
+		assert_int_equal(
+			ask(&w, &c, i / HOSTS % STALE == STALE - 1 ? HARVEST_UNKNOWN : HARVEST_GOOD,
+			    &loans[i % HOSTS]),
+			HARVEST_ANSWER);
+	}
+	end(&w);
+}
+
 static void who_has_credit_is_spared_its_prefix_verdict(void **state)
 {
 	struct harvest_client good = v4(200);
@@ -680,12 +913,6 @@ static void who_has_credit_is_spared_its_prefix_verdict(void **state)
 	assert_int_equal(standing(&w, &good), HARVEST_WELCOME);
 	assert_int_equal(ask(&w, &good, HARVEST_UNKNOWN, NULL), HARVEST_ANSWER);
 	end(&w);
-}
-
-static void count_client(void *arg, const struct ip_addr *client)
-{
-	(void)client;
-	(*(unsigned *)arg)++;
 }
 
 static void the_spared_of_a_prefix_can_be_told(void **state)
@@ -876,7 +1103,7 @@ static void a_story_tells_why_and_until_when(void **state)
 	assert_int_equal(stories[1].until_s, 0);
 	assert_int_equal(stories[0].unknown_today, 4);
 	assert_int_equal(stories[0].score, 4 * 871);
-	assert_int_equal(stories[1].score, 4 * 871);
+	assert_int_equal(stories[1].score, harvest_line(w.h, &c.address, 128));
 	assert_int_equal(stories[1].prefix_len, 120);
 	assert_int_equal(stories[1].address.octets[15], 0);
 	c = v6(1, 1);
@@ -951,18 +1178,6 @@ static void to_observe_changes_no_answer_and_tells_all(void **state)
 	}
 	assert_int_equal(told, 1);
 	end(&w);
-}
-
-/* Control's own, over a restart. */
-static void carry_over(struct world *from, struct world *to)
-{
-	uint8_t octets[4096];
-	uint32_t at = 0;
-	size_t len;
-
-	to->now_s = from->now_s + 60;
-	while ((len = harvest_checkpoint(from->h, &at, octets, sizeof(octets))) > 0)
-		assert_int_equal(harvest_restore(to->h, octets, len), 0);
 }
 
 static void what_was_only_observed_is_not_enforced_after_a_restart(void **state)
@@ -1104,7 +1319,14 @@ int main(void)
 		cmocka_unit_test(it_fades_the_same_in_small_steps),
 		cmocka_unit_test(a_pair_earns_once_a_day),
 		cmocka_unit_test(a_loan_is_called_back_when_the_client_gives_up),
-		cmocka_unit_test(an_open_transaction_lends_nothing_to_another),
+		cmocka_unit_test(an_open_transaction_lends_to_another_less_than_to_itself),
+		cmocka_unit_test(known_addresses_buy_a_few_guesses_however_many_they_are),
+		cmocka_unit_test(a_list_sent_at_once_on_many_connections_is_no_guessing),
+		cmocka_unit_test(what_was_taken_is_given_back_when_nothing_is_delivered),
+		cmocka_unit_test(what_was_taken_is_given_back_by_who_gives_no_evidence_any_more),
+		cmocka_unit_test(what_is_lent_spares_nobody_its_prefix_verdict),
+		cmocka_unit_test(what_is_lent_makes_no_address_dead),
+		cmocka_unit_test(what_is_lent_ends_with_the_process),
 		cmocka_unit_test(a_loan_called_back_passes_no_verdict_whose_time_is_over),
 		cmocka_unit_test(what_fails_at_our_end_makes_up_for_evidence_and_is_no_credit),
 		cmocka_unit_test(a_day_beyond_its_share_counts_double),
@@ -1116,6 +1338,9 @@ int main(void)
 		cmocka_unit_test(a_client_with_history_is_shut_out_for_four_hours_at_most),
 		cmocka_unit_test(the_addresses_of_a_24_guess_together),
 		cmocka_unit_test(the_nets_of_a_48_guess_together),
+		cmocka_unit_test(one_client_alone_has_no_prefix_dropped),
+		cmocka_unit_test(the_addresses_of_a_24_guess_together_whatever_they_know),
+		cmocka_unit_test(lists_of_a_whole_24_at_once_are_no_guessing),
 		cmocka_unit_test(who_has_credit_is_spared_its_prefix_verdict),
 		cmocka_unit_test(the_spared_of_a_prefix_can_be_told),
 		cmocka_unit_test(who_is_allowed_is_never_flagged),
