@@ -7,8 +7,8 @@
  * beyond answers nothing. So no more are answered than the line allows, however many workers a
  * client talks to at once.
  * Time: given. Memory: an entry at the first evidence; none for who is only welcome.
- * Rules: SEMANTICS, "Harvest". A good recipient is a loan. A part of it, which makes up for one
- * unknown in five, is taken off the client's score at once, because who sends a list on many
+ * Rules: SEMANTICS, "Harvest". A good recipient is a loan. A part of it, three tenths of an
+ * unknown one, is taken off the client's score at once, because who sends a list on many
  * connections has his unknown ones added up long before the first message is delivered. The rest
  * raises the line of its own transaction, by two lines at most. What was taken is given back by a
  * transaction that nothing comes of. Until then it is no credit: it spares no prefix's verdict,
@@ -38,7 +38,7 @@ enum {
 	DEAD_CLIENTS = 5, /* so many clients with credit mail it: nobody is told by it */
 	DEAD_WEIGHT = 16, /* its part of an unknown one */
 
-	LENT_SHARE = 4, /* so many good ones make up for an unknown one at once */
+	LENT_TENTHS = 3, /* of an unknown one, which a good one makes up for at once */
 	RAISE_LINES = 2,
 
 	ESTABLISHED_DELIVERED = 100,
@@ -96,7 +96,7 @@ struct harvest *harvest_new(const struct harvest_config *config)
 	h->unknown = (int32_t)lround(SCORE_ONE * log(config->p1 / config->p0));
 	h->good = (int32_t)lround(SCORE_ONE * log((1 - config->p0) / (1 - config->p1)));
 	h->line = (int32_t)lround(SCORE_ONE * log((1 - config->beta) / config->alpha));
-	h->lent = bounded(h->unknown / LENT_SHARE, 0, h->good);
+	h->lent = bounded(h->unknown * LENT_TENTHS / 10, 0, h->good);
 	for (unsigned i = 0; i < FADE_STEPS; i++)
 		h->fade[i] = (uint32_t)lround(65536 * exp2(-(double)i / FADE_STEPS));
 	h->networks = calloc(NETWORKS_MAX, sizeof(*h->networks));

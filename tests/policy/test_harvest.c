@@ -483,7 +483,7 @@ static void an_open_transaction_lends_to_another_less_than_to_itself(void **stat
 
 	begin(&w, false);
 	borrow(&w, &c, 10, &open);
-	assert_int_equal(score(&w, &c), -10 * 217);
+	assert_int_equal(score(&w, &c), -10 * 261);
 	assert_int_equal(guesses_left(&w, &c, NULL), 6); /* the sixth counts double */
 	end(&w);
 }
@@ -539,7 +539,7 @@ static void what_was_taken_is_given_back_when_nothing_is_delivered(void **state)
 		assert_int_equal(score(&w, &c), 0);
 		ask(&w, &c, HARVEST_UNKNOWN, NULL);
 		borrow(&w, &c, 1, &loan);
-		assert_int_equal(score(&w, &c), 871 - 217);
+		assert_int_equal(score(&w, &c), 871 - 261);
 		harvest_settle(w.h, &c, &loan, ends[end], w.now_s, &w.verdicts);
 		assert_int_equal(score(&w, &c), end == 0 ? 871 : 871 - 582);
 	}
