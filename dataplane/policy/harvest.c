@@ -571,7 +571,6 @@ struct asking {
 	uint64_t key;
 	struct place place; /* the client's entry */
 	uint32_t now_s;
-	bool is_allowed;
 	struct harvest_verdicts *verdicts;
 };
 
@@ -593,7 +592,6 @@ static void asking_enter(struct asking *a, struct place place)
 {
 	a->place = place;
 	expire(a->h, &a->place, a->len, a->now_s);
-	a->is_allowed = harvest_is_allowed(a->h, &a->client->address);
 }
 
 /* Its entry, made at its first evidence. */
@@ -603,12 +601,18 @@ static void asking_place(struct asking *a)
 		asking_enter(a, entries_get(a->h, a->key, a->now_s));
 }
 
+/* Looked for when it matters only: there may be thousands of networks. */
+static bool is_allowed(const struct asking *a)
+{
+	return harvest_is_allowed(a->h, &a->client->address);
+}
+
 /* What being beyond its line leads to for a client. */
 static enum harvest_answer verdict(struct asking *a)
 {
 	struct counts c = counts_at(load(counts_word(&a->place)), a->now_s);
 
-	if (a->is_allowed)
+	if (is_allowed(a))
 		return HARVEST_ANSWER;
 	if (counts_are_established(&c)) {
 		limit_sender(a->h, &a->place, a->len, a->key, a->client->sender, a->now_s,
@@ -656,7 +660,7 @@ static enum harvest_answer prefixes_add(struct asking *a, int32_t value)
 
 		expire(a->h, &p, lens[i], a->now_s);
 		added = score_add(a->h, &p, value, line_of(a->h, lens[i]), a->now_s, &step);
-		if (added == ADDED || a->is_allowed)
+		if (added == ADDED || is_allowed(a))
 			continue;
 		drop(a->h, &p, lens[i], key, a->now_s, a->verdicts);
 		if (a->h->config.observe || has_credit(a->h, a->key, a->now_s))
@@ -686,8 +690,8 @@ static int32_t weight(struct asking *a, uint64_t recipient, enum harvest_evidenc
 
 static bool null_sender_is_limited(const struct asking *a)
 {
-	return a->client->null_sender && !a->is_allowed && !a->h->config.observe &&
-	       until_unpack(load(until_word(&a->place))).null_s > a->now_s;
+	return a->client->null_sender && !a->h->config.observe &&
+	       until_unpack(load(until_word(&a->place))).null_s > a->now_s && !is_allowed(a);
 }
 
 static enum harvest_answer null_sender_unknown(struct asking *a, uint64_t recipient,
@@ -696,7 +700,7 @@ static enum harvest_answer null_sender_unknown(struct asking *a, uint64_t recipi
 	int32_t value = weight(a, recipient, evidence) * NULL_ONE / SCORE_ONE;
 	enum added added = null_score_add(a->h, &a->place, value, a->now_s);
 
-	if (added == ADDED || a->is_allowed)
+	if (added == ADDED || is_allowed(a))
 		return HARVEST_ANSWER;
 	limit_null(a->h, &a->place, a->len, a->key, a->now_s, a->verdicts);
 	if (a->h->config.observe || added == ADDED_ACROSS)
@@ -733,7 +737,7 @@ static enum harvest_answer unknown(struct asking *a, const struct recipient_addr
 		return null_sender_unknown(a, recipient, evidence);
 	value = weight(a, recipient, evidence);
 	added = score_add(h, &a->place, value, raised_line(h, loan), a->now_s, &step);
-	if (added == BEYOND && !a->is_allowed) {
+	if (added == BEYOND && !is_allowed(a)) {
 		verdict(a);
 		return HARVEST_TOO_LATE;
 	}
