@@ -7,10 +7,13 @@
  * beyond answers nothing. So no more are answered than the line allows, however many workers a
  * client talks to at once.
  * Time: given. Memory: an entry at the first evidence; none for who is only welcome.
- * Rules: SEMANTICS, "Harvest". A loan counts for the transaction that took it alone, and reaches
- * the client's score when it is repaid; so an open transaction lends nothing to the guesses of
- * another. What fails at our end or a backend's makes up for evidence and builds no credit: an
- * outage flags nobody, and mail that nobody takes buys nothing.
+ * Rules: SEMANTICS, "Harvest". A good recipient is a loan. A part of it, three tenths of an
+ * unknown one, is taken off the client's score at once, because who sends a list on many
+ * connections has his unknown ones added up long before the first message is delivered. The rest
+ * raises the line of its own transaction, by two lines at most. What was taken is given back by a
+ * transaction that nothing comes of. Until then it is no credit: it spares no prefix's verdict,
+ * makes no address dead and ends no level. What fails at our end or a backend's makes up for
+ * evidence and builds no credit: an outage flags nobody, and mail that nobody takes buys nothing.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -34,11 +37,14 @@ enum {
 	DAY_SHARE = 4,	  /* ... for so many that were delivered */
 	DEAD_CLIENTS = 5, /* so many clients with credit mail it: nobody is told by it */
 	DEAD_WEIGHT = 16, /* its part of an unknown one */
-	DEAD_CREDIT = -10 * SCORE_ONE,
+
+	LENT_TENTHS = 3, /* of an unknown one, which a good one makes up for at once */
+	RAISE_LINES = 2,
 
 	ESTABLISHED_DELIVERED = 100,
 	ESTABLISHED_UNKNOWN_PERCENT = 30,
-	PROVED = -10 * SCORE_ONE, /* credit that makes verdicts of old forgotten */
+	PROVED = -10 * SCORE_ONE, /* credit that makes verdicts of old forgotten, and has a voice
+				     in who is dead */
 };
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -56,6 +62,11 @@ void harvest_defaults(struct harvest_config *config)
 		.entries = 1 << 20,
 		.filter_octets = 64 << 20,
 	};
+}
+
+static int32_t bounded(int32_t value, int32_t least, int32_t most)
+{
+	return value < least ? least : value > most ? most : value;
 }
 
 static bool is_power_of_two(uint64_t n)
@@ -85,6 +96,7 @@ struct harvest *harvest_new(const struct harvest_config *config)
 	h->unknown = (int32_t)lround(SCORE_ONE * log(config->p1 / config->p0));
 	h->good = (int32_t)lround(SCORE_ONE * log((1 - config->p0) / (1 - config->p1)));
 	h->line = (int32_t)lround(SCORE_ONE * log((1 - config->beta) / config->alpha));
+	h->lent = bounded(h->unknown * LENT_TENTHS / 10, 0, h->good);
 	for (unsigned i = 0; i < FADE_STEPS; i++)
 		h->fade[i] = (uint32_t)lround(65536 * exp2(-(double)i / FADE_STEPS));
 	h->networks = calloc(HARVEST_NETWORKS_MAX, sizeof(*h->networks));
@@ -172,14 +184,21 @@ static bool swap(_Atomic uint64_t *at, uint64_t *expected, uint64_t desired)
 	return atomic_compare_exchange_strong(at, expected, desired);
 }
 
-static bool is_theirs(const struct place *p, uint64_t word)
+/* Words without a tag: put in place, and taken back when the entry was given up in between. */
+static bool swap_if_theirs(const struct place *p, _Atomic uint64_t *at, uint64_t *expected,
+			   uint64_t desired)
 {
-	return p->bucket && score_unpack(word).tag == p->tag;
+	if (!swap(at, expected, desired))
+		return false;
+	if (is_theirs(p, load(score_word(p))))
+		return true;
+	swap(at, &desired, *expected);
+	return false;
 }
 
-static int32_t bounded(int32_t value, int32_t least, int32_t most)
+bool until_change(const struct place *p, uint64_t *word, const struct until *until)
 {
-	return value < least ? least : value > most ? most : value;
+	return swap_if_theirs(p, until_word(p), word, until_pack(until));
 }
 
 /* A verdict whose time has come leaves half a line behind. The score first: nobody may find it
@@ -200,7 +219,7 @@ static void expire(const struct harvest *h, const struct place *p, uint8_t len, 
 	} while (is_theirs(p, score) && load(until_word(p)) == word &&
 		 !swap(score_word(p), &score, score_pack(&s)));
 	until.drop_s = 0;
-	swap(until_word(p), &word, until_pack(&until));
+	until_change(p, &word, &until);
 }
 
 /* What adding evidence came to. */
@@ -210,23 +229,69 @@ enum added {
 	BEYOND,	      /* nothing was added: it was beyond already */
 };
 
-/* Adds to an entry's score unless it is beyond the line. Before: the score it had. */
+/* From one score to another. */
+struct step {
+	int32_t from, to;
+};
+
+/* Adds to an entry's score unless it is beyond the line. */
 static enum added score_add(const struct harvest *h, const struct place *p, int32_t value,
-			    int32_t line, uint32_t now_s, int32_t *before)
+			    int32_t line, uint32_t now_s, struct step *step)
 {
 	uint64_t word = load(score_word(p));
 	struct score s;
 
 	do {
+		*step = (struct step){0};
 		if (!is_theirs(p, word))
 			return ADDED; /* it was given up this moment */
 		s = score_at(h, word, now_s);
-		*before = s.score;
+		*step = (struct step){s.score, s.score};
 		if (s.score >= line && !h->config.observe)
 			return BEYOND;
-		s.score = (int16_t)bounded(s.score + value, FLOOR, INT16_MAX);
+		step->to = bounded(s.score + value, FLOOR, INT16_MAX);
+		s.score = (int16_t)step->to;
 	} while (!swap(score_word(p), &word, score_pack(&s)));
-	return *before < line && s.score >= line ? ADDED_ACROSS : ADDED;
+	return step->from < line && step->to >= line ? ADDED_ACROSS : ADDED;
+}
+
+/* Takes a loan off a score that is below its line. */
+static struct step score_lend(const struct harvest *h, const struct place *p, int32_t line,
+			      uint32_t now_s)
+{
+	uint64_t word = load(score_word(p));
+	struct step step = {0};
+	struct score s;
+
+	do {
+		if (!is_theirs(p, word))
+			return (struct step){0};
+		s = score_at(h, word, now_s);
+		step = (struct step){s.score, s.score};
+		if (s.score >= line || s.score <= FLOOR)
+			return step;
+		step.to = bounded(s.score - h->lent, FLOOR, INT16_MAX);
+		s.score = (int16_t)step.to;
+	} while (!swap(score_word(p), &word, score_pack(&s)));
+	return step;
+}
+
+static struct step score_give_back(const struct harvest *h, const struct place *p, uint32_t taken,
+				   uint32_t now_s)
+{
+	uint64_t word = load(score_word(p));
+	struct step step = {0};
+	struct score s;
+
+	do {
+		if (!is_theirs(p, word))
+			return (struct step){0};
+		s = score_at(h, word, now_s);
+		step.from = s.score;
+		step.to = bounded(s.score + (int32_t)taken, FLOOR, INT16_MAX);
+		s.score = (int16_t)step.to;
+	} while (!swap(score_word(p), &word, score_pack(&s)));
+	return step;
 }
 
 static enum added null_score_add(const struct harvest *h, const struct place *p, int32_t value,
@@ -272,7 +337,8 @@ static struct counts count(const struct place *p, uint32_t unknown, uint32_t del
 			(uint16_t)bounded((int32_t)(c.unknown_today + unknown), 0, TODAY_MAX);
 		c.delivered_today =
 			(uint16_t)bounded((int32_t)(c.delivered_today + delivered), 0, TODAY_MAX);
-	} while (!swap(counts_word(p), &word, counts_pack(&c)));
+	} while (!swap_if_theirs(p, counts_word(p), &word, counts_pack(&c)) &&
+		 is_theirs(p, load(score_word(p))));
 	return c;
 }
 
@@ -295,6 +361,12 @@ static uint32_t ttl_of(const struct harvest *h, const struct score *s)
 	return (uint32_t)(ttl < longest ? ttl : longest);
 }
 
+/* Credit that was delivered for, in this week. */
+static bool has_proved(const struct harvest *h, const struct score *s, const struct counts *c)
+{
+	return s->score <= PROVED && (c->delivered[0] + c->delivered[1]) * h->good >= -PROVED;
+}
+
 /* One verdict more before. */
 static void level_up(const struct harvest *h, const struct place *p, uint32_t now_s)
 {
@@ -305,7 +377,7 @@ static void level_up(const struct harvest *h, const struct place *p, uint32_t no
 		s = score_at(h, word, now_s);
 		if (s.level < LEVEL_MAX)
 			s.level++;
-	} while (!swap(score_word(p), &word, score_pack(&s)));
+	} while (is_theirs(p, word) && !swap(score_word(p), &word, score_pack(&s)));
 }
 
 static void tell(const struct harvest *h, struct harvest_verdicts *verdicts,
@@ -337,7 +409,7 @@ static void drop(const struct harvest *h, const struct place *p, uint8_t len, ui
 	if (until.drop_s > now_s)
 		return;
 	until.drop_s = v.until_s = now_s + v.ttl_s;
-	if (!swap(until_word(p), &word, until_pack(&until)))
+	if (!until_change(p, &word, &until))
 		return;
 	level_up(h, p, now_s);
 	entries_key_address(key, &v.address);
@@ -362,7 +434,7 @@ static void limit_null(const struct harvest *h, const struct place *p, uint8_t l
 	if (until.null_s > now_s)
 		return;
 	until.null_s = v.until_s = now_s + v.ttl_s;
-	if (!swap(until_word(p), &word, until_pack(&until)))
+	if (!until_change(p, &word, &until))
 		return;
 	/* What the time leaves behind. */
 	score = load(score_word(p));
@@ -387,7 +459,7 @@ static void limit_sender(struct harvest *h, const struct place *p, uint8_t len, 
 			 uint64_t sender, uint32_t now_s, struct harvest_verdicts *verdicts)
 {
 	struct place at = entries_get(h, sender_key(h, key, sender), now_s);
-	uint64_t word = load(score_word(p));
+	uint64_t word = load(score_word(p)), before = load(until_word(&at));
 	struct score s;
 	struct harvest_verdict v = {
 		.kind = HARVEST_VERDICT_SENDER,
@@ -402,18 +474,23 @@ static void limit_sender(struct harvest *h, const struct place *p, uint8_t len, 
 		v.score = s.score;
 		s.score = 0;
 	} while (is_theirs(p, word) && !swap(score_word(p), &word, score_pack(&s)));
-	atomic_store(until_word(&at), until_pack(&until));
+	/* Who was before us said the same. */
+	until_change(&at, &before, &until);
 	entries_key_address(key, &v.address);
 	tell(h, verdicts, &v);
 }
 
 /* --- standing -------------------------------------------------------------------------------- */
 
-static bool has_credit(const struct harvest *h, uint64_t key, uint32_t now_s)
+bool has_credit(const struct harvest *h, uint64_t key, uint32_t now_s)
 {
 	struct place p = entries_find(h, key);
+	struct score s;
 
-	return p.bucket && score_at(h, load(score_word(&p)), now_s).score < 0;
+	if (!p.bucket)
+		return false;
+	s = score_at(h, load(score_word(&p)), now_s);
+	return s.score < 0 && s.delivered;
 }
 
 /* Whether a verdict holds at this entry now. */
@@ -470,7 +547,6 @@ struct asking {
 	uint64_t key;
 	struct place place; /* the client's entry */
 	uint32_t now_s;
-	bool is_allowed;
 	struct harvest_verdicts *verdicts;
 };
 
@@ -492,7 +568,6 @@ static void asking_enter(struct asking *a, struct place place)
 {
 	a->place = place;
 	expire(a->h, &a->place, a->len, a->now_s);
-	a->is_allowed = harvest_is_allowed(a->h, &a->client->address);
 }
 
 /* Its entry, made at its first evidence. */
@@ -502,12 +577,18 @@ static void asking_place(struct asking *a)
 		asking_enter(a, entries_get(a->h, a->key, a->now_s));
 }
 
+/* Looked for when it matters only: there may be thousands of networks. */
+static bool is_allowed(const struct asking *a)
+{
+	return harvest_is_allowed(a->h, &a->client->address);
+}
+
 /* What being beyond its line leads to for a client. */
 static enum harvest_answer verdict(struct asking *a)
 {
 	struct counts c = counts_at(load(counts_word(&a->place)), a->now_s);
 
-	if (a->is_allowed)
+	if (is_allowed(a))
 		return HARVEST_ANSWER;
 	if (counts_are_established(&c)) {
 		limit_sender(a->h, &a->place, a->len, a->key, a->client->sender, a->now_s,
@@ -518,8 +599,30 @@ static enum harvest_answer verdict(struct asking *a)
 	return a->h->config.observe ? HARVEST_ANSWER : HARVEST_SHUT_OUT;
 }
 
-/* The prefixes share its evidence. */
-static enum harvest_answer prefixes_add(struct asking *a, int32_t value, int32_t lent)
+/* What a step of a client's score is to its prefixes: they have of it what is above zero, a line at
+ * most, and nothing more of who had a verdict. So no client alone brings one on them. */
+static int32_t shared(const struct asking *a, const struct step *step)
+{
+	if (score_unpack(load(score_word(&a->place))).level > 0)
+		return 0;
+	return bounded(step->to, 0, a->h->line) - bounded(step->from, 0, a->h->line);
+}
+
+static void prefixes_ease(struct asking *a, int32_t value)
+{
+	uint8_t lens[PREFIXES_MAX];
+	size_t n = prefixes_of(&a->client->address, lens);
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t key = entries_key(&a->client->address, lens[i]);
+		struct place p = entries_get(a->h, key, a->now_s);
+		struct step step;
+
+		score_add(a->h, &p, -value, line_of(a->h, lens[i]), a->now_s, &step);
+	}
+}
+
+static enum harvest_answer prefixes_add(struct asking *a, int32_t value)
 {
 	uint8_t lens[PREFIXES_MAX];
 	size_t n = prefixes_of(&a->client->address, lens);
@@ -528,13 +631,12 @@ static enum harvest_answer prefixes_add(struct asking *a, int32_t value, int32_t
 	for (size_t i = n; i-- > 0;) {
 		uint64_t key = entries_key(&a->client->address, lens[i]);
 		struct place p = entries_get(a->h, key, a->now_s);
-		int32_t before;
 		enum added added;
+		struct step step;
 
 		expire(a->h, &p, lens[i], a->now_s);
-		added = score_add(a->h, &p, value, line_of(a->h, lens[i]) + lent, a->now_s,
-				  &before);
-		if (added == ADDED || a->is_allowed)
+		added = score_add(a->h, &p, value, line_of(a->h, lens[i]), a->now_s, &step);
+		if (added == ADDED || is_allowed(a))
 			continue;
 		drop(a->h, &p, lens[i], key, a->now_s, a->verdicts);
 		if (a->h->config.observe || has_credit(a->h, a->key, a->now_s))
@@ -549,18 +651,23 @@ static enum harvest_answer prefixes_add(struct asking *a, int32_t value, int32_t
 static int32_t weight(struct asking *a, uint64_t recipient, enum harvest_evidence evidence)
 {
 	struct score s = score_at(a->h, load(score_word(&a->place)), a->now_s);
-	struct counts c;
+	struct counts c = counts_at(load(counts_word(&a->place)), a->now_s);
 
 	if (evidence == HARVEST_TRAP)
 		return a->h->line;
-	if (s.score <= DEAD_CREDIT)
+	if (has_proved(a->h, &s, &c))
 		dead_add(a->h, recipient, a->now_s);
 	if (dead_count(a->h, recipient, a->now_s) >= DEAD_CLIENTS)
 		return a->h->unknown / DEAD_WEIGHT;
-	c = counts_at(load(counts_word(&a->place)), a->now_s);
 	if (c.unknown_today >= DAY_FREE + c.delivered_today / DAY_SHARE)
 		return 2 * a->h->unknown;
 	return a->h->unknown;
+}
+
+static bool null_sender_is_limited(const struct asking *a)
+{
+	return a->client->null_sender && !a->h->config.observe &&
+	       until_unpack(load(until_word(&a->place))).null_s > a->now_s && !is_allowed(a);
 }
 
 static enum harvest_answer null_sender_unknown(struct asking *a, uint64_t recipient,
@@ -569,12 +676,20 @@ static enum harvest_answer null_sender_unknown(struct asking *a, uint64_t recipi
 	int32_t value = weight(a, recipient, evidence) * NULL_ONE / SCORE_ONE;
 	enum added added = null_score_add(a->h, &a->place, value, a->now_s);
 
-	if (added == ADDED || a->is_allowed)
+	if (added == ADDED || is_allowed(a))
 		return HARVEST_ANSWER;
 	limit_null(a->h, &a->place, a->len, a->key, a->now_s, a->verdicts);
 	if (a->h->config.observe || added == ADDED_ACROSS)
 		return HARVEST_ANSWER;
 	return HARVEST_LIMIT;
+}
+
+/* The line of a transaction: the rest of what it was lent. */
+static int32_t raised_line(const struct harvest *h, const struct harvest_loan *loan)
+{
+	int32_t rest = loan->good * h->good - (int32_t)loan->taken;
+
+	return h->line + bounded(rest, 0, RAISE_LINES * h->line);
 }
 
 static enum harvest_answer unknown(struct asking *a, const struct recipient_address *asked,
@@ -583,28 +698,45 @@ static enum harvest_answer unknown(struct asking *a, const struct recipient_addr
 	struct harvest *h = a->h;
 	uint64_t recipient =
 		harvest_digest(h, asked->local, asked->local_len, asked->domain, asked->domain_len);
-	int32_t lent = loan->good * h->good, value, shared, before;
 	enum harvest_answer answer, of_prefixes;
+	struct step step;
 	enum added added;
+	int32_t value;
 
 	asking_place(a);
+	/* Before it is remembered: what is not answered now is scored when it is. */
+	if (null_sender_is_limited(a))
+		return HARVEST_LIMIT;
 	if (filter_scored_before(h, a->key, recipient, a->now_s))
 		return HARVEST_ANSWER;
 	if (a->client->null_sender)
 		return null_sender_unknown(a, recipient, evidence);
 	value = weight(a, recipient, evidence);
-	added = score_add(h, &a->place, value, h->line + lent, a->now_s, &before);
-	if (added == BEYOND && !a->is_allowed) {
+	added = score_add(h, &a->place, value, raised_line(h, loan), a->now_s, &step);
+	if (added == BEYOND && !is_allowed(a)) {
 		verdict(a);
 		return HARVEST_TOO_LATE;
 	}
 	count(&a->place, 1, 0, a->now_s);
-	/* What is not answered is no evidence against its neighbours, so they come second; a
-	 * client's doubled weight is its own. */
-	shared = value > h->unknown && evidence != HARVEST_TRAP ? h->unknown : value;
-	of_prefixes = prefixes_add(a, shared, lent);
+	/* What is not answered is no evidence against its neighbours, so they come second. */
+	of_prefixes = prefixes_add(a, shared(a, &step));
 	answer = added == ADDED_ACROSS ? verdict(a) : HARVEST_ANSWER;
 	return of_prefixes == HARVEST_ANSWER ? answer : of_prefixes;
+}
+
+/* Its prefixes follow. */
+static void lend(struct asking *a, struct harvest_loan *loan)
+{
+	struct step step;
+	uint16_t less;
+
+	asking_place(a);
+	step = score_lend(a->h, &a->place, raised_line(a->h, loan), a->now_s);
+	less = (uint16_t)-shared(a, &step);
+	loan->taken = (uint16_t)(loan->taken + step.from - step.to);
+	loan->prefix_taken = (uint16_t)(loan->prefix_taken + less);
+	if (less)
+		prefixes_ease(a, less);
 }
 
 static void good(struct asking *a, const struct recipient_address *asked, struct harvest_loan *loan)
@@ -612,8 +744,12 @@ static void good(struct asking *a, const struct recipient_address *asked, struct
 	uint64_t recipient = harvest_digest(a->h, asked->local, asked->local_len, asked->domain,
 					    asked->domain_len);
 
-	if (loan->good < UINT16_MAX && !filter_lent_before(a->h, a->key, recipient, a->now_s))
-		loan->good++;
+	if (loan->good == UINT16_MAX || filter_lent_before(a->h, a->key, recipient, a->now_s))
+		return;
+	/* No more than can be remembered. */
+	if (!a->client->null_sender && loan->taken <= UINT16_MAX - a->h->lent)
+		lend(a, loan);
+	loan->good++;
 }
 
 void harvest_recipients(struct harvest *h, const struct harvest_client *client,
@@ -645,39 +781,51 @@ void harvest_recipients(struct harvest *h, const struct harvest_client *client,
 bool harvest_note(struct harvest *h, const struct harvest_client *client, enum harvest_note note,
 		  uint32_t now_s, struct harvest_verdicts *verdicts)
 {
-	int32_t value = note == HARVEST_VRFY ? h->unknown / 3 : h->line / 2, before;
+	int32_t value = note == HARVEST_VRFY ? h->unknown / 3 : h->line / 2;
 	struct asking a;
-	enum added added;
+	struct step step;
 
 	asking_init(&a, h, client, now_s, verdicts);
 	if (client->no_evidence)
 		return false;
 	asking_place(&a);
-	added = score_add(h, &a.place, value, h->line, now_s, &before);
-	if (added == ADDED)
+	if (score_add(h, &a.place, value, h->line, now_s, &step) == ADDED)
 		return false;
 	return verdict(&a) != HARVEST_ANSWER;
 }
 
-/* Credit, or what makes up for evidence: no further than to zero. */
-static void repay(const struct harvest *h, const struct place *p, int32_t value, bool delivered,
-		  uint32_t now_s)
+/* Credit, or what makes up for evidence: no further than to zero. Taken: of the value already. */
+static void repay(const struct harvest *h, const struct place *p, int32_t value, uint32_t taken,
+		  bool delivered, uint32_t now_s)
 {
 	uint64_t word = load(score_word(p));
 	struct score s;
 
 	do {
-		int32_t least;
+		int32_t before, least;
 
 		if (!is_theirs(p, word))
 			return;
 		s = score_at(h, word, now_s);
-		least = delivered ? FLOOR : s.score < 0 ? s.score : 0;
-		s.score = (int16_t)bounded(s.score - value, least, INT16_MAX);
+		before = s.score + (int32_t)taken;
+		least = delivered ? FLOOR : before < 0 ? before : 0;
+		s.score = (int16_t)bounded(before - value, least, INT16_MAX);
 		s.delivered |= delivered;
-		if (s.score <= PROVED)
-			s.level = 0;
 	} while (!swap(score_word(p), &word, score_pack(&s)));
+}
+
+/* Who has proved himself begins anew. */
+static void level_forget(const struct harvest *h, const struct place *p, uint32_t now_s)
+{
+	uint64_t word = load(score_word(p));
+	struct score s;
+
+	do {
+		s = score_at(h, word, now_s);
+		if (s.score > PROVED || s.level == 0)
+			return;
+		s.level = 0;
+	} while (is_theirs(p, word) && !swap(score_word(p), &word, score_pack(&s)));
 }
 
 static void repay_null(const struct harvest *h, const struct place *p, int32_t value,
@@ -706,15 +854,40 @@ static void settle_good(struct asking *a, const struct harvest_loan *loan, bool 
 			repay_null(a->h, &a->place, value, a->now_s);
 		return;
 	}
-	repay(a->h, &a->place, value, delivered, a->now_s);
-	if (delivered)
-		count(&a->place, 0, loan->good, a->now_s);
+	repay(a->h, &a->place, value, loan->taken, delivered, a->now_s);
+	if (delivered) {
+		struct counts c = count(&a->place, 0, loan->good, a->now_s);
+		struct score s = score_at(a->h, load(score_word(&a->place)), a->now_s);
+
+		if (has_proved(a->h, &s, &c))
+			level_forget(a->h, &a->place, a->now_s);
+	}
 	for (size_t i = 0; i < n; i++) {
 		struct place p =
 			entries_get(a->h, entries_key(&a->client->address, lens[i]), a->now_s);
 
-		repay(a->h, &p, value, delivered, a->now_s);
+		repay(a->h, &p, value, loan->prefix_taken, delivered, a->now_s);
+		level_forget(a->h, &p, a->now_s);
 	}
+}
+
+/* Called back: what it had against it stands alone. */
+static bool call_back(struct asking *a, const struct harvest_loan *loan)
+{
+	struct place place = entries_find(a->h, a->key);
+	struct step step;
+	int32_t more;
+
+	if (!place.bucket || a->client->null_sender)
+		return false;
+	asking_enter(a, place);
+	step = score_give_back(a->h, &a->place, loan->taken, a->now_s);
+	more = shared(a, &step);
+	if (more > 0)
+		prefixes_add(a, more);
+	if (step.to < a->h->line || a->client->no_evidence)
+		return false;
+	return verdict(a) != HARVEST_ANSWER;
 }
 
 bool harvest_settle(struct harvest *h, const struct harvest_client *client,
@@ -722,24 +895,15 @@ bool harvest_settle(struct harvest *h, const struct harvest_client *client,
 		    struct harvest_verdicts *verdicts)
 {
 	struct harvest_loan settled = *loan;
-	struct place place;
 	struct asking a;
 
 	asking_init(&a, h, client, now_s, verdicts);
 	*loan = (struct harvest_loan){0};
-	if (settled.good == 0 || client->no_evidence)
+	if (settled.good == 0)
 		return false;
-	if (end != HARVEST_ABANDONED) {
-		asking_place(&a);
-		settle_good(&a, &settled, end == HARVEST_DELIVERED);
-		return false;
-	}
-	/* Called back: what it had against it stands alone. */
-	place = entries_find(h, a.key);
-	if (!place.bucket || client->null_sender)
-		return false;
-	asking_enter(&a, place);
-	if (score_at(h, load(score_word(&a.place)), now_s).score < h->line)
-		return false;
-	return verdict(&a) != HARVEST_ANSWER;
+	if (end == HARVEST_ABANDONED || client->no_evidence)
+		return call_back(&a, &settled);
+	asking_place(&a);
+	settle_good(&a, &settled, end == HARVEST_DELIVERED);
+	return false;
 }

@@ -84,6 +84,7 @@ size_t harvest_explain(struct harvest *h, const struct ip_addr *address, uint32_
 bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t prefix_len)
 {
 	struct place p = entries_find(h, entries_key(address, prefix_len));
+	const struct until never = {0};
 	uint64_t word;
 	struct score s;
 
@@ -99,8 +100,11 @@ bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t pre
 			s.null_score = 0;
 		s.level = 0;
 		s.by_hand = false;
-	} while (!atomic_compare_exchange_strong(score_word(&p), &word, score_pack(&s)));
-	atomic_store(until_word(&p), 0);
+	} while (is_theirs(&p, word) &&
+		 !atomic_compare_exchange_strong(score_word(&p), &word, score_pack(&s)));
+	word = load(until_word(&p));
+	while (!until_change(&p, &word, &never) && is_theirs(&p, load(score_word(&p))))
+		;
 	return true;
 }
 
@@ -129,13 +133,13 @@ int harvest_shut_out(struct harvest *h, const struct ip_addr *address, uint8_t p
 	do {
 		s = score_unpack(word);
 		s.by_hand = by_hand;
-	} while (s.tag == p.tag &&
+	} while (is_theirs(&p, word) &&
 		 !atomic_compare_exchange_strong(score_word(&p), &word, score_pack(&s)));
 	word = load(until_word(&p));
 	do {
 		until = until_unpack(word);
 		until.drop_s = until_s;
-	} while (!atomic_compare_exchange_strong(until_word(&p), &word, until_pack(&until)));
+	} while (!until_change(&p, &word, &until) && is_theirs(&p, load(score_word(&p))));
 	return 0;
 }
 
@@ -203,15 +207,33 @@ void harvest_spared(struct harvest *h, const struct ip_addr *address, uint8_t pr
 
 	network_mask(&client, prefix_len);
 	for (uint32_t i = 0; i < n; i++) {
-		struct place p;
-
 		client.octets[last] = (uint8_t)i;
 		if (n > 256)
 			client.octets[last - 1] = (uint8_t)(i >> 8);
-		p = entries_find(h, entries_key(&client, len));
-		if (p.bucket && score_at(h, load(score_word(&p)), now_s).score < 0)
+		if (has_credit(h, entries_key(&client, len), now_s))
 			each(arg, &client);
 	}
+}
+
+/* What was only observed leaves what a verdict leaves whose time is over, and no level: nobody has
+ * had to bear it. An operator's own is from before, and stays. */
+static struct record unobserved(const struct harvest *h, const struct record *r)
+{
+	struct until until = until_unpack(r->until);
+	struct score s = score_unpack(r->score);
+	struct ip_addr address;
+	uint8_t len = entries_key_address(r->key, &address);
+	int32_t line = harvest_line(h, &address, len);
+	int32_t null_line = h->line * NULL_ONE / SCORE_ONE;
+
+	if (s.by_hand)
+		return *r;
+	if ((until.drop_s || s.score >= line) && s.score > line / 2)
+		s.score = (int16_t)(line / 2);
+	if (s.null_score > null_line / 2 && (until.null_s || s.null_score >= null_line))
+		s.null_score = (int16_t)(null_line / 2);
+	s.level = 0;
+	return (struct record){r->key, score_pack(&s), 0, r->counts};
 }
 
 size_t harvest_checkpoint(const struct harvest *h, uint32_t *at, void *octets, size_t len)
@@ -222,12 +244,14 @@ size_t harvest_checkpoint(const struct harvest *h, uint32_t *at, void *octets, s
 	for (; *at < entries && written + sizeof(struct record) <= len; (*at)++) {
 		const struct harvest_bucket *b = &h->buckets[*at / BUCKET_ENTRIES];
 		unsigned slot = *at % BUCKET_ENTRIES;
-		const struct record r = {load(&b->keys[slot]), load(&b->scores[slot]),
-					 load(&b->untils[slot]), load(&b->counts[slot])};
+		struct record r = {load(&b->keys[slot]), load(&b->scores[slot]),
+				   load(&b->untils[slot]), load(&b->counts[slot])};
 
 		/* Not while it changes hands. */
 		if (r.key == 0 || load(&b->keys[slot]) != r.key)
 			continue;
+		if (h->config.observe)
+			r = unobserved(h, &r);
 		memcpy((uint8_t *)octets + written, &r, sizeof(r));
 		written += sizeof(r);
 	}
@@ -261,6 +285,9 @@ int harvest_restore(struct harvest *h, const void *octets, size_t len)
 		s = score_unpack(r.score);
 		p = entries_get(h, r.key, s.minute * 60);
 		s.tag = p.tag;
+		/* A loan, whose transaction is no more. */
+		if (s.score < 0 && !s.delivered)
+			s.score = 0;
 		atomic_store(score_word(&p), score_pack(&s));
 		atomic_store(until_word(&p), r.until);
 		atomic_store(counts_word(&p), r.counts);

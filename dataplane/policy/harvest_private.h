@@ -95,6 +95,7 @@ struct harvest {
 	struct harvest_config config;
 	struct siphash_key key;
 	int32_t unknown, good, line; /* 1/256 */
+	int32_t lent;		     /* of a good one, at once */
 	uint32_t fade[FADE_STEPS];   /* 2^-(i / FADE_STEPS), 1/65536 */
 
 	struct harvest_bucket *buckets;
@@ -136,6 +137,11 @@ uint64_t score_pack(const struct score *s);
 struct score score_unpack(uint64_t word);
 /* As of now: evidence and credit have faded. */
 struct score score_at(const struct harvest *h, uint64_t word, uint32_t now_s);
+/* Whether a score word is still the one's the place was made for. */
+static inline bool is_theirs(const struct place *p, uint64_t word)
+{
+	return p->bucket && score_unpack(word).tag == p->tag;
+}
 uint64_t until_pack(const struct until *u);
 struct until until_unpack(uint64_t word);
 uint64_t counts_pack(const struct counts *c);
@@ -147,6 +153,10 @@ uint32_t minutes_since_score(uint64_t word, uint32_t now_s);
 
 /* --- harvest.c --- */
 bool counts_are_established(const struct counts *c);
+/* Of its own, and not lent. */
+bool has_credit(const struct harvest *h, uint64_t key, uint32_t now_s);
+/* False: it was changed before (word is what it is now), or the entry is another's. */
+bool until_change(const struct place *p, uint64_t *word, const struct until *until);
 
 /* --- harvest_filter.c --- */
 int filter_init(struct harvest *h);

@@ -40,10 +40,17 @@ enum {
 	PROVIDERS_DAILY = 1000,
 	PROVIDERS_DAYS = 4,
 	RESENDERS = 1000,
-	RESENT = 12,	 /* recipients of a list ... */
-	RESENT_DEAD = 3, /* ... and how many are no more */
-	NET_24 = 250,	 /* clients of one /24 */
-	NET_48 = 5000,	 /* of one /48 */
+	RESENT = 12,	      /* recipients of a list ... */
+	RESENT_DEAD = 3,      /* ... and how many are no more */
+	LISTS_MAX = 40000,    /* senders of a list of each kind */
+	LIST_RECIPIENTS = 50, /* of it a transaction; one on each connection */
+	LIST_CONNECTIONS_MAX = 20,
+	PARALLEL_PROBERS = 5000,
+	PARALLEL_TRANSACTIONS = 50,
+	LENDERS = 5000,
+	LENDER_KNOWN = 100,
+	NET_24 = 250,  /* clients of one /24 */
+	NET_48 = 5000, /* of one /48 */
 	THREADS_MAX = 16,
 	ASKED_MAX = 32,
 };
@@ -58,7 +65,22 @@ enum group {
 	PROVIDER,
 	RESENDER,
 	STRANGER,
+	LIST,
+	PARALLEL_PROBER,
+	LENDER,
 };
+
+static const struct list {
+	uint32_t connections, unknown_ppm, n;
+	bool has_credit;
+} lists[] = {
+	{2, 30000, 10000, false}, {4, 30000, 10000, false}, {20, 30000, 10000, false},
+	{2, 50000, 10000, false}, {4, 50000, 10000, false}, {20, 50000, 40000, false},
+	{2, 30000, 10000, true},  {4, 30000, 10000, true},  {20, 30000, 10000, true},
+	{2, 50000, 10000, true},  {4, 50000, 10000, true},  {20, 50000, 40000, true},
+};
+
+enum { LIST_KINDS = sizeof(lists) / sizeof(lists[0]) };
 
 struct life;
 
@@ -72,6 +94,8 @@ struct sim {
 	/* What came of it, over all threads. */
 	_Atomic uint64_t events, flagged_in_outage, first_contact;
 	_Atomic uint64_t within_6, within_14, answered_most, prober_most;
+	_Atomic uint64_t lists_flagged[LIST_KINDS], lender_most;
+	_Atomic uint64_t parallel_in_turn_most, parallel_most;
 	uint64_t answered_24, answered_48;
 	uint32_t *long_transactions; /* RCPTs until the end, a prober */
 };
@@ -280,6 +304,103 @@ static uint32_t prober(struct sim *s, enum group group, uint32_t i, uint32_t hou
 	return l.asked;
 }
 
+static void ask_on(struct life *l, struct harvest_loan *loan, char kind,
+		   enum harvest_evidence evidence)
+{
+	l->loan = *loan;
+	ask_one(l, kind, l->names++, evidence);
+	*loan = l->loan;
+}
+
+static void settle_on(struct life *l, struct harvest_loan *loan, enum harvest_end end)
+{
+	l->loan = *loan;
+	settle(l, end);
+	*loan = l->loan;
+}
+
+/* Yesterday's. */
+static void earn_credit(struct life *l)
+{
+	enum { ENOUGH = 20 };
+
+	l->now_s -= DAY;
+	for (uint32_t i = 0; i < ENOUGH; i++)
+		ask_one(l, 'g', l->names++, HARVEST_GOOD);
+	settle(l, HARVEST_DELIVERED);
+	l->now_s += DAY;
+}
+
+/* One transaction on each connection, in any order. */
+static void list_sender(struct sim *s, uint32_t kind, uint32_t i, uint32_t hour)
+{
+	struct life l = life_of(s, LIST, kind * LISTS_MAX + i);
+	struct harvest_loan loans[LIST_CONNECTIONS_MAX] = {0};
+	uint32_t open[LIST_CONNECTIONS_MAX], sent[LIST_CONNECTIONS_MAX] = {0};
+	uint32_t n = lists[kind].connections;
+
+	l.now_s = START + hour * 3600 + 1800;
+	if (lists[kind].has_credit)
+		earn_credit(&l);
+	for (uint32_t k = 0; k < n; k++)
+		open[k] = k;
+	while (n && !l.dropped && !l.closed) {
+		uint32_t at = draw(&l, n), k = open[at];
+		bool unknown = draw(&l, 1000000) < lists[kind].unknown_ppm;
+
+		ask_on(&l, &loans[k], unknown ? 'u' : 'g',
+		       unknown ? HARVEST_UNKNOWN : HARVEST_GOOD);
+		if (++sent[k] < LIST_RECIPIENTS)
+			continue;
+		settle_on(&l, &loans[k], HARVEST_DELIVERED);
+		open[at] = open[--n];
+	}
+	atomic_fetch_add(&s->lists_flagged[kind], l.dropped || l.closed);
+}
+
+/* Three that it knows and two that it tries, in each of many transactions: in any order, in turn,
+ * or all that it knows first. */
+static void parallel_prober(struct sim *s, uint32_t i, uint32_t hour)
+{
+	enum { KNOWN = 3, TRIED = 2 };
+	struct life l = stranger_of(s, PARALLEL_PROBER, i, hour);
+	struct harvest_loan loans[PARALLEL_TRANSACTIONS] = {0};
+	uint32_t sent[PARALLEL_TRANSACTIONS] = {0};
+	bool known_first = i % 4 == 0, in_turn = i % 4 == 1;
+
+	for (uint32_t k = 0; known_first && k < PARALLEL_TRANSACTIONS; k++)
+		for (; sent[k] < KNOWN; sent[k]++)
+			ask_on(&l, &loans[k], 'g', HARVEST_GOOD);
+	for (uint32_t n = 0; n < 10000 && !l.dropped; n++) {
+		uint32_t k = in_turn ? n / (KNOWN + TRIED) % PARALLEL_TRANSACTIONS
+				     : draw(&l, PARALLEL_TRANSACTIONS);
+		bool known = sent[k] < KNOWN;
+
+		if (sent[k]++ < KNOWN + TRIED)
+			ask_on(&l, &loans[k], known ? 'g' : 'u',
+			       known ? HARVEST_GOOD : HARVEST_UNKNOWN);
+	}
+	for (uint32_t k = 0; k < PARALLEL_TRANSACTIONS; k++)
+		settle_on(&l, &loans[k], HARVEST_ABANDONED);
+	at_most(in_turn ? &s->parallel_in_turn_most : &s->parallel_most, l.answered_unknown);
+}
+
+/* Lets what it knows lend in one transaction, and tries one after so many of them. */
+static void lender(struct sim *s, uint32_t i, uint32_t hour)
+{
+	struct life l = stranger_of(s, LENDER, i, hour);
+	uint32_t step = 1 + draw(&l, LENDER_KNOWN);
+
+	for (uint32_t n = 1; n <= LENDER_KNOWN && !l.dropped; n++) {
+		ask_one(&l, 'g', l.names++, HARVEST_GOOD);
+		if (n % step == 0)
+			ask_one(&l, 'u', l.names++, HARVEST_UNKNOWN);
+	}
+	while (!l.dropped)
+		ask_one(&l, 'u', l.names++, HARVEST_UNKNOWN);
+	at_most(&s->lender_most, l.answered_unknown);
+}
+
 /* Bounces of mail it never sent; whether it may still send mail of its own. */
 static void bouncer(struct life *l, uint32_t hour)
 {
@@ -394,6 +515,13 @@ static void run_strangers(const struct share *share, uint32_t hour)
 		prober(s, PROBER, i, hour);
 		s->long_transactions[i] = prober(s, PROBER_AT_ONCE, i, hour);
 	}
+	for (uint32_t kind = 0; kind < LIST_KINDS; kind++)
+		for (uint32_t i = first; i < lists[kind].n; i += step)
+			list_sender(s, kind, i, hour);
+	for (uint32_t i = first; i < PARALLEL_PROBERS; i += step)
+		parallel_prober(s, i, hour);
+	for (uint32_t i = first; i < LENDERS; i += step)
+		lender(s, i, hour);
 }
 
 static void *run_share(void *arg)
@@ -484,6 +612,21 @@ static uint32_t ever(const struct life *lives, uint32_t n, bool closed)
 	return count;
 }
 
+/* The worst share of the kinds on so many connections, or on any. */
+static double lists_flagged(struct sim *s, uint32_t connections, bool has_credit)
+{
+	double worst = 0;
+
+	for (uint32_t i = 0; i < LIST_KINDS; i++) {
+		double share = (double)atomic_load(&s->lists_flagged[i]) / lists[i].n;
+
+		if ((!connections || lists[i].connections == connections) &&
+		    lists[i].has_credit == has_credit && share > worst)
+			worst = share;
+	}
+	return worst;
+}
+
 static bool tell(struct sim *s)
 {
 	const double any = 1e18;
@@ -510,6 +653,15 @@ static bool tell(struct sim *s)
 		{"guessers_within_14", (double)atomic_load(&s->within_14) / GUESSERS, 0.999, 1},
 		{"prober_unknown_answered_max", (double)atomic_load(&s->prober_most), 0, 6},
 		{"prober_long_transaction_median", s->long_transactions[prober], 0, 24},
+		{"parallel_list_flagged_share_2", lists_flagged(s, 2, false), 0, 0.001},
+		{"parallel_list_flagged_share_4", lists_flagged(s, 4, false), 0, 0.001},
+		{"parallel_list_flagged_share_20", lists_flagged(s, 20, false), 0, 0.001},
+		{"parallel_list_with_credit_flagged_share", lists_flagged(s, 0, true), 0, 0.0001},
+		{"parallel_prober_unknown_answered", (double)atomic_load(&s->parallel_in_turn_most),
+		 0, 9},
+		{"parallel_prober_unknown_answered_any_order",
+		 (double)atomic_load(&s->parallel_most), 0, 24},
+		{"lender_unknown_answered", (double)atomic_load(&s->lender_most), 0, 24},
 		{"innocent_bouncers_dropped", ever(s->bouncers, BOUNCERS, false), 0, 0},
 		{"providers_dropped_for_two_traps", ever(s->providers, PROVIDERS, false), 0, 0},
 		{"resenders_flagged", ever(s->resenders, RESENDERS, false), 0, 0},

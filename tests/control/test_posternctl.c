@@ -190,7 +190,7 @@ static void explain_is_a_sentence_and_a_table(void **state)
 	expect_out("192.0.2.7 is shut out until 2027-01-15 08:05:00 (");
 	expect_out("): it asked for too many unknown recipients, 4 today");
 	expect_out("LEVEL         SCORE  LINE");
-	expect_out("192.0.2.0/24  13.60  34.");
+	expect_out("192.0.2.0/24  11.50  34.");
 	run("shield", "explain", "192.0.2.9", NULL);
 	expect_out("192.0.2.9 is not shut out: nothing is known of it\n");
 }

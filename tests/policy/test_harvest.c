@@ -24,17 +24,22 @@ struct world {
 	struct harvest_verdicts verdicts;
 };
 
-static void begin_with(struct world *w, bool observe, uint64_t filter_octets)
+static void begin_as(struct world *w, bool observe, uint32_t entries, uint64_t filter_octets)
 {
 	struct harvest_config config;
 
 	harvest_defaults(&config);
-	config.entries = 1 << 12;
+	config.entries = entries;
 	config.filter_octets = filter_octets;
 	config.observe = observe;
 	memset(config.entropy, 9, sizeof(config.entropy));
 	*w = (struct world){.h = harvest_new(&config), .now_s = START};
 	assert_non_null(w->h);
+}
+
+static void begin_with(struct world *w, bool observe, uint64_t filter_octets)
+{
+	begin_as(w, observe, 1 << 12, filter_octets);
 }
 
 static void begin(struct world *w, bool observe)
@@ -122,6 +127,43 @@ static int16_t score(struct world *w, const struct harvest_client *c)
 	return stories[0].score;
 }
 
+/* How many guesses are answered to n clients, each of which guesses until it is stopped. */
+static unsigned answered(struct world *w, uint32_t n, struct harvest_client (*client)(uint32_t))
+{
+	unsigned guesses = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct harvest_client c = client(i);
+
+		while (standing(w, &c) == HARVEST_WELCOME) {
+			enum harvest_answer answer = ask(w, &c, HARVEST_UNKNOWN, NULL);
+
+			guesses += answer == HARVEST_ANSWER || answer == HARVEST_SHUT_OUT;
+			if (answer != HARVEST_ANSWER)
+				break;
+		}
+	}
+	return guesses;
+}
+
+static void count_client(void *arg, const struct ip_addr *client)
+{
+	(void)client;
+	(*(unsigned *)arg)++;
+}
+
+/* Control's own, over a restart. */
+static void carry_over(struct world *from, struct world *to)
+{
+	uint8_t octets[4096];
+	uint32_t at = 0;
+	size_t len;
+
+	to->now_s = from->now_s + 60;
+	while ((len = harvest_checkpoint(from->h, &at, octets, sizeof(octets))) > 0)
+		assert_int_equal(harvest_restore(to->h, octets, len), 0);
+}
+
 /* --- the line -------------------------------------------------------------------------------- */
 
 static void the_fourth_guess_of_a_stranger_is_its_last(void **state)
@@ -165,6 +207,7 @@ static void a_full_filter_gives_a_stranger_no_fifth_answer(void **state)
 {
 	enum { DELIVERED = 65535, UNKNOWN = 5000 };
 	struct harvest_client many = v4(1), mistaken = v4(2 << 8);
+	const struct harvest_network network = {mistaken.address, 128};
 	struct harvest_loan loan = {0};
 	struct harvest_counts counts;
 	struct world w;
@@ -172,7 +215,7 @@ static void a_full_filter_gives_a_stranger_no_fifth_answer(void **state)
 	begin_with(&w, false, 1 << 16);
 	for (int i = 0; i < DELIVERED; i++)
 		ask(&w, &many, HARVEST_GOOD, &loan);
-	mistaken.null_sender = true;
+	assert_int_equal(harvest_allow(w.h, &network, 1), 0);
 	for (int i = 0; i < UNKNOWN; i++)
 		ask(&w, &mistaken, HARVEST_UNKNOWN, NULL);
 	harvest_count(w.h, w.now_s, &counts);
@@ -410,19 +453,163 @@ static void a_loan_is_called_back_when_the_client_gives_up(void **state)
 	end(&w);
 }
 
-static void an_open_transaction_lends_nothing_to_another(void **state)
+/* n good ones, of which nothing is delivered yet. */
+static void borrow(struct world *w, const struct harvest_client *c, unsigned n,
+		   struct harvest_loan *loan)
+{
+	for (unsigned i = 0; i < n; i++)
+		ask(w, c, HARVEST_GOOD, loan);
+}
+
+/* How many unknown ones are answered until one shuts out. */
+static unsigned guesses_left(struct world *w, const struct harvest_client *c,
+			     struct harvest_loan *loan)
+{
+	enum { ENDLESS = 1000 };
+	enum harvest_answer answer = HARVEST_ANSWER;
+	unsigned n = 0;
+
+	while (answer == HARVEST_ANSWER && n < ENDLESS) {
+		answer = ask(w, c, HARVEST_UNKNOWN, loan);
+		n += answer == HARVEST_ANSWER || answer == HARVEST_SHUT_OUT;
+	}
+	return n;
+}
+
+static void an_open_transaction_lends_to_another_less_than_to_itself(void **state)
 {
 	struct harvest_client c = v4(1);
 	struct harvest_loan open = {0};
 	struct world w;
 
 	begin(&w, false);
-	for (int i = 0; i < 10; i++)
-		ask(&w, &c, HARVEST_GOOD, &open);
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(ask(&w, &c, HARVEST_UNKNOWN, NULL), HARVEST_ANSWER);
-	assert_int_equal(ask(&w, &c, HARVEST_UNKNOWN, NULL), HARVEST_SHUT_OUT);
+	borrow(&w, &c, 10, &open);
+	assert_int_equal(score(&w, &c), -10 * 261);
+	assert_int_equal(guesses_left(&w, &c, NULL), 6); /* the sixth counts double */
 	end(&w);
+}
+
+static void known_addresses_buy_a_few_guesses_however_many_they_are(void **state)
+{
+	static const unsigned known[] = {42, 52, 60, 100, 1000, 70000};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		struct harvest_client c = v4(1);
+		struct harvest_loan loan = {0};
+		struct world w;
+
+		begin(&w, false);
+		borrow(&w, &c, known[i], &loan);
+		assert_in_range(guesses_left(&w, &c, &loan), 4, 13);
+		end(&w);
+	}
+}
+
+static void a_list_sent_at_once_on_many_connections_is_no_guessing(void **state)
+{
+	enum { CONNECTIONS = 20, RECIPIENTS = 50, STALE = 25 };
+	struct harvest_loan loans[CONNECTIONS] = {0};
+	struct harvest_client c = v4(1);
+	struct world w;
+
+	begin(&w, false);
+	for (unsigned i = 0; i < CONNECTIONS * RECIPIENTS; i++)
+		assert_int_equal(ask(&w, &c, i % STALE == 7 ? HARVEST_UNKNOWN : HARVEST_GOOD,
+				     &loans[i % CONNECTIONS]),
+				 HARVEST_ANSWER);
+	for (unsigned i = 0; i < CONNECTIONS; i++)
+		assert_false(harvest_settle(w.h, &c, &loans[i], HARVEST_DELIVERED, w.now_s,
+					    &w.verdicts));
+	assert_int_equal(score(&w, &c), -35 * 256);
+	end(&w);
+}
+
+static void what_was_taken_is_given_back_when_nothing_is_delivered(void **state)
+{
+	static const enum harvest_end ends[] = {HARVEST_ABANDONED, HARVEST_FAILED};
+	struct harvest_client c = v4(1);
+	struct world w;
+
+	begin(&w, false);
+	for (unsigned end = 0; end < 2; end++) {
+		struct harvest_loan loan = {0};
+
+		borrow(&w, &c, 30, &loan);
+		assert_true(score(&w, &c) < 0);
+		assert_false(harvest_settle(w.h, &c, &loan, ends[end], w.now_s, &w.verdicts));
+		assert_int_equal(score(&w, &c), 0);
+		ask(&w, &c, HARVEST_UNKNOWN, NULL);
+		borrow(&w, &c, 1, &loan);
+		assert_int_equal(score(&w, &c), 871 - 261);
+		harvest_settle(w.h, &c, &loan, ends[end], w.now_s, &w.verdicts);
+		assert_int_equal(score(&w, &c), end == 0 ? 871 : 871 - 582);
+	}
+	end(&w);
+}
+
+static void what_was_taken_is_given_back_by_who_gives_no_evidence_any_more(void **state)
+{
+	struct harvest_client c = v4(1);
+	struct harvest_loan loan = {0};
+	struct world w;
+
+	begin(&w, false);
+	borrow(&w, &c, 10, &loan);
+	c.no_evidence = true;
+	assert_false(harvest_settle(w.h, &c, &loan, HARVEST_DELIVERED, w.now_s, &w.verdicts));
+	assert_int_equal(score(&w, &c), 0);
+	end(&w);
+}
+
+static void what_is_lent_spares_nobody_its_prefix_verdict(void **state)
+{
+	struct harvest_client prober = v4(200);
+	struct harvest_loan loan = {0};
+	struct world w;
+	unsigned n = 0;
+
+	begin(&w, false);
+	borrow(&w, &prober, 40, &loan);
+	answered(&w, 100, v4);
+	assert_int_equal(standing(&w, &prober), HARVEST_GONE);
+	harvest_spared(w.h, &prober.address, 120, w.now_s, count_client, &n);
+	assert_int_equal(n, 0);
+	end(&w);
+}
+
+static void what_is_lent_makes_no_address_dead(void **state)
+{
+	struct harvest_client stranger = v4(200 << 8);
+	struct world w;
+
+	begin(&w, false);
+	for (uint32_t i = 0; i < 6; i++) {
+		struct harvest_client c = v4(i << 8);
+		struct harvest_loan loan = {0};
+
+		borrow(&w, &c, 40, &loan);
+		ask_for(&w, &c, "secret", 1, HARVEST_UNKNOWN, &loan);
+	}
+	ask_for(&w, &stranger, "secret", 1, HARVEST_UNKNOWN, NULL);
+	assert_int_equal(score(&w, &stranger), 871);
+	end(&w);
+}
+
+static void what_is_lent_ends_with_the_process(void **state)
+{
+	struct harvest_client prober = v4(1), good = v4(1 << 8);
+	struct harvest_loan loan = {0};
+	struct world w, after;
+
+	begin(&w, false);
+	begin(&after, false);
+	borrow(&w, &prober, 40, &loan);
+	deliver(&w, &good, 2);
+	carry_over(&w, &after);
+	assert_int_equal(score(&after, &prober), 0);
+	assert_int_equal(score(&after, &good), -2 * 582);
+	end(&w);
+	end(&after);
 }
 
 static void a_loan_called_back_passes_no_verdict_whose_time_is_over(void **state)
@@ -546,6 +733,37 @@ static void a_null_sender_has_its_own_score_and_no_drop(void **state)
 	end(&w);
 }
 
+static void one_question_of_a_null_sender_gets_four_answers(void **state)
+{
+	enum { ASKED = 12 };
+	struct recipient_address asked[ASKED];
+	enum harvest_evidence evidence[ASKED];
+	enum harvest_answer answers[ASKED];
+	struct harvest_client bounce = v4(1);
+	struct harvest_loan loan = {0};
+	char locals[ASKED][32];
+	struct world w;
+
+	begin(&w, false);
+	bounce.null_sender = true;
+	for (unsigned i = 0; i < ASKED; i++) {
+		asked[i] = write_address(locals[i], sizeof(locals[i]), "u", i);
+		evidence[i] = HARVEST_UNKNOWN;
+	}
+	harvest_recipients(w.h, &bounce, asked, evidence, ASKED, &loan, w.now_s, answers,
+			   &w.verdicts);
+	for (unsigned i = 0; i < ASKED; i++)
+		assert_int_equal(answers[i], i < 4 ? HARVEST_ANSWER : HARVEST_LIMIT);
+	assert_int_equal(w.verdicts.n, 1);
+	/* What was not answered was not scored: it is no answer for nothing later. */
+	w.now_s += 300;
+	harvest_recipients(w.h, &bounce, asked + 4, evidence, ASKED - 4, &loan, w.now_s, answers,
+			   &w.verdicts);
+	for (unsigned i = 0; i < ASKED - 4; i++)
+		assert_int_equal(answers[i], i < 2 ? HARVEST_ANSWER : HARVEST_LIMIT);
+	end(&w);
+}
+
 static void an_established_client_loses_a_sender_and_not_its_way_in(void **state)
 {
 	struct harvest_client c = v4(1), other;
@@ -591,25 +809,6 @@ static void a_client_with_history_is_shut_out_for_four_hours_at_most(void **stat
 
 /* --- prefixes -------------------------------------------------------------------------------- */
 
-/* How many guesses are answered to n clients, each of which guesses until it is stopped. */
-static unsigned answered(struct world *w, uint32_t n, struct harvest_client (*client)(uint32_t))
-{
-	unsigned guesses = 0;
-
-	for (uint32_t i = 0; i < n; i++) {
-		struct harvest_client c = client(i);
-
-		while (standing(w, &c) == HARVEST_WELCOME) {
-			enum harvest_answer answer = ask(w, &c, HARVEST_UNKNOWN, NULL);
-
-			guesses += answer == HARVEST_ANSWER || answer == HARVEST_SHUT_OUT;
-			if (answer != HARVEST_ANSWER)
-				break;
-		}
-	}
-	return guesses;
-}
-
 static struct harvest_client of_a_48(uint32_t i)
 {
 	return v6(i, 1);
@@ -633,6 +832,77 @@ static void the_nets_of_a_48_guess_together(void **state)
 	end(&w);
 }
 
+static void one_client_alone_has_no_prefix_dropped(void **state)
+{
+	enum { TRANSACTIONS = 50, ROUNDS = 8 };
+	struct harvest_client c = v4(1), neighbour = v4(2);
+	struct world w;
+
+	begin(&w, false);
+	for (int round = 0; round < ROUNDS; round++) {
+		struct harvest_loan loans[TRANSACTIONS] = {0};
+
+		borrow(&w, &c, 40, &loans[0]);
+		for (int i = 0; i < 12; i++)
+			ask(&w, &c, HARVEST_UNKNOWN, &loans[0]);
+		for (int i = 1; i < TRANSACTIONS; i++) {
+			borrow(&w, &c, 3, &loans[i]);
+			ask(&w, &c, HARVEST_UNKNOWN, &loans[i]);
+		}
+		for (int i = 0; i < TRANSACTIONS; i++)
+			harvest_settle(w.h, &c, &loans[i], HARVEST_ABANDONED, w.now_s, &w.verdicts);
+		assert_int_equal(standing(&w, &c), HARVEST_GONE);
+		assert_int_equal(standing(&w, &neighbour), HARVEST_WELCOME);
+		w.now_s += 300u << round;
+	}
+	end(&w);
+}
+
+/* Each knows a few addresses, which hide what it guesses until it leaves. */
+static void the_addresses_of_a_24_guess_together_whatever_they_know(void **state)
+{
+	static const unsigned tried[] = {2, 3, 5, 8};
+
+	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
+		unsigned guesses = 0;
+		struct world w;
+
+		begin(&w, false);
+		for (uint32_t n = 0; n < 250; n++) {
+			struct harvest_client c = v4(n);
+			struct harvest_loan loan = {0};
+
+			if (standing(&w, &c) != HARVEST_WELCOME)
+				break;
+			for (unsigned known = 0; known < 20; known++)
+				ask_for(&w, &c, "known", known, HARVEST_GOOD, &loan);
+			for (unsigned k = 0; k < tried[i]; k++)
+				guesses += ask(&w, &c, HARVEST_UNKNOWN, &loan) != HARVEST_TOO_LATE;
+			harvest_settle(w.h, &c, &loan, HARVEST_ABANDONED, w.now_s, &w.verdicts);
+		}
+		assert_in_range(guesses, 4, 24);
+		end(&w);
+	}
+}
+
+static void lists_of_a_whole_24_at_once_are_no_guessing(void **state)
+{
+	enum { HOSTS = 40, RECIPIENTS = 100, STALE = 25 };
+	struct harvest_loan loans[HOSTS] = {0};
+	struct world w;
+
+	begin(&w, false);
+	for (unsigned i = 0; i < HOSTS * RECIPIENTS; i++) {
+		struct harvest_client c = v4(i % HOSTS);
+
+		assert_int_equal(
+			ask(&w, &c, i / HOSTS % STALE == STALE - 1 ? HARVEST_UNKNOWN : HARVEST_GOOD,
+			    &loans[i % HOSTS]),
+			HARVEST_ANSWER);
+	}
+	end(&w);
+}
+
 static void who_has_credit_is_spared_its_prefix_verdict(void **state)
 {
 	struct harvest_client good = v4(200);
@@ -644,12 +914,6 @@ static void who_has_credit_is_spared_its_prefix_verdict(void **state)
 	assert_int_equal(standing(&w, &good), HARVEST_WELCOME);
 	assert_int_equal(ask(&w, &good, HARVEST_UNKNOWN, NULL), HARVEST_ANSWER);
 	end(&w);
-}
-
-static void count_client(void *arg, const struct ip_addr *client)
-{
-	(void)client;
-	(*(unsigned *)arg)++;
 }
 
 static void the_spared_of_a_prefix_can_be_told(void **state)
@@ -878,7 +1142,7 @@ static void a_story_tells_why_and_until_when(void **state)
 	assert_int_equal(stories[1].until_s, 0);
 	assert_int_equal(stories[0].unknown_today, 4);
 	assert_int_equal(stories[0].score, 4 * 871);
-	assert_int_equal(stories[1].score, 4 * 871);
+	assert_int_equal(stories[1].score, harvest_line(w.h, &c.address, 128));
 	assert_int_equal(stories[1].prefix_len, 120);
 	assert_int_equal(stories[1].address.octets[15], 0);
 	c = v6(1, 1);
@@ -955,6 +1219,49 @@ static void to_observe_changes_no_answer_and_tells_all(void **state)
 	end(&w);
 }
 
+static void what_was_only_observed_is_not_enforced_after_a_restart(void **state)
+{
+	struct harvest_client c = v4(1), null = v4(1 << 8), good = v4(2 << 8);
+	struct world w, after;
+
+	begin(&w, true);
+	begin(&after, false);
+	null.null_sender = true;
+	deliver(&w, &good, 20);
+	for (int i = 0; i < 50; i++) {
+		ask(&w, &c, HARVEST_UNKNOWN, NULL);
+		ask(&w, &null, HARVEST_UNKNOWN, NULL);
+	}
+	carry_over(&w, &after);
+	assert_int_equal(standing(&after, &c), HARVEST_WELCOME);
+	assert_int_equal(standing(&after, &null), HARVEST_WELCOME);
+	assert_int_equal(score(&after, &good), -35 * 256);
+	/* What it did is known still: half a line, as a verdict whose time is over leaves. */
+	assert_int_equal(score(&after, &c), harvest_line(w.h, &c.address, 128) / 2);
+	while (ask(&after, &c, HARVEST_UNKNOWN, NULL) == HARVEST_ANSWER)
+		;
+	assert_int_equal(after.verdicts.at[0].ttl_s, 300);
+	end(&w);
+	end(&after);
+}
+
+static void what_was_enforced_and_by_hand_outlasts_a_time_of_observing(void **state)
+{
+	struct harvest_client c = v4(1);
+	struct world w, watching, after;
+
+	begin(&w, false);
+	begin(&watching, true);
+	begin(&after, false);
+	harvest_shut_out(w.h, &c.address, 128, w.now_s + 600, true, w.now_s);
+	carry_over(&w, &watching);
+	carry_over(&watching, &after);
+	assert_int_equal(standing(&after, &c), HARVEST_GONE);
+	end(&w);
+	end(&watching);
+	end(&after);
+}
+
 static void a_flood_of_strangers_takes_no_credit_and_no_verdict(void **state)
 {
 	struct harvest_client good = v4(0x7f0001), guesser = v4(0x7e0001);
@@ -977,6 +1284,29 @@ static void a_flood_of_strangers_takes_no_credit_and_no_verdict(void **state)
 	assert_int_equal(counts.evicted_with_credit, 0);
 	assert_int_equal(score(&w, &good), -35 * 256);
 	assert_int_equal(standing(&w, &guesser), HARVEST_GONE);
+	end(&w);
+}
+
+/* In a table of one bucket the entry of a client gives way to its own /24's. */
+static void nobody_is_blamed_for_whose_place_it_takes(void **state)
+{
+	struct harvest_client guesser = v4(77 << 8);
+	struct harvest_story net;
+	struct world w;
+
+	begin_as(&w, false, 8, 1 << 20);
+	for (uint32_t i = 0; i < 4; i++) {
+		struct harvest_client good = v4(i << 8);
+
+		deliver(&w, &good, 20);
+	}
+	assert_int_equal(ask(&w, &guesser, HARVEST_TRAP, NULL), HARVEST_SHUT_OUT);
+	assert_false(story(&w, &guesser.address, 0).is_known);
+	net = story(&w, &guesser.address, 1);
+	assert_true(net.is_known);
+	assert_int_equal(net.until_s, 0);
+	assert_int_equal(net.level, 0);
+	assert_int_equal(w.verdicts.n, 0);
 	end(&w);
 }
 
@@ -1028,17 +1358,28 @@ int main(void)
 		cmocka_unit_test(it_fades_the_same_in_small_steps),
 		cmocka_unit_test(a_pair_earns_once_a_day),
 		cmocka_unit_test(a_loan_is_called_back_when_the_client_gives_up),
-		cmocka_unit_test(an_open_transaction_lends_nothing_to_another),
+		cmocka_unit_test(an_open_transaction_lends_to_another_less_than_to_itself),
+		cmocka_unit_test(known_addresses_buy_a_few_guesses_however_many_they_are),
+		cmocka_unit_test(a_list_sent_at_once_on_many_connections_is_no_guessing),
+		cmocka_unit_test(what_was_taken_is_given_back_when_nothing_is_delivered),
+		cmocka_unit_test(what_was_taken_is_given_back_by_who_gives_no_evidence_any_more),
+		cmocka_unit_test(what_is_lent_spares_nobody_its_prefix_verdict),
+		cmocka_unit_test(what_is_lent_makes_no_address_dead),
+		cmocka_unit_test(what_is_lent_ends_with_the_process),
 		cmocka_unit_test(a_loan_called_back_passes_no_verdict_whose_time_is_over),
 		cmocka_unit_test(what_fails_at_our_end_makes_up_for_evidence_and_is_no_credit),
 		cmocka_unit_test(a_day_beyond_its_share_counts_double),
 		cmocka_unit_test(a_dead_address_that_many_good_senders_mail_says_little),
 		cmocka_unit_test(dead_addresses_of_their_own_make_no_guess_of_a_stranger_dead),
 		cmocka_unit_test(a_null_sender_has_its_own_score_and_no_drop),
+		cmocka_unit_test(one_question_of_a_null_sender_gets_four_answers),
 		cmocka_unit_test(an_established_client_loses_a_sender_and_not_its_way_in),
 		cmocka_unit_test(a_client_with_history_is_shut_out_for_four_hours_at_most),
 		cmocka_unit_test(the_addresses_of_a_24_guess_together),
 		cmocka_unit_test(the_nets_of_a_48_guess_together),
+		cmocka_unit_test(one_client_alone_has_no_prefix_dropped),
+		cmocka_unit_test(the_addresses_of_a_24_guess_together_whatever_they_know),
+		cmocka_unit_test(lists_of_a_whole_24_at_once_are_no_guessing),
 		cmocka_unit_test(who_has_credit_is_spared_its_prefix_verdict),
 		cmocka_unit_test(the_spared_of_a_prefix_can_be_told),
 		cmocka_unit_test(who_is_allowed_is_never_flagged),
@@ -1051,7 +1392,10 @@ int main(void)
 		cmocka_unit_test(a_checkpoint_carries_all_of_it_over_a_restart),
 		cmocka_unit_test(a_piece_with_a_faulty_record_is_not_taken_in_at_all),
 		cmocka_unit_test(to_observe_changes_no_answer_and_tells_all),
+		cmocka_unit_test(what_was_only_observed_is_not_enforced_after_a_restart),
+		cmocka_unit_test(what_was_enforced_and_by_hand_outlasts_a_time_of_observing),
 		cmocka_unit_test(a_flood_of_strangers_takes_no_credit_and_no_verdict),
+		cmocka_unit_test(nobody_is_blamed_for_whose_place_it_takes),
 		cmocka_unit_test(a_test_that_is_none_is_refused),
 		cmocka_unit_test(the_defaults_are_what_semantics_says),
 	};

@@ -98,7 +98,50 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void run(struct shared *s)
+/* Good recipients and one that is not, in a transaction that nothing comes of. */
+static void borrow(struct shared *s, uint32_t round, unsigned thread)
+{
+	struct harvest_client client = client_of(s, round, thread);
+	struct recipient_address asked[BURST];
+	enum harvest_evidence evidence[BURST];
+	enum harvest_answer answers[BURST];
+	struct harvest_verdicts verdicts;
+	struct harvest_loan loan = {0};
+	char locals[BURST][32];
+
+	for (unsigned i = 0; i < BURST; i++) {
+		int len = snprintf(locals[i], sizeof(locals[i]), "b%u.%u.%u", round, thread, i);
+
+		asked[i] = (struct recipient_address){locals[i], "example.net", (uint16_t)len, 11};
+		evidence[i] = thread < 2 && i == 2 ? HARVEST_UNKNOWN : HARVEST_GOOD;
+	}
+	harvest_recipients(s->h, &client, asked, evidence, BURST, &loan, START, answers, &verdicts);
+	harvest_settle(s->h, &client, &loan, HARVEST_ABANDONED, START, &verdicts);
+}
+
+/* Two unknown recipients are what the client has against it then, and its /24 the same. */
+static void *borrow_together(void *arg)
+{
+	enum { UNKNOWN = 871 };
+	struct worker *w = arg;
+	struct shared *s = w->shared;
+
+	for (uint32_t round = 0; round < s->rounds; round++) {
+		struct harvest_client client = client_of(s, round, 0);
+		struct harvest_story stories[HARVEST_LEVELS];
+
+		pthread_barrier_wait(&s->barrier);
+		borrow(s, round, w->number);
+		if (pthread_barrier_wait(&s->barrier) != 0) { /* one of them */
+			harvest_explain(s->h, &client.address, START, stories);
+			s->told_wrong +=
+				stories[0].score != 2 * UNKNOWN || stories[1].score != 2 * UNKNOWN;
+		}
+	}
+	return NULL;
+}
+
+static void run(struct shared *s, void *(*what)(void *))
 {
 	struct worker workers[THREADS];
 	pthread_t threads[THREADS];
@@ -112,7 +155,7 @@ static void run(struct shared *s)
 	pthread_barrier_init(&s->barrier, NULL, THREADS);
 	for (unsigned i = 0; i < THREADS; i++) {
 		workers[i] = (struct worker){s, i};
-		assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+		assert_int_equal(pthread_create(&threads[i], NULL, what, &workers[i]), 0);
 	}
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
@@ -124,7 +167,7 @@ static void eight_connections_at_once_get_four_answers_together(void **state)
 {
 	struct shared s = {.rounds = rounds};
 
-	run(&s);
+	run(&s, work);
 	assert_int_equal(s.most, 4);
 	assert_int_equal(s.least, 4);
 	assert_int_equal(s.told_wrong, 0);
@@ -135,10 +178,18 @@ static void eight_clients_of_a_24_at_once_get_its_answers_together(void **state)
 {
 	struct shared s = {.rounds = rounds / 4, .in_one_net = true};
 
-	run(&s);
+	run(&s, work);
 	/* Eleven cross its line; a client whose own evidence no longer fits may have spent some of
 	 * the prefix's. */
 	assert_in_range(s.most, 4, 14);
+}
+
+static void what_eight_connections_borrow_at_once_is_given_back(void **state)
+{
+	struct shared s = {.rounds = rounds};
+
+	run(&s, borrow_together);
+	assert_int_equal(s.told_wrong, 0);
 }
 
 int main(int argc, char **argv)
@@ -146,6 +197,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(eight_connections_at_once_get_four_answers_together),
 		cmocka_unit_test(eight_clients_of_a_24_at_once_get_its_answers_together),
+		cmocka_unit_test(what_eight_connections_borrow_at_once_is_given_back),
 	};
 
 	rounds = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 1000;

@@ -2,9 +2,10 @@
 """who is flagged over ten virtual days (simulated), and how soon the kernel drops a guesser (posternd in a lab)
 
 2,000 honest senders, with --large 100,000, deliver to 10,000 recipients each while 5 % of those they ask
-for are unknown; strangers, guessers, probers, innocent bouncers, providers that hit traps and senders of
-stale lists come beside them, as many as their promises need. A run has a seed of its own. What is
-promised (the figures of tests/bench/bench_harvest.c) must hold, or there are no figures.
+for are unknown; strangers, guessers, probers, innocent bouncers, providers that hit traps, senders of
+stale lists and of lists on many connections come beside them, as many as their promises need. A run has
+a seed of its own. What is promised (the figures of tests/bench/bench_harvest.c) must hold, or there are
+no figures.
 
 Then a thousand guessers, one after the other, meet posternd while it rebuilds a directory of 10 M
 (tests/bench/live_harvest.py): the first dropped frame is to come within 1 ms of the last answer, or of
@@ -37,6 +38,13 @@ FIGURES = {
     "guessers_within_14": ("share",),
     "prober_unknown_answered_max": ("recipients",),
     "prober_long_transaction_median": ("recipients",),
+    "parallel_list_flagged_share_2": ("share",),    # on so many connections, at first contact
+    "parallel_list_flagged_share_4": ("share",),
+    "parallel_list_flagged_share_20": ("share",),
+    "parallel_list_with_credit_flagged_share": ("share",),
+    "parallel_prober_unknown_answered": ("recipients",),    # one transaction after the other opened
+    "parallel_prober_unknown_answered_any_order": ("recipients",),
+    "lender_unknown_answered": ("recipients",),     # to who knows a hundred
     "innocent_bouncers_dropped": ("senders",),
     "providers_dropped_for_two_traps": ("senders",),
     "resenders_flagged": ("senders",),
