@@ -44,6 +44,21 @@ static char *shown(const struct config *config, size_t *len)
 	return text;
 }
 
+/* What may be said does not depend on what is. */
+static void check_explained(void)
+{
+	size_t len;
+	char *text = NULL;
+	FILE *to = open_memstream(&text, &len);
+
+	if (!to)
+		abort();
+	config_explain(to);
+	fclose(to);
+	assert(strstr(text, "| `hostname` |"));
+	free(text);
+}
+
 static void check_shown(const struct config *config)
 {
 	size_t len, len_again;
@@ -75,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (config_read(f.path, &config, &error)) {
 		check_shown(&config);
+		check_explained();
 		config_free(&config);
 	} else {
 		assert(strncmp(error.text, f.path, strlen(f.path)) == 0);

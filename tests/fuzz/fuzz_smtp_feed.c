@@ -183,6 +183,7 @@ static struct smtp_transaction tell_transaction(struct run *r)
 		happen(r, orcpt.bytes, orcpt.len);
 	}
 	assert(n == t.recipients);
+	assert(smtp_transaction_user(r->m, r->s) && smtp_fullness(r->m) > 0);
 	return t;
 }
 
@@ -290,6 +291,7 @@ static bool act(struct run *r, enum smtp_step step, bool spoke_on)
 		happen(r, smtp_noted(r->m) == SMTP_FOUND_VRFY ? "VRFY" : "abuse", 4);
 		break;
 	case SMTP_CLOSE:
+		assert(smtp_is_closing(r->s) && reply_rows[smtp_closed_by(r->m)].closes);
 		end(r);
 		return false;
 	}
