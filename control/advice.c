@@ -3,12 +3,24 @@
 #include "control/advice.h"
 
 #include <arpa/inet.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "control/netlink.h"
 
-enum { ADDRESSES_MAX = 256, DOMAINS_SAID = 100 };
+enum { ADDRESSES_MAX = 256, DOMAINS_SAID = 100, SENTENCE_MAX = 1024 };
+
+__attribute__((format(printf, 2, 3))) static void advise(advice_say *say, const char *format, ...)
+{
+	char sentence[SENTENCE_MAX];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(sentence, sizeof(sentence), format, args);
+	va_end(args);
+	say(sentence);
+}
 
 /* --- keys that wait -------------------------------------------------------------------------- */
 
@@ -32,9 +44,9 @@ static void advise_on_relay(const struct config *c, advice_say *say)
 		identity |= c->pools[i].identity != CONFIG_IDENTITY_NONE;
 	}
 	if (ports || protocol || identity)
-		say("without effect as long as mail is not relayed:%s%s%s",
-		    ports ? " backend_ports" : "", protocol ? " protocol" : "",
-		    identity ? " identity" : "");
+		advise(say, "without effect as long as mail is not relayed:%s%s%s",
+		       ports ? " backend_ports" : "", protocol ? " protocol" : "",
+		       identity ? " identity" : "");
 }
 
 /* --- addresses ------------------------------------------------------------------------------- */
@@ -63,8 +75,9 @@ static void advise_on_addresses(const struct config_interface *in, advice_say *s
 			continue;
 		inet_ntop(is_v4 ? AF_INET : AF_INET6, address->octets + (is_v4 ? 12 : 0), text,
 			  sizeof(text));
-		say("%s: the kernel has no address %s there, and answers nobody who looks for it",
-		    in->device, text);
+		advise(say,
+		       "%s: the kernel has no address %s there, and answers nobody who looks for it",
+		       in->device, text);
 	}
 }
 
@@ -86,10 +99,11 @@ void advice_on_directories(const struct config *config, struct roster *roster, a
 
 		roster_domain(roster, i, &report);
 		if (report.is_sharded && sharded++ < DOMAINS_SAID)
-			say("%s has recipients of other pools than %s: who mails some of each at "
-			    "once is told 452, and to send again to the rest",
-			    config->domains[i].name, config->domains[i].pool);
+			advise(say,
+			       "%s has recipients of other pools than %s: who mails some of each at "
+			       "once is told 452, and to send again to the rest",
+			       config->domains[i].name, config->domains[i].pool);
 	}
 	if (sharded > DOMAINS_SAID)
-		say("and so have %u domains more", sharded - DOMAINS_SAID);
+		advise(say, "and so have %u domains more", sharded - DOMAINS_SAID);
 }

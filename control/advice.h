@@ -12,7 +12,7 @@
 #include "control/config.h"
 #include "control/roster.h"
 
-typedef void advice_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+typedef void advice_say(const char *sentence);
 
 /* Keys that wait for what is not built yet, and addresses the kernel does not have. */
 void advice_on_config(const struct config *config, advice_say *say);

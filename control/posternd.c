@@ -56,29 +56,23 @@ struct program {
 
 /* One write, so that lines of several threads do not mix; nobody waits for a reader who has
  * stopped, whose line is lost. */
-__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+static void say_sentence(const char *sentence)
 {
 	struct pollfd reader = {.fd = STDERR_FILENO, .events = POLLOUT};
-	char line[LINE_MAX_OCTETS] = "posternd: ";
-	size_t at = strlen(line);
-	va_list args;
-	int n;
+	char line[LINE_MAX_OCTETS];
+	int n = snprintf(line, sizeof(line), "posternd: %s\n", sentence);
 
-	va_start(args, format);
-	n = vsnprintf(line + at, sizeof(line) - at - 1, format, args);
-	va_end(args);
-	if (n < 0)
-		return;
-	at += (size_t)n < sizeof(line) - at - 1 ? (size_t)n : sizeof(line) - at - 2;
-	line[at++] = '\n';
-	if (poll(&reader, 1, 0) == 1 && write(STDERR_FILENO, line, at) < 0)
+	if (poll(&reader, 1, 0) == 1 && write(STDERR_FILENO, line, (size_t)n) < 0)
 		return; /* there is nobody left to tell */
 }
 
-static void say_sentence(const char *sentence)
-{
-	say("%s", sentence);
-}
+/* Of a format and what it wants. */
+#define say(...)                                                        \
+	do {                                                            \
+		char sentence_[LINE_MAX_OCTETS - sizeof("posternd: ")]; \
+		snprintf(sentence_, sizeof(sentence_), __VA_ARGS__);    \
+		say_sentence(sentence_);                                \
+	} while (0)
 
 /* sd_notify(3). */
 static void notify(const char *state)
@@ -353,7 +347,7 @@ static int run(struct program *p)
 		rc = events_open(p, &signals);
 	if (!rc) {
 		say_troubles(p->gateway.roster, &p->config);
-		advice_on_config(&p->config, say);
+		advice_on_config(&p->config, say_sentence);
 		tick_of_a_second(p);
 		puts("ready");
 		notify("READY=1");
@@ -380,8 +374,8 @@ static int test(struct program *p)
 	if (rc)
 		return rc;
 	say_troubles(roster, &p->config);
-	advice_on_config(&p->config, say);
-	advice_on_directories(&p->config, roster, say);
+	advice_on_config(&p->config, say_sentence);
+	advice_on_directories(&p->config, roster, say_sentence);
 	roster_status(roster, &status);
 	if (status.not_loaded)
 		rc = error_set(-EBADMSG, p->error, sizeof(p->error),

@@ -194,7 +194,8 @@ static bool is_admitted(const struct worker *w, const struct net_segment *s, uin
 	const struct rte_tcp_hdr *h =
 		rte_pktmbuf_mtod_offset(s->m, const struct rte_tcp_hdr *, s->tcp_at);
 
-	if ((h->tcp_flags & (RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG)) != RTE_TCP_SYN_FLAG ||
+	if (!w->config.service->admits ||
+	    (h->tcp_flags & (RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG)) != RTE_TCP_SYN_FLAG ||
 	    w->config.service->admits(w->service, &s->flow.remote, s->path.port, now_us))
 		return true;
 	counter_add(&w->config.counters->worker_not_admitted, 1);
@@ -218,14 +219,15 @@ static void take_burst(struct worker *w, struct rte_mbuf **frames, uint16_t n, b
 
 		if (finding != NET_DROP && w->misdirected && !handed_over)
 			owner = owner_of(w, s, finding);
+		if (finding == NET_SEGMENT && owner == w->config.index &&
+		    !is_admitted(w, s, now_us))
+			finding = NET_DROP;
 		if (finding == NET_DROP) {
 			rte_pktmbuf_free(frames[i]);
 		} else if (owner != w->config.index) {
 			misdirect(w, owner, frames[i]);
 		} else if (finding == NET_ERROR) {
 			tcp_error(w->tcp, s, now_us);
-			rte_pktmbuf_free(frames[i]);
-		} else if (w->config.service->admits && !is_admitted(w, s, now_us)) {
 			rte_pktmbuf_free(frames[i]);
 		} else {
 			n_segments++;

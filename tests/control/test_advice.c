@@ -23,15 +23,11 @@ void dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *
 static char directory[] = "/tmp/postern-advice-XXXXXX", path[] = "/tmp/postern-advice-XXXXXX";
 static char said[4096];
 
-static void hear(const char *format, ...)
+static void hear(const char *sentence)
 {
 	size_t len = strlen(said);
-	va_list args;
 
-	va_start(args, format);
-	vsnprintf(said + len, sizeof(said) - len, format, args);
-	va_end(args);
-	strncat(said, "\n", sizeof(said) - strlen(said) - 1);
+	snprintf(said + len, sizeof(said) - len, "%s\n", sentence);
 }
 
 static void write_file(const char *name, const char *text)

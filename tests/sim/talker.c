@@ -40,10 +40,10 @@ static bool is_digit(char c)
 
 static void keep_code(struct talk *k, const char *line)
 {
-	must(strlen(k->codes) + 5 <= sizeof(k->codes), "too many replies");
-	if (k->codes[0])
-		strcat(k->codes, " ");
-	strncat(k->codes, line, 3);
+	size_t at = strlen(k->codes);
+
+	must(at + 5 <= sizeof(k->codes), "too many replies");
+	snprintf(k->codes + at, sizeof(k->codes) - at, "%s%.3s", at ? " " : "", line);
 }
 
 /* Reads on over the replies that are whole; returns how many. */

@@ -87,8 +87,10 @@ def test_systemd_finds_no_fault_with_the_units(installed, unit, tmp_path):
     service = tmp_path / "posternd.service"
     service.write_text(unit.replace("/usr/local", str(installed / "usr/local")))
     mount = shutil.copy(installed / UNITS / "run-postern-bpf.mount", tmp_path)
-    done = subprocess.run(["systemd-analyze", "verify", service, mount], text=True,
-                          capture_output=True, timeout=60)
+    # It writes below /run, which is not ours.
+    alone = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
+    done = subprocess.run([*(alone if os.geteuid() == 0 else []), "systemd-analyze", "verify", service,
+                           mount], text=True, capture_output=True, timeout=60)
     assert done.returncode == 0 and done.stderr == "", done
 
 
