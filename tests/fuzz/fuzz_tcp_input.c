@@ -399,8 +399,10 @@ static void act(struct fuzz *f)
 	} else if (how < 224) {
 		tcp_shutdown(f->tcp, c);
 	} else {
-		if (how < 250)
+		if (how < 244)
 			tcp_close(f->tcp, c);
+		else if (how < 250)
+			tcp_close_unheard(f->tcp, c);
 		else
 			tcp_abort(f->tcp, c);
 		f->conversations[i].conn = NULL;
@@ -498,6 +500,24 @@ static void hear_segment(struct fuzz *f, struct rte_mbuf *m)
 		v->their_time = h.ts_value;
 }
 
+/* A look at all that have an owner. */
+static void check_owned(const struct fuzz *f)
+{
+	uint32_t owned = 0;
+
+	for (uint32_t i = 0; i < tcp_conns_bound(f->tcp); i++) {
+		const struct tcp_conn *c = tcp_conn_at(f->tcp, i);
+
+		if (!c)
+			continue;
+		owned++;
+		assert(tcp_user(c) && tcp_port(c) == 0);
+		assert(tcp_is_proved(c) || tcp_is_by_cookie(c));
+		assert(!tcp_is_peer_done(c) || strcmp(tcp_state_name(c), "ESTABLISHED") != 0);
+	}
+	assert(owned <= tcp_conns(f->tcp));
+}
+
 static void hear(struct fuzz *f)
 {
 	struct rte_mbuf *m;
@@ -508,6 +528,7 @@ static void hear(struct fuzz *f)
 		rte_pktmbuf_free(m);
 	}
 	tcp_check(f->tcp);
+	check_owned(f);
 }
 
 /* --- a step ------------------------------------------------------------------------------------
