@@ -255,9 +255,9 @@ static enum added score_add(const struct harvest *h, const struct place *p, int3
 	return step->from < line && step->to >= line ? ADDED_ACROSS : ADDED;
 }
 
-/* Takes a loan off a score that is below its line. */
-static struct step score_lend(const struct harvest *h, const struct place *p, int32_t line,
-			      uint32_t now_s)
+/* Moves a score by so much if it lies above one bound and below the other. */
+static struct step score_move(const struct harvest *h, const struct place *p, int32_t by,
+			      int32_t above, int32_t below, uint32_t now_s)
 {
 	uint64_t word = load(score_word(p));
 	struct step step = {0};
@@ -268,30 +268,25 @@ static struct step score_lend(const struct harvest *h, const struct place *p, in
 			return (struct step){0};
 		s = score_at(h, word, now_s);
 		step = (struct step){s.score, s.score};
-		if (s.score >= line || s.score <= FLOOR)
+		if (s.score <= above || s.score >= below)
 			return step;
-		step.to = bounded(s.score - h->lent, FLOOR, INT16_MAX);
+		step.to = bounded(s.score + by, FLOOR, INT16_MAX);
 		s.score = (int16_t)step.to;
 	} while (!swap(score_word(p), &word, score_pack(&s)));
 	return step;
 }
 
+/* Takes a loan off a score that is below its line. */
+static struct step score_lend(const struct harvest *h, const struct place *p, int32_t line,
+			      uint32_t now_s)
+{
+	return score_move(h, p, -h->lent, FLOOR, line, now_s);
+}
+
 static struct step score_give_back(const struct harvest *h, const struct place *p, uint32_t taken,
 				   uint32_t now_s)
 {
-	uint64_t word = load(score_word(p));
-	struct step step = {0};
-	struct score s;
-
-	do {
-		if (!is_theirs(p, word))
-			return (struct step){0};
-		s = score_at(h, word, now_s);
-		step.from = s.score;
-		step.to = bounded(s.score + (int32_t)taken, FLOOR, INT16_MAX);
-		s.score = (int16_t)step.to;
-	} while (!swap(score_word(p), &word, score_pack(&s)));
-	return step;
+	return score_move(h, p, (int32_t)taken, INT32_MIN, INT32_MAX, now_s);
 }
 
 static enum added null_score_add(const struct harvest *h, const struct place *p, int32_t value,

@@ -494,20 +494,15 @@ enum reply smtp_closed_by(const struct smtp *m)
 	return m->closed_by;
 }
 
-static unsigned percent(const struct slab *slab)
+static bool is_full_to(const struct slab *slab, unsigned percent)
 {
-	return (unsigned)((uint64_t)slab->in_use * 100 / slab->capacity);
+	return (uint64_t)slab->in_use * 100 >= (uint64_t)slab->capacity * percent;
 }
 
-unsigned smtp_fullness(const struct smtp *m)
+bool smtp_is_full_to(const struct smtp *m, unsigned percent)
 {
-	const unsigned parts[] = {percent(&m->sessions), percent(&m->envelopes),
-				  percent(&m->pieces)};
-	unsigned most = 0;
-
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		most = parts[i] > most ? parts[i] : most;
-	return most;
+	return is_full_to(&m->sessions, percent) || is_full_to(&m->envelopes, percent) ||
+	       is_full_to(&m->pieces, percent);
 }
 
 struct smtp_transaction_user *smtp_transaction_user(const struct smtp *m,

@@ -261,8 +261,8 @@ void smtp_hold(struct smtp *m, struct smtp_session *s, bool held);
 /* Idle conversations are given up after 10 s in place of 5 min, and those that have had a
  * transaction open for a minute and no message in it. */
 void smtp_stress(struct smtp *m, bool on);
-/* Percent in use of what is scarcest: sessions, envelopes, pieces. */
-unsigned smtp_fullness(const struct smtp *m);
+/* Whether of sessions, envelopes or pieces so many in a hundred are in use, or more. */
+bool smtp_is_full_to(const struct smtp *m, unsigned percent);
 
 /* --- what is known ---------------------------------------------------------------------------- */
 

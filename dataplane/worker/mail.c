@@ -631,9 +631,8 @@ static void look_at_cookies(struct mail *m)
 
 static void look_at_load(struct mail *m)
 {
-	unsigned percent = smtp_fullness(m->smtp);
-	bool stress =
-		percent >= (m->stress ? CALM_PERCENT : STRESS_PERCENT) || tcp_pool_is_low(m->tcp);
+	unsigned bound = m->stress ? CALM_PERCENT : STRESS_PERCENT;
+	bool stress = smtp_is_full_to(m->smtp, bound) || tcp_pool_is_low(m->tcp);
 
 	if (stress != m->stress)
 		smtp_stress(m->smtp, stress);

@@ -183,7 +183,7 @@ static struct smtp_transaction tell_transaction(struct run *r)
 		happen(r, orcpt.bytes, orcpt.len);
 	}
 	assert(n == t.recipients);
-	assert(smtp_transaction_user(r->m, r->s) && smtp_fullness(r->m) > 0);
+	assert(smtp_transaction_user(r->m, r->s) && smtp_is_full_to(r->m, 1));
 	return t;
 }
 
