@@ -19,6 +19,7 @@
 #include "control/roster.h"
 #include "control/shield.h"
 #include "postern/dataplane.h"
+#include "postern/recipient_reply.h"
 
 enum {
 	LIST_USUAL = 1000, /* entries a page */
@@ -293,25 +294,16 @@ static const char *const finding_names[] = {
 	[RECIPIENT_KNOWN] = "known",
 };
 
-/* What RCPT is answered (SEMANTICS, "Replies"). */
+/* What RCPT is answered, as "550 5.1.1". */
 static const char *reply_to(const struct recipient_answer *a)
 {
-	static const char *const of_class[RECIPIENT_CLASSES] = {
-		[RECIPIENT_NORMAL] = "250 2.1.5",     [RECIPIENT_TRAP] = "550 5.1.1",
-		[RECIPIENT_DISABLED] = "550 5.2.1",   [RECIPIENT_MOVED] = "550 5.1.6",
-		[RECIPIENT_OVER_QUOTA] = "452 4.2.2",
+	static const char *const codes[REPLIES] = {
+#define X(row, code, status, ...) [REPLY_##row] = #code " " status,
+		POSTERN_REPLIES(X)
+#undef X
 	};
 
-	switch (a->finding) {
-	case RECIPIENT_UNSURE:
-		return "451 4.4.3";
-	case RECIPIENT_NOT_OURS:
-		return "550 5.7.1";
-	case RECIPIENT_UNKNOWN:
-		return "550 5.1.1";
-	default:
-		return of_class[a->class];
-	}
+	return codes[recipient_reply(a)];
 }
 
 static json_t *lookup(void *arg, const json_t *params, struct rpc_error *error)

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/counter.h"
+#include "postern/recipient_reply.h"
 #include "postern/settings.h"
 #include "smtp/smtp.h"
 #include "worker/sweep.h"
@@ -154,37 +155,11 @@ static enum harvest_evidence evidence_of(const struct recipient_answer *found)
 	return found->class == RECIPIENT_NORMAL ? HARVEST_GOOD : HARVEST_NEUTRAL;
 }
 
-static enum reply reply_of_class(uint8_t class)
-{
-	switch (class) {
-	case RECIPIENT_NORMAL:
-		return REPLY_RECIPIENT_TAKEN;
-	case RECIPIENT_DISABLED:
-		return REPLY_MAILBOX_DISABLED;
-	case RECIPIENT_MOVED:
-		return REPLY_MAILBOX_MOVED;
-	case RECIPIENT_OVER_QUOTA:
-		return REPLY_MAILBOX_FULL;
-	default:
-		return REPLY_MAILBOX_UNKNOWN; /* a trap looks like nobody */
-	}
-}
-
-/* What the directory says. The first that is taken decides the transaction's pool. */
+/* What the directory says, of one pool alone: the first recipient taken decides which. */
 static enum reply reply_of(const struct recipient_answer *found, struct transaction *t)
 {
-	enum reply reply;
+	enum reply reply = recipient_reply(found);
 
-	switch (found->finding) {
-	case RECIPIENT_UNSURE:
-		return REPLY_DIRECTORY_UNSURE;
-	case RECIPIENT_NOT_OURS:
-		return REPLY_RELAYING_DENIED;
-	case RECIPIENT_UNKNOWN:
-		return REPLY_MAILBOX_UNKNOWN;
-	default:
-		reply = reply_of_class(found->class);
-	}
 	if (reply != REPLY_RECIPIENT_TAKEN)
 		return reply;
 	if (t->has_pool && t->pool != found->pool)
