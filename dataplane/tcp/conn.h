@@ -276,6 +276,8 @@ void mbufs_free(struct rte_mbuf *m);
 struct tcp_queue *conn_queue(struct tcp *t, struct tcp_conn *c);
 /* Gives the queue back when nothing is in it. */
 void conn_queue_settle(struct tcp *t, struct tcp_conn *c);
+/* What the MTU of the interface leaves, options and payload. */
+uint16_t interface_mss(const struct tcp *t, uint8_t port, const struct ip_addr *remote);
 void conn_set_mss(struct tcp *t, struct tcp_conn *c, const struct tcp_header *syn);
 /* Its segments leave by this path from now on. */
 void conn_set_path(struct tcp *t, struct tcp_conn *c, const struct net_path *path);
@@ -338,7 +340,7 @@ void cookie_answer(struct tcp *t, const struct flow *flow, const struct net_path
 bool cookie_check(struct tcp *t, const struct flow *flow, const struct tcp_header *ack,
 		  struct tcp_header *syn);
 /* Whether the ACK that brings a cookie back echoes a timestamp of ours, too. */
-bool cookie_is_stamped(const struct tcp *t, const struct flow *flow, const struct tcp_header *ack);
+bool cookie_is_stamped(const struct tcp *t, const struct tcp_conn *c, const struct tcp_header *ack);
 
 /* --- table.c --- */
 uint32_t flow_tag(const struct tcp *t, const struct flow *flow);

@@ -101,7 +101,7 @@ void cookie_answer(struct tcp *t, const struct flow *flow, const struct net_path
 		.flags = TCP_SYN | TCP_ACK,
 		.window = conn_syn_window(t),
 		.has_mss = true,
-		.mss = (uint16_t)(net_segment_max(t->net, path->port, v4) - TCP_HEADER_MIN),
+		.mss = interface_mss(t, path->port, &flow->remote),
 	};
 
 	if (syn->has_ts) {
@@ -148,9 +148,9 @@ bool cookie_check(struct tcp *t, const struct flow *flow, const struct tcp_heade
 	return true;
 }
 
-bool cookie_is_stamped(const struct tcp *t, const struct flow *flow, const struct tcp_header *ack)
+bool cookie_is_stamped(const struct tcp *t, const struct tcp_conn *c, const struct tcp_header *ack)
 {
-	uint32_t age_ms = t->now_ms + flow_ts_offset(t, flow) - ack->ts_echo;
+	uint32_t age_ms = t->now_ms + c->ts_offset - ack->ts_echo;
 
 	return ack->has_ts &&
 	       age_ms < COOKIE_PERIODS * (COOKIE_PERIOD_US / 1000) + (1 << STAMP_BITS);

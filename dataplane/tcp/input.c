@@ -163,7 +163,7 @@ static struct tcp_conn *open_by_cookie(struct tcp *t, const struct segment *s,
 		return NULL;
 	c->state = TCP_SYN_RCVD;
 	c->flags |= CONN_COOKIE;
-	if (!cookie_is_stamped(t, &s->net->flow, &s->h))
+	if (!cookie_is_stamped(t, c, &s->h))
 		c->flags |= CONN_UNPROVED;
 	c->snd_una = s->h.ack - 1;
 	c->snd_nxt = s->h.ack;

@@ -109,14 +109,13 @@ static void arm_retransmit(struct tcp *t, struct tcp_conn *c)
 static void syn_send(struct tcp *t, struct tcp_conn *c, struct frames *out)
 {
 	bool answers = c->state == TCP_SYN_RCVD;
-	bool v4 = ip_addr_is_v4(&c->remote);
 	struct tcp_header h = {
 		.seq = c->snd_una,
 		.ack = answers ? c->rcv_nxt : 0,
 		.flags = (uint8_t)(TCP_SYN | (answers ? TCP_ACK : 0)),
 		.window = conn_syn_window(t),
 		.has_mss = true,
-		.mss = (uint16_t)(net_segment_max(t->net, c->path.port, v4) - TCP_HEADER_MIN),
+		.mss = interface_mss(t, c->path.port, &c->remote),
 		.has_wscale = !answers || c->rcv_wscale || c->snd_wscale,
 		.wscale = t->rcv_wscale,
 		.has_ts = !answers || (c->flags & CONN_TS),

@@ -512,7 +512,7 @@ uint8_t receive_sack(const struct tcp_conn *c, struct tcp_range *blocks, uint8_t
 	const struct tcp_queue *q = c->q;
 	uint8_t n = 0;
 
-	if (!q || !(c->flags & CONN_SACK))
+	if (!q || !(c->flags & CONN_SACK) || (!q->n_ranges && !q->fin_known))
 		return 0;
 	for (uint8_t i = 0; i < q->n_recent && n < max; i++)
 		n = sack_tell(q, q->recent[i], blocks, n);

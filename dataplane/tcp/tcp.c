@@ -575,18 +575,15 @@ const char *tcp_state_name(const struct tcp_conn *c)
 
 /* --- opening ------------------------------------------------------------------------------- */
 
-/* What the interface's MTU leaves. */
-static uint16_t interface_mss(const struct tcp *t, const struct tcp_conn *c)
+uint16_t interface_mss(const struct tcp *t, uint8_t port, const struct ip_addr *remote)
 {
-	bool v4 = ip_addr_is_v4(&c->remote);
-
-	return (uint16_t)(net_segment_max(t->net, c->path.port, v4) - TCP_HEADER_MIN);
+	return (uint16_t)(net_segment_max(t->net, port, ip_addr_is_v4(remote)) - TCP_HEADER_MIN);
 }
 
 void conn_set_mss(struct tcp *t, struct tcp_conn *c, const struct tcp_header *syn)
 {
 	uint16_t mss = ip_addr_is_v4(&c->remote) ? TCP_MSS_DEFAULT_V4 : TCP_MSS_DEFAULT_V6;
-	uint16_t ours = interface_mss(t, c);
+	uint16_t ours = interface_mss(t, c->path.port, &c->remote);
 
 	if (syn->has_mss)
 		mss = syn->mss < TCP_MSS_MIN ? TCP_MSS_MIN : syn->mss;
@@ -595,12 +592,15 @@ void conn_set_mss(struct tcp *t, struct tcp_conn *c, const struct tcp_header *sy
 
 void conn_set_path(struct tcp *t, struct tcp_conn *c, const struct net_path *path)
 {
+	uint16_t mss;
+
 	static_assert(sizeof(*path) == 12, "compared as octets");
 	if (memcmp(&c->path, path, sizeof(*path)) == 0)
 		return;
 	c->path = *path;
-	if (interface_mss(t, c) < c->snd_mss)
-		conn_mss_shrinks(t, c, interface_mss(t, c));
+	mss = interface_mss(t, path->port, &c->remote);
+	if (mss < c->snd_mss)
+		conn_mss_shrinks(t, c, mss);
 }
 
 void conn_path_shrinks(struct tcp *t, struct tcp_conn *c, uint16_t mtu)

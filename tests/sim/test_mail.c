@@ -20,6 +20,7 @@
 #include <cmocka.h>
 #include <linux/bpf.h>
 
+#include "common/random.h"
 #include "postern/settings.h"
 #include "postern/shield_map.h"
 #include "sim_eal.h"
@@ -92,17 +93,27 @@ static struct recipients *new_recipients(void)
 	return r;
 }
 
+static struct harvest *new_harvest(bool observe)
+{
+	struct harvest_config config;
+	struct harvest *h;
+
+	harvest_defaults(&config);
+	config.entries = 1 << 12;
+	config.filter_octets = 1 << 16;
+	config.observe = observe;
+	h = harvest_new(&config);
+	assert_non_null(h);
+	return h;
+}
+
 static struct gateway *gateway_new(enum sim_arrival arrival)
 {
 	struct gateway *g = aligned_alloc(_Alignof(struct gateway), sizeof(*g));
-	struct harvest_config harvest;
 	struct sim_stack_config *stack;
 
 	assert_non_null(g);
 	memset(g, 0, sizeof(*g));
-	harvest_defaults(&harvest);
-	harvest.entries = 1 << 12;
-	harvest.filter_octets = 1 << 16;
 	g->recipients = new_recipients();
 	g->mail = (struct mail_config){
 		.host = "mx.example.net",
@@ -110,13 +121,12 @@ static struct gateway *gateway_new(enum sim_arrival arrival)
 		.recipients_max = 1000,
 		.normalize_bare_lf = true,
 		.sessions = 128,
-		.harvest = harvest_new(&harvest),
+		.harvest = new_harvest(false),
 		.shield = {.flagged_fd = -1, .wake_fd = -1},
 		.epoch_us = (uint64_t)EPOCH_S * SECOND_US,
 		.notices = g->notices,
 		.orders = g->orders,
 	};
-	assert_non_null(g->mail.harvest);
 	world_init(&g->world, seed, false, 1);
 	g->world.configs[WORLD_OPENER].service = &talker_service;
 	g->world.configs[WORLD_OPENER].service_config = &g->talks;
@@ -129,14 +139,27 @@ static struct gateway *gateway_new(enum sim_arrival arrival)
 	return g;
 }
 
+static void gateway_start(struct gateway *g)
+{
+	assert_true(world_open(&g->world));
+	for (int i = WORLD_OPENER; i <= WORLD_ANSWERER; i++)
+		world_path(&g->world, i)->delay_us = PATH_US;
+}
+
 static struct gateway *gateway_open(enum sim_arrival arrival)
 {
 	struct gateway *g = gateway_new(arrival);
 
-	assert_true(world_open(&g->world));
-	for (int i = WORLD_OPENER; i <= WORLD_ANSWERER; i++)
-		world_path(&g->world, i)->delay_us = PATH_US;
+	gateway_start(g);
 	return g;
+}
+
+static void gateway_free(struct gateway *g)
+{
+	world_close(&g->world);
+	harvest_free(g->mail.harvest);
+	recipients_free(g->recipients);
+	free(g);
 }
 
 /* What control does with a verdict: all other workers hear of it. */
@@ -201,10 +224,7 @@ static void gateway_close(struct gateway *g)
 	assert_int_equal(sim_stack_buffers_out(g->world.stacks[WORLD_ANSWERER]), 0);
 	assert_int_equal(counters(g).smtp_ended, counters(g).smtp_conversations);
 	assert_int_equal(counters(g).mail_replies_lost, 0);
-	world_close(&g->world);
-	harvest_free(g->mail.harvest);
-	recipients_free(g->recipients);
-	free(g);
+	gateway_free(g);
 }
 
 static unsigned count(const struct talk *k, const char *text)
@@ -348,9 +368,7 @@ static void without_buffers_a_conversation_ends_and_says_nothing_wrong(void **st
 	struct talk *late;
 
 	g->world.configs[WORLD_ANSWERER].buffers = 24;
-	assert_true(world_open(&g->world));
-	for (int i = WORLD_OPENER; i <= WORLD_ANSWERER; i++)
-		world_path(&g->world, i)->delay_us = PATH_US;
+	gateway_start(g);
 	for (unsigned i = 0; i < DEAF; i++)
 		talk_begin(&g->talks, &to, WORLD_PORT, TALK_DEAF, lines);
 	run(g, 30ULL * SECOND_US);
@@ -365,10 +383,7 @@ static void without_buffers_a_conversation_ends_and_says_nothing_wrong(void **st
 	run(g, 30ULL * SECOND_US);
 	late = talk(g, TALK_IN_TURN, lines);
 	assert_string_equal(late->codes, said);
-	world_close(&g->world);
-	harvest_free(g->mail.harvest);
-	recipients_free(g->recipients);
-	free(g);
+	gateway_free(g);
 }
 
 /* Its last word is said; whether there is room for more does not matter. */
@@ -392,10 +407,7 @@ static void who_does_not_read_the_last_reply_is_let_go(void **state)
 		run(g, 5ULL * SECOND_US);
 		assert_int_equal(counters(g).smtp_ended, counters(g).smtp_commands == n + 1);
 		told += counters(g).smtp_commands == n + 1;
-		world_close(&g->world);
-		harvest_free(g->mail.harvest);
-		recipients_free(g->recipients);
-		free(g);
+		gateway_free(g);
 	}
 	assert_in_range(told, 1, (NOOPS - LEAST) / STEP - 1);
 }
@@ -587,15 +599,10 @@ static void the_worker_tells_the_kernel_and_repeats_nothing_to_who_is_dropped(vo
 static void observe_mode_changes_nothing_a_client_sees(void **state)
 {
 	struct gateway *g = gateway_new(SIM_AT_OWNER);
-	struct harvest_config harvest;
 	struct talk *k;
 
 	harvest_free(g->mail.harvest);
-	harvest_defaults(&harvest);
-	harvest.entries = 1 << 12;
-	harvest.filter_octets = 1 << 16;
-	harvest.observe = true;
-	g->mail.harvest = harvest_new(&harvest);
+	g->mail.harvest = new_harvest(true);
 	assert_true(world_open(&g->world));
 	k = talk(g, TALK_PIPELINED, guesser);
 	assert_int_equal(count(k, "\r\n550 5.1.1 "), 20);
@@ -787,10 +794,8 @@ int main(void)
 		cmocka_unit_test(
 			when_most_sessions_are_taken_a_silent_client_may_keep_its_own_for_less),
 	};
-	const char *text = getenv("POSTERN_SEED");
 
-	seed = text != NULL ? strtoull(text, NULL, 0) : 1;
-	printf("POSTERN_SEED=%" PRIu64 "\n", seed);
+	seed = test_seed(1);
 	write_guesser();
 	if (!sim_eal_start())
 		return 1;
