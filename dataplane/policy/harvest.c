@@ -499,37 +499,48 @@ static bool is_dropped(const struct harvest *h, uint64_t key, uint8_t len, uint3
 	return until_unpack(load(until_word(&p))).drop_s > now_s;
 }
 
-static enum harvest_standing standing(struct harvest *h, const struct harvest_client *client,
-				      uint32_t now_s)
+static bool is_gone(const struct harvest *h, const struct ip_addr *address, uint64_t key,
+		    uint8_t len, uint32_t now_s)
 {
-	uint8_t len = client_len(&client->address), lens[PREFIXES_MAX];
-	uint64_t key = entries_key(&client->address, len);
-	size_t n = prefixes_of(&client->address, lens);
-	struct place p;
+	uint8_t lens[PREFIXES_MAX];
+	size_t n = prefixes_of(address, lens);
 
 	if (is_dropped(h, key, len, now_s))
-		return HARVEST_GONE;
+		return true;
 	for (size_t i = 0; i < n; i++)
-		if (is_dropped(h, entries_key(&client->address, lens[i]), lens[i], now_s) &&
+		if (is_dropped(h, entries_key(address, lens[i]), lens[i], now_s) &&
 		    !has_credit(h, key, now_s))
-			return HARVEST_GONE;
-	p = client->null_sender ? entries_find(h, key)
-				: entries_find(h, sender_key(h, key, client->sender));
-	if (p.bucket && until_unpack(load(until_word(&p))).null_s > now_s)
-		return HARVEST_LIMITED;
-	return HARVEST_WELCOME;
+			return true;
+	return false;
+}
+
+bool harvest_is_gone(struct harvest *h, const struct ip_addr *address, uint32_t now_s)
+{
+	uint8_t len = client_len(address);
+
+	return !h->config.observe && is_gone(h, address, entries_key(address, len), len, now_s) &&
+	       !harvest_is_allowed(h, address);
 }
 
 enum harvest_standing harvest_standing(struct harvest *h, const struct harvest_client *client,
 				       uint32_t now_s)
 {
-	enum harvest_standing is;
+	uint8_t len = client_len(&client->address);
+	uint64_t key = entries_key(&client->address, len);
+	enum harvest_standing is = HARVEST_WELCOME;
+	struct place p;
 
 	if (h->config.observe)
 		return HARVEST_WELCOME;
-	is = standing(h, client, now_s);
-	return is != HARVEST_WELCOME && harvest_is_allowed(h, &client->address) ? HARVEST_WELCOME
-										: is;
+	p = client->null_sender ? entries_find(h, key)
+				: entries_find(h, sender_key(h, key, client->sender));
+	if (is_gone(h, &client->address, key, len, now_s))
+		is = HARVEST_GONE;
+	else if (p.bucket && until_unpack(load(until_word(&p))).null_s > now_s)
+		is = HARVEST_LIMITED;
+	if (is != HARVEST_WELCOME && harvest_is_allowed(h, &client->address))
+		return HARVEST_WELCOME;
+	return is;
 }
 
 /* --- recipients ------------------------------------------------------------------------------ */

@@ -54,7 +54,6 @@ struct mail {
 	uint64_t guessed_until_us;
 	uint64_t orders_dropped;
 	bool draining, stress;
-	bool drops; /* of the conversation that is run: its client is dropped by now */
 	uint8_t out[OUT_OCTETS];
 };
 
@@ -183,7 +182,6 @@ static void decided(struct mail *m, const struct harvest_verdicts *verdicts)
 		verdicts_take(&m->verdicts, v);
 		if (!verdict_drops(v))
 			continue;
-		m->drops = true;
 		if (!sweeps_begin(&m->sweeps, m->tcp, &v->address, v->prefix_len))
 			counter_add(&m->counters->mail_sweeps_full, 1);
 	}
@@ -291,9 +289,7 @@ static bool note(struct mail *m, struct smtp_session *s, enum harvest_note what)
 
 static bool is_gone(const struct mail *m, const struct ip_addr *address)
 {
-	const struct harvest_client client = {.address = *address};
-
-	return harvest_standing(m->config->harvest, &client, m->now_s) == HARVEST_GONE;
+	return harvest_is_gone(m->config->harvest, address, m->now_s);
 }
 
 static bool is_conn_gone(const struct mail *m, const struct tcp_conn *c)
@@ -322,7 +318,7 @@ static bool send_out(struct mail *m, struct tcp_conn *c, const struct smtp_out *
 static void close_connection(struct mail *m, struct tcp_conn *c)
 {
 	tcp_set_user(c, NULL);
-	if (m->drops && is_shielded(m, tcp_port(c)) && is_conn_gone(m, c))
+	if (is_shielded(m, tcp_port(c)) && is_conn_gone(m, c))
 		tcp_close_unheard(m->tcp, c);
 	else
 		tcp_close(m->tcp, c);
@@ -440,7 +436,6 @@ static void turn_away(struct mail *m, struct tcp_conn *c, enum reply reply)
 
 	counter_add(&m->counters->mail_turned_away, 1);
 	smtp_turn_away(m->smtp, reply, &out);
-	m->drops = reply == REPLY_SHUT_OUT_BEFORE;
 	if (send_out(m, c, &out))
 		close_connection(m, c);
 	else
@@ -497,7 +492,6 @@ static void run(void *state, struct tcp_conn *c, unsigned news, uint64_t now_us)
 	struct smtp_session *s;
 
 	set_time(m, now_us);
-	m->drops = false;
 	if ((news & TCP_OPENED) && !(news & TCP_ENDED))
 		open_conversation(m, c);
 	s = tcp_user(c);
@@ -532,7 +526,6 @@ static void give_up(struct mail *m, struct smtp_session *s, enum reply why)
 	struct tcp_conn *c = smtp_user(s);
 	bool ours = m->stress && why == REPLY_IDLE_TOO_LONG;
 
-	m->drops = false;
 	if (tcp_pool_is_low(m->tcp) && tcp_unacknowledged(c))
 		break_off(m, c, s);
 	else
@@ -554,7 +547,6 @@ static void end_swept(void *arg, struct tcp_conn *c)
 	struct mail *m = arg;
 	struct smtp_session *s = tcp_user(c);
 
-	m->drops = !m->draining;
 	if (m->draining) {
 		refuse(m, c, s, REPLY_DRAINING, HARVEST_FAILED);
 	} else if (is_conn_gone(m, c)) {

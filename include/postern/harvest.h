@@ -92,7 +92,11 @@ enum harvest_standing {
 	HARVEST_GONE,	 /* 421 4.7.1 and close: it crossed the line elsewhere */
 };
 
-/* Before the recipients are looked up, and at a SYN where the kernel has no shield. */
+/* Whether a client, or a prefix it comes from and is not spared, is shut out: at a SYN where the
+ * kernel has no shield, at a greeting, and when a verdict ends conversations. */
+bool harvest_is_gone(struct harvest *h, const struct ip_addr *address, uint32_t now_s);
+
+/* Before the recipients are looked up. */
 enum harvest_standing harvest_standing(struct harvest *h, const struct harvest_client *client,
 				       uint32_t now_s);
 
