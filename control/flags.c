@@ -810,7 +810,7 @@ size_t flags_explain(struct flags *f, const struct ip_addr *address,
 	for (size_t i = 0; i < n; i++)
 		stories[i] = (struct flags_story){
 			.harvest = known[i],
-			.line = harvest_line(f->config.harvest, address, known[i].prefix_len),
+			.line = harvest_line(f->config.harvest, known[i].prefix_len),
 			.kernel = kernel_of(f, address, known[i].prefix_len),
 		};
 	return n;

@@ -153,7 +153,7 @@ static size_t prefixes_of(const struct ip_addr *address, uint8_t lens[PREFIXES_M
 	return 2;
 }
 
-static int32_t line_of(const struct harvest *h, uint8_t len)
+int32_t harvest_line(const struct harvest *h, uint8_t len)
 {
 	switch (len) {
 	case V4_PREFIX:
@@ -164,12 +164,6 @@ static int32_t line_of(const struct harvest *h, uint8_t len)
 	default:
 		return h->line;
 	}
-}
-
-int32_t harvest_line(const struct harvest *h, const struct ip_addr *address, uint8_t prefix_len)
-{
-	(void)address;
-	return line_of(h, prefix_len);
 }
 
 /* --- changing words -------------------------------------------------------------------------- */
@@ -213,8 +207,8 @@ static void expire(const struct harvest *h, const struct place *p, uint8_t len, 
 		return;
 	do {
 		s = score_at(h, score, now_s);
-		if (s.score > line_of(h, len) / 2)
-			s.score = (int16_t)(line_of(h, len) / 2);
+		if (s.score > harvest_line(h, len) / 2)
+			s.score = (int16_t)(harvest_line(h, len) / 2);
 		s.by_hand = false;
 	} while (is_theirs(p, score) && load(until_word(p)) == word &&
 		 !swap(score_word(p), &score, score_pack(&s)));
@@ -624,7 +618,7 @@ static void prefixes_ease(struct asking *a, int32_t value)
 		struct place p = entries_get(a->h, key, a->now_s);
 		struct step step;
 
-		score_add(a->h, &p, -value, line_of(a->h, lens[i]), a->now_s, &step);
+		score_add(a->h, &p, -value, harvest_line(a->h, lens[i]), a->now_s, &step);
 	}
 }
 
@@ -641,7 +635,7 @@ static enum harvest_answer prefixes_add(struct asking *a, int32_t value)
 		struct step step;
 
 		expire(a->h, &p, lens[i], a->now_s);
-		added = score_add(a->h, &p, value, line_of(a->h, lens[i]), a->now_s, &step);
+		added = score_add(a->h, &p, value, harvest_line(a->h, lens[i]), a->now_s, &step);
 		if (added == ADDED || is_allowed(a))
 			continue;
 		drop(a->h, &p, lens[i], key, a->now_s, a->verdicts);

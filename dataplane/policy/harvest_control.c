@@ -223,7 +223,7 @@ static struct record unobserved(const struct harvest *h, const struct record *r)
 	struct score s = score_unpack(r->score);
 	struct ip_addr address;
 	uint8_t len = entries_key_address(r->key, &address);
-	int32_t line = harvest_line(h, &address, len);
+	int32_t line = harvest_line(h, len);
 	int32_t null_line = h->line * NULL_ONE / SCORE_ONE;
 
 	if (s.by_hand)

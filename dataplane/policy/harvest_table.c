@@ -7,7 +7,9 @@
  * not make two entries of it: its guesses would be counted twice over.
  * Time: seconds since the epoch; minutes modulo 2^22 (8 years) in a score word.
  * Memory: buckets of eight entries. A full one gives up the entry that says least: the oldest of
- * the lowest absolute score, of those not shut out while there is another.
+ * the lowest absolute score, of those not shut out while there is another. One that has just
+ * changed counts as one at the line: else in a table full of the guessers of this week each
+ * newcomer would end the test of the last one, which would begin anew with its next guess.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -32,6 +34,8 @@ enum {
 	LEVEL_FADES_MIN = 7 * 24 * 60,	  /* of quiet, for one level less */
 	HALF_WEEK_DAYS = 4,		  /* of two halves that make up a week */
 	DAYS = 64,			  /* counted modulo */
+
+	UNDER_TEST_MIN = 5, /* since its score changed */
 };
 
 /* --- keys ------------------------------------------------------------------------------------ */
@@ -317,12 +321,22 @@ static uint64_t emptiness(const struct harvest *h, const struct harvest_bucket *
 	uint32_t magnitude = (uint32_t)(s.score < 0 ? -s.score : s.score);
 	uint32_t null_magnitude =
 		(uint32_t)(s.null_score < 0 ? -s.null_score : s.null_score) * SCORE_ONE / NULL_ONE;
-	uint64_t told = magnitude > null_magnitude ? magnitude : null_magnitude;
+	uint32_t told = magnitude > null_magnitude ? magnitude : null_magnitude;
+	uint32_t age = minutes_since_score(word, now_s), line = (uint32_t)h->line;
+	struct ip_addr address;
 
 	if (until.drop_s > now_s || until.null_s > now_s)
 		return 0;
+	if (until.drop_s) { /* and it has not been asked for since */
+		uint64_t key = atomic_load_explicit(&b->keys[slot], memory_order_relaxed);
+		uint32_t left = (uint32_t)harvest_line(h, entries_key_address(key, &address)) / 2;
+
+		told = told < left ? told : left;
+	}
+	if (age < UNDER_TEST_MIN && told < line)
+		told = line;
 	/* By whole ones of score, then by age. */
-	return (UINT16_MAX - told / SCORE_ONE) << 32 | (minutes_since_score(word, now_s) + 1);
+	return (uint64_t)(UINT16_MAX - told / SCORE_ONE) << 32 | (age + 1);
 }
 
 /* The slot for a new entry of a claimed bucket, emptied. */

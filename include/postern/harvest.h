@@ -43,8 +43,9 @@
  * Thread: a worker's functions by any, at once; the rest by control, beside workers.
  * Time: given, seconds since the epoch; a time before the last one counts as no time passed.
  * Memory: harvest_new's, all of it at once: 32 octets an entry, three generations of two filters. A
- * full bucket of eight gives up the oldest of those whose score says least; one that is shut out
- * goes last. Rules: scores in fixed point, 1/256.
+ * full bucket of eight gives up the oldest of those whose score says least; one whose score has
+ * just moved counts as one at the line, so that no newcomer ends the test of another; one that is
+ * shut out goes last. Rules: scores in fixed point, 1/256.
  */
 #ifndef POSTERN_HARVEST_H
 #define POSTERN_HARVEST_H
@@ -226,8 +227,8 @@ size_t harvest_explain(struct harvest *h, const struct ip_addr *address, uint32_
 bool harvest_until(const struct harvest *h, const struct ip_addr *address, uint8_t prefix_len,
 		   uint32_t now_s, uint32_t *until_s);
 
-/* The line in 1/256, and a prefix's. */
-int32_t harvest_line(const struct harvest *h, const struct ip_addr *address, uint8_t prefix_len);
+/* The line of a level in 1/256, by its length in the mapped form. */
+int32_t harvest_line(const struct harvest *h, uint8_t prefix_len);
 
 /* Ends a verdict and forgets the score at this level. False: nothing was known. */
 bool harvest_unban(struct harvest *h, const struct ip_addr *address, uint8_t prefix_len);

@@ -323,7 +323,7 @@ static void early_talk_and_abuse_are_half_a_line_and_vrfy_a_third_of_a_guess(voi
 	assert_int_equal(ask(&w, &a, HARVEST_UNKNOWN, NULL), HARVEST_ANSWER);
 	assert_int_equal(ask(&w, &a, HARVEST_UNKNOWN, NULL), HARVEST_SHUT_OUT);
 	assert_false(harvest_note(w.h, &b, HARVEST_ABUSE, w.now_s, &w.verdicts));
-	assert_int_equal(score(&w, &b), harvest_line(w.h, &b.address, 128) / 2);
+	assert_int_equal(score(&w, &b), harvest_line(w.h, 128) / 2);
 	while (!harvest_note(w.h, &c, HARVEST_VRFY, w.now_s, &w.verdicts))
 		n++;
 	assert_int_equal(n, 10); /* 11.5 / 1.13 */
@@ -1142,7 +1142,7 @@ static void a_story_tells_why_and_until_when(void **state)
 	assert_int_equal(stories[1].until_s, 0);
 	assert_int_equal(stories[0].unknown_today, 4);
 	assert_int_equal(stories[0].score, 4 * 871);
-	assert_int_equal(stories[1].score, harvest_line(w.h, &c.address, 128));
+	assert_int_equal(stories[1].score, harvest_line(w.h, 128));
 	assert_int_equal(stories[1].prefix_len, 120);
 	assert_int_equal(stories[1].address.octets[15], 0);
 	c = v6(1, 1);
@@ -1237,7 +1237,7 @@ static void what_was_only_observed_is_not_enforced_after_a_restart(void **state)
 	assert_int_equal(standing(&after, &null), HARVEST_WELCOME);
 	assert_int_equal(score(&after, &good), -35 * 256);
 	/* What it did is known still: half a line, as a verdict whose time is over leaves. */
-	assert_int_equal(score(&after, &c), harvest_line(w.h, &c.address, 128) / 2);
+	assert_int_equal(score(&after, &c), harvest_line(w.h, 128) / 2);
 	while (ask(&after, &c, HARVEST_UNKNOWN, NULL) == HARVEST_ANSWER)
 		;
 	assert_int_equal(after.verdicts.at[0].ttl_s, 300);
@@ -1310,6 +1310,31 @@ static void nobody_is_blamed_for_whose_place_it_takes(void **state)
 	end(&w);
 }
 
+/* In a table of one bucket, where all that there is room for is over. */
+static void a_newcomer_ends_no_other_newcomers_test(void **state)
+{
+	struct harvest_client one = v4(8 << 8), other = v4(9 << 8);
+	unsigned answered = 0;
+	struct world w;
+
+	begin_as(&w, false, 8, 1 << 20);
+	for (uint32_t i = 0; i < 4; i++) {
+		struct harvest_client guesser = v4(i << 8);
+
+		while (ask(&w, &guesser, HARVEST_UNKNOWN, NULL) == HARVEST_ANSWER)
+			;
+	}
+	w.now_s += 10 * 60;
+	while (ask(&w, &one, HARVEST_UNKNOWN, NULL) == HARVEST_ANSWER) {
+		ask(&w, &other, HARVEST_UNKNOWN, NULL);
+		w.now_s += 60;
+		answered++;
+		assert_true(answered < 4);
+	}
+	assert_int_equal(answered, 3); /* and the fourth, behind which it is shut out */
+	end(&w);
+}
+
 static void a_test_that_is_none_is_refused(void **state)
 {
 	struct harvest_config config;
@@ -1327,14 +1352,14 @@ static void a_test_that_is_none_is_refused(void **state)
 
 static void the_defaults_are_what_semantics_says(void **state)
 {
-	struct harvest_client c = v4(1), six = v6(1, 1);
+	struct harvest_client c = v4(1);
 	struct world w;
 
 	begin(&w, false);
-	assert_int_equal(harvest_line(w.h, &c.address, 128), 2945); /* 11.5 */
-	assert_int_equal(harvest_line(w.h, &c.address, 120), 3 * 2945);
-	assert_int_equal(harvest_line(w.h, &six.address, 56), 3 * 2945);
-	assert_int_equal(harvest_line(w.h, &six.address, 48), 6 * 2945);
+	assert_int_equal(harvest_line(w.h, 128), 2945); /* 11.5 */
+	assert_int_equal(harvest_line(w.h, 120), 3 * 2945);
+	assert_int_equal(harvest_line(w.h, 56), 3 * 2945);
+	assert_int_equal(harvest_line(w.h, 48), 6 * 2945);
 	ask(&w, &c, HARVEST_UNKNOWN, NULL);
 	assert_int_equal(score(&w, &c), 871); /* 3.40 */
 	end(&w);
@@ -1396,6 +1421,7 @@ int main(void)
 		cmocka_unit_test(what_was_enforced_and_by_hand_outlasts_a_time_of_observing),
 		cmocka_unit_test(a_flood_of_strangers_takes_no_credit_and_no_verdict),
 		cmocka_unit_test(nobody_is_blamed_for_whose_place_it_takes),
+		cmocka_unit_test(a_newcomer_ends_no_other_newcomers_test),
 		cmocka_unit_test(a_test_that_is_none_is_refused),
 		cmocka_unit_test(the_defaults_are_what_semantics_says),
 	};
