@@ -33,6 +33,7 @@ struct roster {
 	pthread_mutex_t loading;     /* who has it may read `current` without the lock */
 	pthread_rwlock_t lock;
 	struct content current;
+	_Atomic uint64_t copies; /* octets the data plane has made of it for its nodes */
 };
 
 /* --- loading --------------------------------------------------------------------------------- */
@@ -93,6 +94,12 @@ static struct content replace(struct roster *r, const struct content *fresh)
 	return old;
 }
 
+/* The one before is freed: nobody may have it any more. */
+static void publish(struct roster *r)
+{
+	r->copies = dataplane_publish_recipients_take(r->dataplane, r->current.recipients);
+}
+
 int roster_reload(struct roster *r, bool may_shrink, char *error, size_t len)
 {
 	struct content fresh = {0}, old;
@@ -104,7 +111,7 @@ int roster_reload(struct roster *r, bool may_shrink, char *error, size_t len)
 		old = replace(r, &fresh);
 		free(old.reports);
 		if (r->dataplane)
-			dataplane_publish_recipients_take(r->dataplane, fresh.recipients);
+			publish(r);
 		else
 			recipients_free(old.recipients);
 	}
@@ -143,7 +150,7 @@ void roster_start(struct roster *r, struct dataplane *dataplane)
 {
 	pthread_mutex_lock(&r->loading);
 	r->dataplane = dataplane;
-	dataplane_publish_recipients_take(dataplane, r->current.recipients);
+	publish(r);
 	pthread_mutex_unlock(&r->loading);
 }
 
@@ -180,7 +187,7 @@ void roster_status(struct roster *r, struct roster_status *status)
 	pthread_rwlock_rdlock(&r->lock);
 	*status = (struct roster_status){
 		.recipients = r->current.known,
-		.memory = recipients_memory(r->current.recipients),
+		.memory = recipients_memory(r->current.recipients) + r->copies,
 		.not_loaded = r->current.not_loaded,
 		.loaded = r->current.loaded,
 	};

@@ -6,7 +6,9 @@
  * Thread: control, but for run() (each worker's own). Time: run() reads the clock once a turn.
  * Memory: one struct dataplane, the workers' pools and tables; freed by dataplane_stop.
  * Rules: a worker reports a quiescent state once a turn and is offline while it sleeps
- * (rte_rcu_qsbr), so a published snapshot replaces the old one within a turn.
+ * (rte_rcu_qsbr), so a published snapshot replaces the old one within a turn. What a worker looks
+ * at for each packet or recipient lies on its own NUMA node: its buffers, its tables, its service's
+ * and a copy of the recipients.
  */
 #include <assert.h>
 #include <errno.h>
@@ -29,6 +31,7 @@
 #include "net/rss.h"
 #include "postern/dataplane.h"
 #include "tcp/clients.h"
+#include "worker/numa.h"
 #include "worker/worker.h"
 
 enum {
@@ -57,6 +60,7 @@ struct dataplane_worker {
 	struct worker *worker;
 	struct rte_mempool *pool;
 	unsigned lcore;
+	unsigned node; /* of its memory */
 	int wake_fd;
 	bool running;
 	struct postern_counters counters __rte_cache_aligned;
@@ -72,7 +76,9 @@ struct dataplane {
 	struct clients *clients; /* NULL: without limits */
 	struct rte_rcu_qsbr *rcu;
 	const struct routes *routes;
-	const struct recipients *recipients;
+	const struct recipients *recipients;			       /* control's */
+	const struct recipients *recipients_of[DATAPLANE_WORKERS_MAX]; /* a node's: those or a copy
+									*/
 	bool stop;
 	uint16_t next_asked; /* worker whose unresolved next hops are looked at first */
 	uint16_t n_workers;
@@ -364,6 +370,15 @@ static uint16_t first_local_port(const struct dataplane *dp, uint16_t index)
 			  (dp->keys.port_seed >> (index % 32)) % slice);
 }
 
+static struct rte_mempool *pool_on(int node, uint16_t index, uint32_t buffers)
+{
+	char name[RTE_MEMPOOL_NAMESIZE];
+
+	snprintf(name, sizeof(name), "kept_%u", index);
+	return rte_pktmbuf_pool_create(name, buffers, BUFFERS_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+				       node);
+}
+
 static int start_worker(struct dataplane *dp, uint16_t index, char *error, size_t len)
 {
 	const struct dataplane_config *config = &dp->config;
@@ -375,7 +390,7 @@ static int start_worker(struct dataplane *dp, uint16_t index, char *error, size_
 		.net = dp->net,
 		.n_listen = config->n_listen,
 		.routes = &dp->routes,
-		.recipients = &dp->recipients,
+		.recipients = &dp->recipients_of[w->node],
 		.counters = &w->counters,
 		.wake_fd = w->wake_fd,
 		.service = config->service,
@@ -398,17 +413,18 @@ static int start_worker(struct dataplane *dp, uint16_t index, char *error, size_
 				.first_local_port = first_local_port(dp, index),
 			},
 	};
-	char name[RTE_MEMPOOL_NAMESIZE];
 
-	snprintf(name, sizeof(name), "kept_%u", index);
-	w->pool = rte_pktmbuf_pool_create(name, config->buffers, BUFFERS_CACHE, 0,
-					  RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	w->pool = pool_on((int)w->node, index, config->buffers);
+	if (!w->pool) /* the node may have no huge pages */
+		w->pool = pool_on(SOCKET_ID_ANY, index, config->buffers);
 	if (!w->pool)
 		return fail(error, len, rte_errno, "buffers");
 	wc.tcp.pool = w->pool;
 	memcpy(wc.ports, dp->ports, sizeof(wc.ports));
 	memcpy(wc.listen, config->listen, sizeof(wc.listen));
+	numa_prefer((int)w->node);
 	w->worker = worker_new(&wc, clock_us());
+	numa_prefer(-1);
 	if (!w->worker)
 		return fail(error, len, ENOMEM, "a worker's connection tables or its service");
 	return 0;
@@ -416,18 +432,38 @@ static int start_worker(struct dataplane *dp, uint16_t index, char *error, size_
 
 static int launch(struct dataplane *dp, char *error, size_t len)
 {
-	unsigned lcore = rte_get_next_lcore(-1, 1, 0);
-
 	for (uint16_t i = 0; i < dp->n_workers; i++) {
-		int rc = rte_eal_remote_launch(run, &dp->workers[i], lcore);
+		int rc = rte_eal_remote_launch(run, &dp->workers[i], dp->workers[i].lcore);
 
 		if (rc)
 			return fail(error, len, -rc, "launching a worker");
-		dp->workers[i].lcore = lcore;
 		dp->workers[i].running = true;
-		lcore = rte_get_next_lcore(lcore, 1, 0);
 	}
 	return 0;
+}
+
+/* Nodes are numbered below DATAPLANE_WORKERS_MAX. */
+static unsigned node_of(unsigned lcore)
+{
+	unsigned node = rte_lcore_to_socket_id(lcore);
+
+	static_assert(RTE_MAX_NUMA_NODES <= (int)DATAPLANE_WORKERS_MAX, "a copy for each");
+	return node < RTE_MAX_NUMA_NODES ? node : 0;
+}
+
+static void workers_set_up(struct dataplane *dp)
+{
+	unsigned lcore = -1;
+
+	for (uint16_t i = 0; i < dp->n_workers; i++) {
+		struct dataplane_worker *w = &dp->workers[i];
+
+		lcore = rte_get_next_lcore(lcore, 1, 0);
+		w->dp = dp;
+		w->wake_fd = -1;
+		w->lcore = lcore;
+		w->node = dp->config.own_nodes ? i : node_of(lcore);
+	}
 }
 
 int dataplane_start(struct dataplane **out, const struct dataplane_config *config, char *error,
@@ -447,10 +483,7 @@ int dataplane_start(struct dataplane **out, const struct dataplane_config *confi
 	dp->config = *config;
 	memcpy(&dp->keys, config->entropy, sizeof(dp->keys));
 	dp->n_workers = config->n_workers;
-	for (uint16_t i = 0; i < dp->n_workers; i++) {
-		dp->workers[i].dp = dp;
-		dp->workers[i].wake_fd = -1;
-	}
+	workers_set_up(dp);
 	net_set_up(dp);
 	rc = open_handover(dp, error, len);
 	if (!rc)
@@ -495,6 +528,16 @@ void dataplane_halt(struct dataplane *dp)
 	}
 }
 
+/* Control's and the copies on other nodes. */
+static void free_recipients(const struct recipients *own,
+			    const struct recipients *const of[DATAPLANE_WORKERS_MAX])
+{
+	for (unsigned node = 0; node < DATAPLANE_WORKERS_MAX; node++)
+		if (of[node] != own)
+			recipients_free((struct recipients *)of[node]);
+	recipients_free((struct recipients *)own);
+}
+
 void dataplane_stop(struct dataplane *dp)
 {
 	if (!dp)
@@ -515,7 +558,7 @@ void dataplane_stop(struct dataplane *dp)
 			close(dp->workers[i].wake_fd);
 	}
 	routes_free((struct routes *)dp->routes);
-	recipients_free((struct recipients *)dp->recipients);
+	free_recipients(dp->recipients, dp->recipients_of);
 	free(dp->rcu);
 	free(dp);
 }
@@ -531,13 +574,39 @@ void dataplane_publish_routes_take(struct dataplane *dp, struct routes *routes)
 	routes_free((struct routes *)old);
 }
 
-void dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients)
+/* A copy on a node; without memory for it the node's workers reach for control's. */
+static const struct recipients *recipients_on(unsigned node, const struct recipients *recipients)
 {
-	const struct recipients *old = dp->recipients;
+	const struct recipients *copy;
 
-	__atomic_store_n(&dp->recipients, recipients, __ATOMIC_RELEASE);
+	numa_prefer((int)node);
+	copy = recipients_copy(recipients);
+	numa_prefer(-1);
+	return copy ? copy : recipients;
+}
+
+uint64_t dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients)
+{
+	const struct recipients *old = dp->recipients, *old_of[DATAPLANE_WORKERS_MAX] = {NULL};
+	const struct recipients *fresh[DATAPLANE_WORKERS_MAX] = {NULL};
+	unsigned home = node_of(rte_get_main_lcore());
+	uint64_t copies = 0;
+
+	for (uint16_t i = 0; recipients && i < dp->n_workers; i++) {
+		unsigned node = dp->workers[i].node;
+
+		if (fresh[node])
+			continue;
+		fresh[node] = node == home ? recipients : recipients_on(node, recipients);
+		copies += fresh[node] == recipients ? 0 : recipients_memory(recipients);
+	}
+	for (unsigned node = 0; node < DATAPLANE_WORKERS_MAX; node++)
+		old_of[node] = __atomic_exchange_n(&dp->recipients_of[node], fresh[node],
+						   __ATOMIC_ACQ_REL);
+	dp->recipients = recipients;
 	rte_rcu_qsbr_synchronize(dp->rcu, RTE_QSBR_THRID_INVALID);
-	recipients_free((struct recipients *)old);
+	free_recipients(old, old_of);
+	return copies;
 }
 
 void dataplane_wake(struct dataplane *dp)

@@ -61,6 +61,7 @@ struct dataplane_config {
 	uint32_t idle_timeout_ms;
 	uint32_t user_timeout_ms; /* for ours to be acknowledged; 0: tcp's own bound */
 	int only_owner;		  /* -1: steer by hash; else this worker owns every flow (tests) */
+	bool own_nodes;		  /* each worker as if its memory were nobody else's (tests) */
 	uint8_t entropy[56];	  /* from the kernel's generator */
 	const struct worker_service *service;
 	void *service_config;
@@ -97,7 +98,8 @@ void dataplane_stop(struct dataplane *dp);
 /* Publish a snapshot, take it over; the one before is freed once no worker can hold it. NULL: there
  * is none. */
 void dataplane_publish_routes_take(struct dataplane *dp, struct routes *routes);
-void dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients);
+/* Workers on another NUMA node than control's get a copy on theirs; returns the octets of those. */
+uint64_t dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients);
 
 /* Workers that sleep have a turn: something waits for them. */
 void dataplane_wake(struct dataplane *dp);

@@ -36,9 +36,10 @@ void dataplane_counters(const struct dataplane *dp, struct postern_counters *sum
 	*sum = (struct postern_counters){.port_rx_frames = 7, .worker_sleeps = 1ull << 60};
 }
 
-void dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients)
+uint64_t dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients)
 {
 	recipients_free(recipients);
+	return 0;
 }
 
 /* --- the desk -------------------------------------------------------------------------------- */

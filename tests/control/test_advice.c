@@ -15,7 +15,7 @@
 
 #include "control/advice.h"
 
-void dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients)
+uint64_t dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients)
 {
 	abort(); /* nothing is published here */
 }

@@ -26,13 +26,14 @@ struct dataplane {
 	sem_t comes, goes;
 };
 
-void dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients)
+uint64_t dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients)
 {
 	sem_post(&dp->comes);
 	while (sem_wait(&dp->goes) && errno == EINTR)
 		;
 	recipients_free(dp->published);
 	dp->published = recipients;
+	return 0;
 }
 
 static char path[64];

@@ -19,16 +19,19 @@
 
 #include "control/roster.h"
 
+enum { COPIES = 123456 }; /* octets */
+
 struct dataplane {
 	struct recipients *published;
 	unsigned times;
 };
 
-void dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients)
+uint64_t dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients)
 {
 	recipients_free(dp->published);
 	dp->published = recipients;
 	dp->times++;
+	return COPIES;
 }
 
 static char folder[] = "/tmp/postern-roster-XXXXXX";
@@ -166,9 +169,12 @@ static void a_broken_directory_leaves_the_old_one(void **state)
 	struct dataplane dp = {0};
 	struct roster *r = roster_of("anna@example.net\n");
 	struct directory_report report;
+	struct roster_status status;
 	char error[512];
 
 	roster_start(r, &dp);
+	roster_status(r, &status);
+	assert_int_equal(status.memory, recipients_memory(dp.published) + COPIES);
 	directory("otto@example.net\nnonsense\n");
 	assert_int_equal(roster_reload(r, false, error, sizeof(error)), -EBADMSG);
 	assert_non_null(strstr(error, ":2: the address is malformed"));

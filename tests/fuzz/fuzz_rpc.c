@@ -41,7 +41,7 @@ void dataplane_counters(const struct dataplane *dp, struct postern_counters *sum
 	memset(sum, 0, sizeof(*sum));
 }
 
-void dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients)
+uint64_t dataplane_publish_recipients_take(struct dataplane *dp, struct recipients *recipients)
 {
 	abort();
 }

@@ -51,6 +51,9 @@ struct plan {
 	atomic_uint starts, stops;
 	unsigned fail_at; /* the n-th start fails; 0: none */
 	bool asks;
+	/* What each worker finds in its recipients. */
+	const struct recipients *_Atomic recipients[WORKERS];
+	atomic_uint known[WORKERS];
 };
 
 static void *service_start(struct worker *w, void *config)
@@ -71,18 +74,33 @@ static void service_run(void *state, struct tcp_conn *conn, unsigned news, uint6
 {
 }
 
+static struct plan plan;
+
+static const struct recipient_address somebody = {"user", "example.net", 4, 11};
+
+static void look_up(const struct service *s)
+{
+	const struct recipients *r = worker_recipients(s->worker);
+	struct recipient_answer answer = {0};
+
+	if (r)
+		recipients_find(r, &somebody, 1, &answer);
+	plan.known[worker_index(s->worker)] = answer.finding == RECIPIENT_KNOWN;
+	plan.recipients[worker_index(s->worker)] = r;
+}
+
 static uint64_t service_turn(void *state, uint64_t now_us)
 {
 	struct service *s = state;
 	struct tcp_conn *conn;
+
+	look_up(s);
 
 	if (!s->asks)
 		return UINT64_MAX;
 	worker_connect(s->worker, &s->to, PORT, &conn);
 	return now_us;
 }
-
-static struct plan plan;
 
 static void service_stop(void *state)
 {
@@ -383,6 +401,63 @@ static void publishing_waits_for_nobody_who_sleeps_or_was_halted(void **state)
 	assert_true(test_now_us() < give_up);
 }
 
+static struct recipients *recipients_with(bool somebody_is_there)
+{
+	const struct recipients_config config = {.expected = 1};
+	const struct recipients_domain domain = {"example.net", .name_len = 11};
+	struct recipients *r = recipients_new(&config);
+	uint32_t number;
+
+	assert_non_null(r);
+	assert_int_equal(recipients_add_domain(r, &domain, &number), 0);
+	recipients_set_loaded(r, number, true);
+	if (somebody_is_there)
+		assert_int_equal(recipients_put(r, &somebody, RECIPIENT_NORMAL,
+						RECIPIENT_POOL_OF_DOMAIN),
+				 RECIPIENTS_NEW);
+	return r;
+}
+
+/* Sleepers may look last. */
+static void await_known(struct dataplane *dp, unsigned known)
+{
+	uint64_t give_up = test_now_us() + DEADLINE_US;
+
+	for (unsigned i = 0; i < WORKERS; i++)
+		while (plan.known[i] != known || !plan.recipients[i]) {
+			dataplane_wake(dp);
+			assert_true(test_now_us() < give_up);
+			sched_yield();
+		}
+}
+
+/* Of one memory all see control's; else those of another see a copy, which goes with it. */
+static void recipients_are_published_on_each_node(void **state)
+{
+	for (int own = 0; own < 2; own++) {
+		struct dataplane_config config = config_of("net_ring8", NULL);
+		struct recipients *published = NULL;
+		struct dataplane *dp;
+		uint64_t copies = 0;
+
+		config.own_nodes = own;
+		dp = start(&config);
+		for (unsigned i = 0; i < SNAPSHOTS; i++) {
+			published = recipients_with(i % 2);
+			copies = dataplane_publish_recipients_take(dp, published);
+			await_known(dp, i % 2);
+		}
+		assert_ptr_equal(plan.recipients[0], published);
+		if (own)
+			assert_ptr_not_equal(plan.recipients[1], published);
+		else
+			assert_ptr_equal(plan.recipients[1], published);
+		assert_int_equal(copies, own ? recipients_memory(published) : 0);
+		assert_int_equal(dataplane_publish_recipients_take(dp, NULL), 0);
+		dataplane_stop(dp);
+	}
+}
+
 static uint64_t turns_of(const struct dataplane *dp)
 {
 	struct postern_counters sum;
@@ -471,6 +546,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_was_stopped_starts_again),
 		cmocka_unit_test(device_that_says_how_it_spreads_starts_and_stops),
 		cmocka_unit_test(routes_are_replaced_under_running_workers),
+		cmocka_unit_test(recipients_are_published_on_each_node),
 		cmocka_unit_test(publishing_waits_for_nobody_who_sleeps_or_was_halted),
 	};
 
