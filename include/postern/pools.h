@@ -7,11 +7,13 @@
  *     DOWN   it cannot be reached, or was lost before it answered: the next worker that asks for it
  *            after a while (1 s, doubling to 30 s) is given it for a trial
  *     WRONG  it refuses what a mail server behind us must not refuse, or 20 recipients in a row
- * that we know: the same, from 5 s on
+ *            that we know: the same, from 5 s doubling to 60 s
  *
- * A trial is one connection of one worker; it brings the server back, and from then on its share of
- * connections grows from 1 to its limit over 10 s (slow start). A server that was WRONG stays on
- * probation until it has taken a recipient: one more refusal, and it is WRONG again.
+ * A trial is one connection of one worker, which has 15 s to say what came of it before another
+ * gets its turn; it brings the server back, and from then on its share of connections grows from 1
+ * to its limit over 10 s (slow start). What is found before a trial begins is old news and changes
+ * nothing, but for a greeting of a server that is DOWN. A server that was WRONG stays on probation
+ * until it has taken a recipient: one more refusal, and it is WRONG again.
  *
  * Of those that are well the one with the fewest connections in use by its weight is taken, and no
  * more connections than its limit are open over all workers.
@@ -60,7 +62,7 @@ struct pool_config {
 
 struct pools;
 
-/* Copies what config points to. NULL: no memory or an impossible configuration. */
+/* Copies what configs point to; n 0..POOLS_MAX. NULL: no memory or an impossible configuration. */
 struct pools *pools_new(const struct pool_config *configs, uint32_t n);
 void pools_free(struct pools *p);
 
@@ -86,17 +88,17 @@ void pools_status(const struct pools *p, uint32_t pool, uint32_t server, uint64_
 /* A drained server gets no new transactions; those under way end. */
 void pools_drain(struct pools *p, uint32_t pool, uint32_t server, bool drained, uint64_t now_us);
 
-/* --- what a worker asks ------------------------------------------------------------------------
- */
+/* --- what a worker asks ----------------------------------------------------------------------- */
 
 enum pool_choice {
 	POOL_CHOSEN,
-	POOL_ALL_BUSY,	/* at their limits; later one has room */
+	POOL_ALL_BUSY,	/* those that are well are at their limits; later one has room */
 	POOL_ALL_DOWN,	/* 451 4.4.1 */
 	POOL_ALL_WRONG, /* none is well, and one at least is WRONG: 451 4.3.5 */
 };
 
-/* Whether a transaction of the pool has anywhere to go: cheap, for every RCPT. */
+/* Whether a transaction of the pool has anywhere to go, a trial counted: cheap, for every RCPT.
+ * BUSY: those that are well serve as many transactions as they may. */
 enum pool_choice pools_standing(const struct pools *p, uint32_t pool, uint64_t now_us);
 
 /* Servers that a transaction has tried already. */
@@ -104,9 +106,10 @@ struct pool_tried {
 	uint64_t bits[POOL_SERVERS_MAX / 64];
 };
 
-/* Takes a server for a transaction: it is in use until pools_release. With is_open, one to which
- * the caller has an idle connection (bits in idle), preferred before others as little in use; false
- * asks for room for a new connection, which counts until pools_closed. */
+/* Takes a server that is not in tried for a transaction: it is in use until pools_release. Of those
+ * as little in use, one to which the caller has an idle connection (bits in idle) comes first:
+ * *needs_connection is false then. True: room for a new connection was taken besides, which counts
+ * until pools_closed, whether it is ever opened or not. */
 enum pool_choice pools_take(struct pools *p, uint32_t pool, const struct pool_tried *tried,
 			    const struct pool_tried *idle, uint64_t now_us, uint32_t *server,
 			    bool *needs_connection);
@@ -118,30 +121,34 @@ void pools_closed(struct pools *p, uint32_t pool, uint32_t server);
  */
 bool pools_take_trial(struct pools *p, uint64_t now_us, uint32_t *at, uint32_t *pool,
 		      uint32_t *server);
-/* Whether somebody waits for room at a server: who has an idle connection to it closes it. */
+/* Whether somebody waits for room at a server of the pool: who has an idle connection to it closes
+ * it. */
 bool pools_is_wanted(const struct pools *p, uint32_t pool, uint32_t server);
 void pools_want(struct pools *p, uint32_t pool, bool wanted); /* by one worker more, or less */
 
-/* What was found. error: printable, of the server's reply or of ours; bounded. */
+/* What was found. error: of the server's reply or of ours; cut at POOL_ERROR_MAX, and what is not
+ * printable ASCII becomes '?'. */
 void pools_greeted(struct pools *p, uint32_t pool, uint32_t server, uint16_t offers,
 		   uint64_t size_max, uint64_t now_us);
 void pools_lost(struct pools *p, uint32_t pool, uint32_t server, const char *error,
 		uint64_t now_us);
 void pools_wrong(struct pools *p, uint32_t pool, uint32_t server, const char *error,
 		 uint64_t now_us);
-/* A recipient that we know was taken, or refused by 5xx; true: that makes the server WRONG, or it
- * was on probation: the refusal is not to be passed on. */
+/* A recipient that we know was taken, or refused by 5xx; true: the server is WRONG, by that or
+ * already, and the refusal is not to be passed on. */
 void pools_recipient_taken(struct pools *p, uint32_t pool, uint32_t server, uint64_t now_us);
 bool pools_recipient_refused(struct pools *p, uint32_t pool, uint32_t server, const char *error,
 			     uint64_t now_us);
 /* When a recipient was last taken; 0: never. */
 uint64_t pools_taken_us(const struct pools *p, uint32_t pool, uint32_t server);
-/* The message was answered: by class 2, 4 or 5, or (0) not at all. */
+/* The message was answered: by class 2, 4 or 5, or (0) not at all. latency_us: 0 if there was no
+ * dot. */
 void pools_answered(struct pools *p, uint32_t pool, uint32_t server, unsigned class,
 		    uint32_t latency_us);
 
-/* What every server of every pool that ever answered offers (enum hop_offer's lower octet), and the
- * least of their sizes (0: none said one); false: none has answered yet. */
+/* What every server of every pool that ever answered and is not drained offers (enum hop_offer's
+ * lower octet), and the least of their sizes (0: none said one); false: there is none. Walks them
+ * all: for once a second, not for each EHLO. */
 bool pools_offers(const struct pools *p, uint16_t *offers, uint64_t *size_max);
 
 #endif
