@@ -19,7 +19,9 @@
  * Rules: RFC 5321, 2920 (MAIL and RCPT in one flight where PIPELINING is offered, else one by one),
  * 1870, 6152, 6531, 3461 (parameters only where they are offered), 2033 (LMTP: LHLO, and an answer
  * for each recipient behind the message), Postfix's XCLIENT_README (attributes only where they are
- * offered, xtext), the PROXY protocol's version 2 (haproxy's proxy-protocol.txt, 2.2).
+ * offered, xtext), the PROXY protocol's version 2 (haproxy's proxy-protocol.txt, 2.2). A command is
+ * said only when all octets that came are read, so that no reply is taken for the answer to what
+ * was not yet said; octets where no answer is due are never one.
  */
 #ifndef POSTERN_RELAY_HOP_H
 #define POSTERN_RELAY_HOP_H
@@ -39,12 +41,12 @@ enum hop_identity { HOP_IDENTITY_NONE, HOP_XCLIENT, HOP_PROXY_V2 };
 /* The client whose mail it is. */
 struct hop_client {
 	struct ip_addr address, local; /* local: where it reached us */
-	uint16_t port, local_port;
-	struct span hello; /* may be empty */
-	bool extended;	   /* it said EHLO */
+	uint16_t port, local_port;     /* host order */
+	struct span hello;	       /* may be empty */
+	bool extended;		       /* it said EHLO */
 };
 
-/* What EHLO told. */
+/* What EHLO told, in the HOP_TEXT_MAX octets that are kept of it. */
 enum hop_offer {
 	HOP_OFFERS_PIPELINING = 1 << 0,
 	HOP_OFFERS_SIZE = 1 << 1,
@@ -65,7 +67,7 @@ enum hop_offer {
 /* The last whole reply. Text: its lines without their codes, LF between; an enhanced status code
  * stands at the front of each as it came. */
 struct hop_reply {
-	uint16_t code; /* 200..599 */
+	uint16_t code; /* 200..599; 0: none, or the last one did not come whole */
 	uint16_t len;
 	uint8_t text[HOP_TEXT_MAX];
 };
@@ -73,24 +75,25 @@ struct hop_reply {
 enum hop_step {
 	HOP_WAIT,  /* for octets; commands that found no room come with the next call */
 	HOP_READY, /* hop_begin may come; told once, and again after hop_reset's answer */
-	HOP_RCPT,  /* hop_reply is the answer to the next recipient, hop_answered counts it */
+	HOP_RCPT,  /* reply is the answer to the next recipient, rcpts_answered counts it */
 	HOP_ASKED, /* MAIL and every RCPT are answered: hop_data or hop_reset must come */
 	HOP_WANTED,
 	HOP_ANSWERED, /* hop_outcome; the connection is idle */
-	HOP_FAILED, /* close the connection; hop_failure says why. No further call but hop_reply */
+	HOP_FAILED,   /* close the connection; failure says why. Nothing else comes any more */
 };
 
 enum hop_failure {
-	HOP_FINE,
+	HOP_FINE,	      /* QUIT was answered */
 	HOP_GREETING_REFUSED, /* hop_reply: not 220 */
-	HOP_HELLO_REFUSED,
-	HOP_IDENTITY_REFUSED, /* XCLIENT, or it is not offered where it is wanted */
+	HOP_HELLO_REFUSED,    /* or the one behind XCLIENT offers SMTPUTF8 no more */
+	HOP_IDENTITY_REFUSED, /* XCLIENT; or it is not offered, with ADDR, where it is wanted */
 	HOP_RESET_REFUSED,
 	HOP_SHUT_DOWN, /* 421 where a reply was due, or where none was */
-	HOP_UNASKED,   /* a reply where none was due: before the end of the message (hop_reply
-			  then is what it said of it), or while idle */
+	HOP_UNASKED,   /* before the end of the message 4xx or 5xx (hop_reply then is what it said
+			  of it); anywhere else any octet where no reply was due */
 	HOP_NO_REPLY,  /* what came is none (RFC 5321 4.2): no code, another one in a later line, a
-			  line or a reply without end, a code out of place such as 354 to MAIL */
+			  line or a reply without end, a code out of place such as 354 to MAIL
+			  or 250 before the end of the message */
 };
 
 /* A transaction that was answered for. */
@@ -109,19 +112,40 @@ struct hop_mail {
 	void *arg;
 };
 
+/* Whose reply is due, or what the owner is waited for to do. */
 enum hop_state {
 	HOP_STATE_GREETING,
 	HOP_STATE_HELLO,
 	HOP_STATE_IDLE,
 	HOP_STATE_RESETTING, /* RSET of hop_reset */
-	HOP_STATE_IDENTITY,  /* RSET and XCLIENT of hop_begin */
+	HOP_STATE_RENEWING,  /* RSET of hop_begin */
+	HOP_STATE_IDENTITY,  /* XCLIENT */
 	HOP_STATE_HELLO_AGAIN,
-	HOP_STATE_ASKING, /* MAIL and RCPT */
+	HOP_STATE_MAIL,
+	HOP_STATE_RCPT,
 	HOP_STATE_ASKED,
 	HOP_STATE_DATA,
 	HOP_STATE_MESSAGE,
 	HOP_STATE_ENDED, /* the dot is said */
+	HOP_STATE_QUITTING,
 	HOP_STATE_FAILED,
+};
+
+/* The reply being read: hop_reply.c. */
+struct hop_reading {
+	uint32_t lines, line_len; /* whole lines; octets of the one being read */
+	uint16_t code, line_code;
+	bool is_last, after_cr, is_bare; /* of the line; bare: its code is all there is */
+	bool is_unasked, is_dropped, is_cut;
+};
+
+/* Commands under way: hop.c. */
+struct hop_asking {
+	uint32_t in_flight; /* replies that are due */
+	uint8_t saying;	    /* whose command comes next; HOP_STATE_IDLE: none */
+	bool mail_refused, says_helo;
+	bool spoke_on;				/* octets were left where no reply was due */
+	const struct smtp_recipient *recipient; /* found no room yet */
 };
 
 struct hop {
@@ -135,17 +159,8 @@ struct hop {
 	uint32_t rcpts_said, rcpts_answered, rcpts_taken;
 	struct hop_outcome outcome;
 	struct hop_reply reply;
-	/* The reply being read, commands under way: hop.c. */
-	struct {
-		uint32_t line_len, lines;
-		uint16_t code;
-		uint8_t digits[4], n_digits;
-		bool is_last, after_cr, in_text;
-	} reading;
-	struct {
-		uint8_t in_flight, resets; /* commands without an answer */
-		bool mail_said, all_said, mail_refused, is_writing;
-	} asking;
+	struct hop_reading reading;
+	struct hop_asking asking;
 	uint8_t hello[SMTP_HELO_MAX]; /* client.hello, kept */
 };
 
@@ -155,11 +170,12 @@ void hop_open(struct hop *h, enum hop_protocol protocol, enum hop_identity ident
 	      const char *host, const struct hop_client *client, struct smtp_out *out);
 
 /* Reads from the front of *in, which goes on behind what was read. Call until HOP_WAIT: *in is then
- * empty. */
+ * empty. For every command to be said sooner or later out has room for HOP_COMMAND_MAX octets. */
 enum hop_step hop_feed(struct hop *h, struct span *in, struct smtp_out *out);
 
 /* Idle only. False: it needs what the server does not offer (SMTPUTF8). What mail points to stays
- * until HOP_ASKED. After it hop_feed is called, if only with an empty span, to write. */
+ * until HOP_ASKED or HOP_FAILED; client may be NULL where XCLIENT is not spoken. After it hop_feed
+ * is called, if only with an empty span, to write. */
 bool hop_begin(struct hop *h, const struct hop_client *client, const struct hop_mail *mail,
 	       struct smtp_out *out);
 /* At HOP_ASKED, with a recipient taken. The next two need room for 6 octets. */
@@ -168,7 +184,7 @@ void hop_data(struct hop *h, struct smtp_out *out);
 void hop_reset(struct hop *h, struct smtp_out *out);
 /* At HOP_WANTED, behind the message. */
 void hop_end(struct hop *h, struct smtp_out *out);
-/* While idle. */
+/* While idle. The owner may close, or wait for HOP_FAILED. */
 void hop_quit(struct hop *h, struct smtp_out *out);
 
 static inline bool hop_is_idle(const struct hop *h)
