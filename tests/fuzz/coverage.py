@@ -17,17 +17,23 @@ import subprocess
 import sys
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
-FOLDERS = {"net": "dataplane/net", "tcp": "dataplane/tcp", "smtp": "dataplane/smtp", "control": "control"}
-# Of control, what reads what it is given; the rest is files, sockets and the kernel.
-READERS = {"control": ("config.c", "config_schema.c", "config_types.c", "methods.c")}
+FOLDERS = {"net": "dataplane/net", "tcp": "dataplane/tcp", "smtp": "dataplane/smtp", "relay": "dataplane/relay",
+           "control": "control"}
+# Of control, what reads what it is given; the rest is files, sockets and the kernel. Of relay, the talk with a next
+# hop; nobody outside says anything to the rest.
+READERS = {
+    "control": ("config.c", "config_schema.c", "config_types.c", "methods.c"),
+    "relay": ("hop.c", "hop_command.c", "hop_reply.c", "proxy.c"),
+}
 
 # Percent of lines and of branches: a point less than ten seconds from the seeds alone reach on two busy cores (98.8 and
-# 97.3, which the seeds reach by themselves; 97.9 and 93.3; 96.5 and 93.4; 92.5 and 77.6). What no input can reach is
+# 97.3, which the seeds reach by themselves; 97.9 and 93.3; 96.5 and 93.4; 100 and 98.0; 92.5 and 77.6). What no input can reach is
 # memory that is not there when tcp or smtp starts, and a call against their contract.
 FLOORS = {
     "net": (98, 96),
     "tcp": (97, 92),
     "smtp": (95, 92),
+    "relay": (99, 97),
     "control": (88, 70),
 }
 KERNELS = {"route.c"}  # looks at what the kernel says, at no frame

@@ -44,6 +44,14 @@ BUGS = {
         "smtp/data.c", "[LF] = {UNSTUFF_END, AT_MADE_START}", "[LF] = {MAKE_END, AT_MADE_START}", "fuzz_smtp_feed"),
     "line_in_pieces_forgets_that_a_piece_is_full": Bug(
         "smtp/line.c", "if (!used && first->len) {", "if (!used && first->len == 1) {", "fuzz_smtp_feed"),
+    "text_of_a_reply_ends_one_octet_late": Bug(
+        "relay/hop_reply.c", "if (h->reply.len == HOP_TEXT_MAX)", "if (h->reply.len == HOP_TEXT_MAX + 1)", "fuzz_hop"),
+    "one_command_too_many_is_in_flight": Bug(
+        "relay/hop.c", "h->asking.in_flight < most", "h->asking.in_flight <= most", "fuzz_hop"),
+    "octets_left_behind_an_answer_answer_what_is_said_next": Bug(
+        "relay/hop.c", "!h->asking.in_flight || h->asking.spoke_on", "!h->asking.in_flight", "fuzz_hop"),
+    "refusal_of_one_recipient_is_lost_behind_the_next_answer": Bug(
+        "relay/hop.c", "(h->state == HOP_STATE_ENDED && h->outcome.refused)", "false", "fuzz_hop"),
     "checkpoint_is_taken_in_before_its_end_was_seen": Bug(
         "checkpoint.c", "err = read_chunks(NULL, file, octets);", "err = 0;", "fuzz_checkpoint", "control"),
     "size_is_shown_in_a_unit_that_does_not_fit": Bug(
