@@ -8,13 +8,16 @@
  */
 #include "control/config.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "control/config_types.h"
+#include "control/shield.h"
 #include "postern/dataplane.h"
 #include "postern/harvest.h"
+#include "postern/pools.h"
 #include "postern/settings.h"
 
 #define ONE_AS(name_, struct_, field, type_, names_, fallback_, says_)                          \
@@ -101,10 +104,14 @@ static const struct schema_key pool_keys[] = {
 	ONE(config_pool, name, type_name, NULL, "the pool's name"),
 	ONE_AS("protocol", config_pool, protocol, type_choice, protocols, "smtp",
 	       "what the servers speak"),
-	MANY_AS("servers", config_pool, servers, n_servers, type_endpoint, 1, CONFIG_SERVERS_MAX,
-		"the servers, address and port"),
+	MANY_AS("servers", config_pool, servers, n_servers, type_server, 1, POOL_SERVERS_MAX,
+		"the servers; by their weights they get connections"),
 	ONE_AS("identity", config_pool, identity, type_choice, identities, "none",
 	       "how the client is told to the servers"),
+	ONE(config_pool, connections, type_small, "100",
+	    "open at once to one server, over all workers"),
+	ONE(config_pool, many_recipients, type_bool, "false",
+	    "whether an LMTP server gets several recipients a transaction"),
 	END,
 };
 
@@ -143,6 +150,8 @@ static const struct schema_key limits_keys[] = {
 	       "handshakes under way at once; beyond, SYN cookies; 0: no limit"),
 	ONE_OF(limits, connections, type_size, "128K", "open at once, a worker"),
 	ONE_OF(limits, buffers, type_size, "32K", "of 2 KiB for bytes under way, a worker"),
+	ONE_AS("held", config, limits.held_octets, type_size, NULL, "64M",
+	       "memory for messages that are held until they are whole, a worker"),
 	END,
 };
 
@@ -168,12 +177,16 @@ static const struct schema_key config_keys[] = {
 		   "ports mail comes to; without: 25"),
 	MAPS(config, domains, n_domains, config_domain, domain_keys, 1, CONFIG_DOMAINS_MAX,
 	     "the domains we take mail for"),
-	MAPS(config, pools, n_pools, config_pool, pool_keys, 1, CONFIG_POOLS_MAX,
+	MAPS(config, pools, n_pools, config_pool, pool_keys, 1, POOLS_MAX,
 	     "the mail servers behind us"),
 	MAP("harvest", harvest_keys, "who guesses recipients"),
 	MAP("limits", limits_keys, "bounds"),
 	MAP("control", control_keys, "the control socket"),
 	MAP("shield", shield_keys, "the XDP program"),
+	MANY_AS("proxy_from", config, proxy_from, n_proxy_from, type_network, 0, CONFIG_PROXIES_MAX,
+		"networks of load balancers that speak PROXY to us; never shut out"),
+	ONE(config, buffered_max, type_size, "64K",
+	    "messages that declare a SIZE up to this are held until they are whole"),
 	ONE_AS("bare_lf", config, bare_lf, type_choice, bare_lfs, "normalize",
 	       "what becomes of a line of a message that ends in LF alone: normalize or reject"),
 	ONE(config, huge_pages, type_bool, "false", "take memory from the kernel's huge pages"),
@@ -242,19 +255,27 @@ static uint32_t each_once(struct config_network *all, uint32_t n)
 	return kept;
 }
 
-struct config_network *config_allow(const struct config *config, uint32_t *n)
+static size_t count_servers(const struct config *config)
 {
-	size_t most = config->harvest.n_allow;
-	struct config_network *all;
+	size_t n = 0;
 
 	for (uint32_t i = 0; i < config->n_pools; i++)
-		most += config->pools[i].n_servers;
-	all = calloc(most + 1, sizeof(*all));
+		n += config->pools[i].n_servers;
+	return n;
+}
+
+struct config_network *config_allow(const struct config *config, uint32_t *n)
+{
+	size_t most = config->harvest.n_allow + config->n_proxy_from + count_servers(config);
+	struct config_network *all = calloc(most + 1, sizeof(*all));
+
 	if (!all)
 		return NULL;
 	*n = 0;
 	for (uint32_t i = 0; i < config->harvest.n_allow; i++)
 		all[(*n)++] = config->harvest.allow[i];
+	for (uint32_t i = 0; i < config->n_proxy_from; i++)
+		all[(*n)++] = config->proxy_from[i];
 	for (uint32_t i = 0; i < config->n_pools; i++) {
 		const struct config_pool *pool = &config->pools[i];
 
@@ -262,6 +283,36 @@ struct config_network *config_allow(const struct config *config, uint32_t *n)
 			all[(*n)++] = (struct config_network){pool->servers[j].address, 128};
 	}
 	*n = each_once(all, *n);
+	return all;
+}
+
+static int by_address_and_port(const void *pa, const void *pb)
+{
+	const struct ip_endpoint *a = pa, *b = pb;
+	int by_address = memcmp(&a->address, &b->address, sizeof(a->address));
+
+	return by_address ? by_address : a->port - b->port;
+}
+
+struct ip_endpoint *config_servers(const struct config *config, uint32_t *n)
+{
+	struct ip_endpoint *all = calloc(count_servers(config) + 1, sizeof(*all));
+	uint32_t listed = 0;
+
+	if (!all)
+		return NULL;
+	for (uint32_t i = 0; i < config->n_pools; i++) {
+		const struct config_pool *pool = &config->pools[i];
+
+		for (uint32_t j = 0; j < pool->n_servers; j++)
+			all[listed++] = (struct ip_endpoint){.address = pool->servers[j].address,
+							     .port = pool->servers[j].port};
+	}
+	qsort(all, listed, sizeof(*all), by_address_and_port);
+	*n = 0;
+	for (uint32_t i = 0; i < listed; i++)
+		if (!*n || by_address_and_port(&all[*n - 1], &all[i]) != 0)
+			all[(*n)++] = all[i];
 	return all;
 }
 
@@ -284,6 +335,20 @@ static bool check_interfaces(const struct config *c, struct schema_error *error)
 			      in->backend_ports.last != c->interfaces[0].backend_ports.last))
 			return wrong(c, error, field,
 				     "backend_ports must be the same on all interfaces");
+	}
+	return true;
+}
+
+static bool check_listen(const struct config *c, struct schema_error *error)
+{
+	const struct config_ports *backend = &c->interfaces[0].backend_ports;
+
+	for (uint32_t i = 0; i < c->n_listen; i++) {
+		char field[64];
+
+		snprintf(field, sizeof(field), "listen[%u]", i);
+		if (backend->first <= c->listen[i] && c->listen[i] <= backend->last)
+			return wrong(c, error, field, "%u is one of backend_ports", c->listen[i]);
 	}
 	return true;
 }
@@ -341,7 +406,11 @@ static bool is_power_of_two(uint64_t n)
 	return n && !(n & (n - 1));
 }
 
-enum { TTL_MAX_S = 365 * 24 * 3600, CONNECTIONS_MAX = 16 << 20 };
+enum {
+	TTL_MAX_S = 365 * 24 * 3600,
+	CONNECTIONS_MAX = 16 << 20,
+	BUFFERED_MAX = 1 << 20,
+};
 
 static bool check_harvest(const struct config *c, struct schema_error *error)
 {
@@ -387,22 +456,63 @@ static bool check_limits(const struct config *c, struct schema_error *error)
 			     CONNECTIONS_MAX);
 	if (c->limits.buffers < 1024 || c->limits.buffers > 64 << 20)
 		return wrong(c, error, "limits.buffers", "must lie between 1K and 64M");
+	if (c->limits.held_octets < BUFFERED_MAX || c->limits.held_octets > 1ULL << 40)
+		return wrong(c, error, "limits.held", "must lie between 1M and 1024G");
+	if (c->buffered_max > BUFFERED_MAX)
+		return wrong(c, error, "buffered_max", "must not be more than 1M");
 	return true;
 }
 
-static bool check_allow(const struct config *c, struct schema_error *error)
+static bool is_server_said_before(const struct config_pool *pool, uint32_t server)
+{
+	const struct config_endpoint *one = &pool->servers[server];
+
+	for (uint32_t i = 0; i < server; i++)
+		if (ip_addr_equal(&pool->servers[i].address, &one->address) &&
+		    pool->servers[i].port == one->port)
+			return true;
+	return false;
+}
+
+static bool check_pool(const struct config *c, uint32_t i, struct schema_error *error)
+{
+	const struct config_pool *pool = &c->pools[i];
+	char field[64];
+
+	snprintf(field, sizeof(field), "pools[%u].connections", i);
+	if (pool->connections < 1 || pool->connections > POOL_CONNECTIONS_MAX)
+		return wrong(c, error, field, "must lie between 1 and %d", POOL_CONNECTIONS_MAX);
+	snprintf(field, sizeof(field), "pools[%u].many_recipients", i);
+	if (pool->many_recipients && pool->protocol != CONFIG_LMTP)
+		return wrong(c, error, field, "is for protocol lmtp alone");
+	for (uint32_t j = 1; j < pool->n_servers; j++) {
+		snprintf(field, sizeof(field), "pools[%u].servers[%u]", i, j);
+		if (is_server_said_before(pool, j))
+			return wrong(c, error, field, "is said twice");
+	}
+	return true;
+}
+
+/* Then there is room for all that are never shut out, too. */
+static_assert(CONFIG_NETWORKS_MAX + CONFIG_PROXIES_MAX + SHIELD_BACKENDS_MAX <=
+		      HARVEST_NETWORKS_MAX,
+	      "no configuration may have more networks than harvest_allow takes");
+
+static bool check_servers(const struct config *c, struct schema_error *error)
 {
 	uint32_t n = 0;
-	struct config_network *all = config_allow(c, &n);
+	struct ip_endpoint *all = config_servers(c, &n);
 
 	if (!all)
-		return wrong(c, error, "harvest.allow", "no memory");
+		return wrong(c, error, "pools", "no memory");
 	free(all);
-	if (n > HARVEST_NETWORKS_MAX)
-		return wrong(c, error, "harvest.allow",
-			     "with the pools' servers these are %u networks that are never shut "
-			     "out, where %d are the most",
-			     n, HARVEST_NETWORKS_MAX);
+	if (n > SHIELD_BACKENDS_MAX)
+		return wrong(c, error, "pools",
+			     "these are %u servers, each counted once, where %d are the most", n,
+			     SHIELD_BACKENDS_MAX);
+	for (uint32_t i = 0; i < c->n_pools; i++)
+		if (!check_pool(c, i, error))
+			return false;
 	return true;
 }
 
@@ -410,8 +520,8 @@ static bool check(const struct config *c, struct schema_error *error)
 {
 	if (strlen(c->hostname) > 200)
 		return wrong(c, error, "hostname", "is longer than a greeting has room for");
-	return check_interfaces(c, error) && check_domains(c, error) && check_harvest(c, error) &&
-	       check_limits(c, error) && check_allow(c, error);
+	return check_interfaces(c, error) && check_listen(c, error) && check_domains(c, error) &&
+	       check_harvest(c, error) && check_limits(c, error) && check_servers(c, error);
 }
 
 /* --- the whole ------------------------------------------------------------------------------- */

@@ -14,11 +14,12 @@
 #include "control/config_schema.h"
 #include "postern/address.h"
 
+struct ip_endpoint; /* control/shield.h */
+
 enum {
 	CONFIG_DOMAINS_MAX = 1 << 20,
-	CONFIG_POOLS_MAX = 1024,
-	CONFIG_SERVERS_MAX = 256, /* a pool */
 	CONFIG_NETWORKS_MAX = 4096,
+	CONFIG_PROXIES_MAX = 256,
 	CONFIG_CORES_MAX = 65,
 	CONFIG_BACKEND_FIRST = 20000, /* backend_ports, where they are not said */
 	CONFIG_BACKEND_LAST = 28191,
@@ -32,6 +33,7 @@ struct config_network {
 struct config_endpoint {
 	struct ip_addr address;
 	uint16_t port;
+	uint16_t weight; /* of a pool's server; 0: 1 */
 };
 
 struct config_ports {
@@ -73,6 +75,8 @@ enum config_bare_lf { CONFIG_NORMALIZE, CONFIG_REJECT };
 struct config_pool {
 	char *name;
 	uint32_t protocol, identity;
+	bool many_recipients; /* LMTP: several a transaction */
+	uint16_t connections; /* open at once to one server, over all workers */
 	struct config_endpoint *servers;
 	uint32_t n_servers;
 };
@@ -101,7 +105,7 @@ struct config {
 	} harvest;
 	struct {
 		uint64_t message_size, recipients, connections_per_client;
-		uint64_t half_open_per_client, connections, buffers;
+		uint64_t half_open_per_client, connections, buffers, held_octets;
 	} limits;
 	struct {
 		char *socket;
@@ -109,6 +113,9 @@ struct config {
 	struct {
 		char *bpffs;
 	} shield;
+	struct config_network *proxy_from; /* load balancers that speak PROXY to us */
+	uint32_t n_proxy_from;
+	uint64_t buffered_max; /* octets; messages that declare no more are held until whole */
 	uint32_t bare_lf;
 	bool huge_pages;
 };
@@ -123,15 +130,21 @@ void config_explain(FILE *to);
 /* The pool's number by its name; -1: there is none. */
 int config_pool(const struct config *config, const char *name);
 
-/* Who is never shut out: the networks that are said, and the pools' servers, each once. *n of them,
- * to be freed; NULL: no memory. */
+/* Who is never shut out: the networks that are said, load balancers, and the pools' servers, each
+ * once. *n of them, to be freed; NULL: no memory. */
 struct config_network *config_allow(const struct config *config, uint32_t *n);
+
+/* The servers of all pools, each once. *n of them, to be freed; NULL: no memory. */
+struct ip_endpoint *config_servers(const struct config *config, uint32_t *n);
 
 /* The types of values, for tests and for posternctl. */
 bool config_read_duration(const char *text, uint64_t *seconds);
 bool config_read_size(const char *text, uint64_t *octets);
 bool config_read_address(const char *text, struct ip_addr *address);
 bool config_read_network(const char *text, struct config_network *network);
+/* Without a weight. */
 bool config_read_endpoint(const char *text, struct config_endpoint *endpoint);
+/* "192.0.2.1:25", "192.0.2.1:25 weight=3" */
+bool config_read_server(const char *text, struct config_endpoint *server);
 
 #endif

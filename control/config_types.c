@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "control/config.h"
+#include "postern/pools.h"
 
 enum { ADDRESS_LEN = 64 };
 
@@ -333,6 +334,7 @@ bool config_read_endpoint(const char *text, struct config_endpoint *endpoint)
 	const char *colon = strrchr(text, ':');
 	char address[ADDRESS_LEN];
 
+	endpoint->weight = 1;
 	if (!colon || colon == text || !read_u16(colon + 1, 1, &endpoint->port))
 		return false;
 	if (*text == '[') {
@@ -342,6 +344,23 @@ bool config_read_endpoint(const char *text, struct config_endpoint *endpoint)
 	}
 	return cut(text, colon, address) && !strchr(address, ':') &&
 	       config_read_address(address, &endpoint->address);
+}
+
+bool config_read_server(const char *text, struct config_endpoint *server)
+{
+	static const char name[] = " weight=";
+	const char *space = strchr(text, ' ');
+	char endpoint[ADDRESS_LEN];
+	uint16_t weight;
+
+	if (!space)
+		return config_read_endpoint(text, server);
+	if (!cut(text, space, endpoint) || !config_read_endpoint(endpoint, server) ||
+	    strncmp(space, name, strlen(name)) != 0 ||
+	    !read_u16(space + strlen(name), 1, &weight) || weight > POOL_WEIGHT_MAX)
+		return false;
+	server->weight = weight;
+	return true;
 }
 
 static bool read_address(const char *text, const void *names, void *value)
@@ -372,18 +391,21 @@ static void show_network(FILE *to, const void *names, const void *value)
 	fprintf(to, "\"%s/%u\"", text, v4 ? n->prefix_len - 96U : n->prefix_len);
 }
 
-static bool read_endpoint(const char *text, const void *names, void *value)
+static bool read_server(const char *text, const void *names, void *value)
 {
-	return config_read_endpoint(text, value);
+	return config_read_server(text, value);
 }
 
-static void show_endpoint(FILE *to, const void *names, const void *value)
+static void show_server(FILE *to, const void *names, const void *value)
 {
 	const struct config_endpoint *e = value;
 	char text[INET6_ADDRSTRLEN];
 
 	write_address(&e->address, text);
-	fprintf(to, ip_addr_is_v4(&e->address) ? "\"%s:%u\"" : "\"[%s]:%u\"", text, e->port);
+	fprintf(to, ip_addr_is_v4(&e->address) ? "\"%s:%u" : "\"[%s]:%u", text, e->port);
+	if (e->weight > 1)
+		fprintf(to, " weight=%u", e->weight);
+	fputc('"', to);
 }
 
 static bool read_ports(const char *text, const void *names, void *value)
@@ -469,9 +491,9 @@ const struct schema_type type_address = {"an IP address", sizeof(struct ip_addr)
 const struct schema_type type_network = {"a network like 192.0.2.0/24 without bits behind it",
 					 sizeof(struct config_network), read_network, show_network,
 					 false};
-const struct schema_type type_endpoint = {"an address with a port like 192.0.2.1:25",
-					  sizeof(struct config_endpoint), read_endpoint,
-					  show_endpoint, false};
+const struct schema_type type_server = {
+	"an address with a port like 192.0.2.1:25, and a weight to 256 like \"192.0.2.1:25 weight=3\"",
+	sizeof(struct config_endpoint), read_server, show_server, false};
 const struct schema_type type_ports = {"a range of ports like 20000-28191, or none",
 				       sizeof(struct config_ports), read_ports, show_ports, false};
 const struct schema_type type_neighbour = {"an address and a MAC like 192.0.2.1=02:00:00:00:00:01",

@@ -7,7 +7,7 @@
 
 extern const struct schema_type type_string, type_host, type_name, type_path, type_path_or_none,
 	type_separators, type_bool, type_choice, type_port, type_small, type_number, type_size,
-	type_duration, type_share, type_address, type_network, type_endpoint, type_ports,
+	type_duration, type_share, type_address, type_network, type_server, type_ports,
 	type_neighbour;
 
 #endif

@@ -34,10 +34,12 @@ static const char sound[] =
 	"pools:\n"
 	"  - name: mailstore\n"
 	"    protocol: smtp\n"
-	"    servers: [\"198.51.100.10:25\", \"[2001:db8::10]:2500\"]\n"
+	"    servers: [\"198.51.100.10:25\", \"[2001:db8::10]:2500 weight=3\"]\n"
 	"    identity: xclient\n"
 	"harvest: {mode: observe, first_ttl: 10m, allow: [\"203.0.113.0/24\"]}\n"
-	"limits: {message_size: 20M, recipients: 500}\n";
+	"limits: {message_size: 20M, recipients: 500}\n"
+	"buffered_max: 32K\n"
+	"proxy_from: [192.0.2.128/25, \"2001:db8:5::/48\"]\n";
 
 static void write_file(const char *text, size_t len)
 {
@@ -68,7 +70,11 @@ static void a_sound_one_is_read_with_its_defaults(void **state)
 	assert_string_equal(c.domains[0].name, "example.net");
 	assert_int_equal(c.domains[0].letter_case, CONFIG_FOLD);
 	assert_int_equal(c.domains[1].letter_case, CONFIG_EXACT);
+	assert_int_equal(c.pools[0].servers[0].weight, 1);
 	assert_int_equal(c.pools[0].servers[1].port, 2500);
+	assert_int_equal(c.pools[0].servers[1].weight, 3);
+	assert_int_equal(c.pools[0].connections, 100);
+	assert_false(c.pools[0].many_recipients);
 	assert_int_equal(c.pools[0].identity, CONFIG_XCLIENT);
 	assert_int_equal(c.harvest.mode, CONFIG_OBSERVE);
 	assert_int_equal(c.harvest.first_ttl_s, 600);
@@ -76,6 +82,10 @@ static void a_sound_one_is_read_with_its_defaults(void **state)
 	assert_int_equal(c.harvest.allow[0].prefix_len, 96 + 24);
 	assert_int_equal(c.limits.message_size, 20 << 20);
 	assert_int_equal(c.limits.connections_per_client, 50);
+	assert_int_equal(c.limits.held_octets, 64 << 20);
+	assert_int_equal(c.buffered_max, 32 << 10);
+	assert_int_equal(c.n_proxy_from, 2);
+	assert_int_equal(c.proxy_from[0].prefix_len, 96 + 25);
 	assert_string_equal(c.control.socket, "/run/postern/control.sock");
 	assert_int_equal(c.bare_lf, CONFIG_NORMALIZE);
 	config_free(&c);
@@ -98,6 +108,8 @@ static void cores_and_ports_need_not_be_said(void **state)
 	assert_int_equal(c.interfaces[0].backend_ports.last, CONFIG_BACKEND_LAST);
 	assert_int_equal(c.n_listen, 1);
 	assert_int_equal(c.listen[0], 25);
+	assert_int_equal(c.buffered_max, 64 << 10);
+	assert_int_equal(c.n_proxy_from, 0);
 	config_free(&c);
 }
 
@@ -170,8 +182,29 @@ static const struct broken broken[] = {
 	{"limits: {", "...\n\n---\nlimits: [", ":23: "},
 	{"198.51.100.10:25", "198.51.100.10", ":17: pools[0].servers[0]: an address with a port"},
 	{"[2001:db8::10]:2500", "2001:db8::10:25", ":17: pools[0].servers[1]: an address with a"},
-	{"\"198.51.100.10:25\", \"[2001:db8::10]:2500\"", "",
+	{"\"198.51.100.10:25\", \"[2001:db8::10]:2500 weight=3\"", "",
 	 ":17: pools[0].servers: 0 are listed"},
+	{"weight=3", "weight=0", ":17: pools[0].servers[1]: an address with a port"},
+	{"weight=3", "weight=257", ":17: pools[0].servers[1]: an address with a port"},
+	{"weight=3", "weight=", ":17: pools[0].servers[1]: an address with a port"},
+	{"weight=3", "weight=3 ", ":17: pools[0].servers[1]: an address with a port"},
+	{" weight=3", "  weight=3", ":17: pools[0].servers[1]: an address with a port"},
+	{"weight=3", "heavy", ":17: pools[0].servers[1]: an address with a port"},
+	{"[2001:db8::10]:2500", "198.51.100.10:25", ":17: pools[0].servers[1]: is said twice"},
+	{"identity: xclient", "connections: 0", ":18: pools[0].connections: must lie between"},
+	{"identity: xclient", "connections: 60001", ":18: pools[0].connections: must lie between"},
+	{"identity: xclient", "connections: -1", ":18: pools[0].connections: a number to 65535"},
+	{"identity: xclient", "many_recipients: true",
+	 ":18: pools[0].many_recipients: is for protocol lmtp alone"},
+	{"identity: xclient", "many_recipients: 2",
+	 ":18: pools[0].many_recipients: true or false is wanted"},
+	{"2525", "20001", ":7: listen[1]: 20001 is one of backend_ports"},
+	{"32K", "1025K", ":21: buffered_max: must not be more than 1M"},
+	{"32K", "many", ":21: buffered_max: a size like 50M is wanted, not \"many\""},
+	{"192.0.2.128/25", "192.0.2.1/25", ":22: proxy_from[0]: a network like"},
+	{"192.0.2.128/25", "\"192.0.2.1:25\"", ":22: proxy_from[0]: a network like"},
+	{"recipients: 500", "held: 1023K", ":20: limits.held: must lie between"},
+	{"recipients: 500", "held: 1025G", ":20: limits.held: must lie between"},
 	{"first_ttl: 10m", "first_ttl: 10", ":19: harvest.first_ttl: a duration like 5m"},
 	{"first_ttl: 10m", "first_ttl: 48h", ":19: harvest.first_ttl: must not be more than"},
 	{"first_ttl: 10m", "first_ttl: 99999999999999999999d", ":19: harvest.first_ttl: a dur"},
@@ -233,11 +266,9 @@ static void the_end_of_the_document_may_be_marked(void **state)
 	config_free(&c);
 }
 
-/* 65 pools of 256 servers, no two alike. */
-static void more_servers_than_can_be_spared_are_refused(void **state)
+/* Pools of 16 servers each, of which the last is the same in all. */
+static bool read_pools(unsigned pools, struct config *c, struct schema_error *error)
 {
-	struct schema_error error;
-	struct config c;
 	char *text = NULL;
 	size_t len;
 	FILE *to = open_memstream(&text, &len);
@@ -246,19 +277,60 @@ static void more_servers_than_can_be_spared_are_refused(void **state)
 	fputs("hostname: mx1.example.net\ninterfaces: [{device: eth0}]\n"
 	      "domains: [{name: example.net, recipients: /r, pool: p0}]\npools:\n",
 	      to);
-	for (unsigned pool = 0; pool < 65; pool++) {
+	for (unsigned pool = 0; pool < pools; pool++) {
 		fprintf(to, "  - {name: p%u, servers: [", pool);
-		for (unsigned server = 0; server < 256; server++)
-			fprintf(to, "%s\"10.0.%u.%u:25\"", server ? ", " : "", pool, server);
-		fputs("]}\n", to);
+		for (unsigned server = 0; server < 15; server++)
+			fprintf(to, "\"10.0.%u.%u:25\", ", pool / 16, pool % 16 * 16 + server);
+		fputs("\"10.1.0.1:25\"]}\n", to);
 	}
-	fputs("harvest: {allow: [192.0.2.0/24]}\n", to);
 	fclose(to);
 	write_file(text, len);
 	free(text);
-	assert_false(config_read(path, &c, &error));
-	assert_non_null(strstr(error.text, ":70: harvest.allow: with the pools' servers these are "
-					   "16641 networks"));
+	return config_read(path, c, error);
+}
+
+static void more_servers_than_the_shield_knows_are_refused(void **state)
+{
+	struct schema_error error;
+	struct config c;
+
+	/* 273 * 15 + 1 */
+	if (!read_pools(273, &c, &error))
+		fail_msg("%s", error.text);
+	config_free(&c);
+	assert_false(read_pools(274, &c, &error));
+	assert_non_null(strstr(error.text, ":5: pools: these are 4111 servers, each counted once, "
+					   "where 4096 are the most"));
+}
+
+static void a_weight_makes_sense_for_a_pools_server_alone(void **state)
+{
+	struct config_endpoint e;
+
+	assert_true(config_read_endpoint("192.0.2.1:25", &e));
+	assert_int_equal(e.weight, 1);
+	assert_false(config_read_endpoint("192.0.2.1:25 weight=2", &e));
+	assert_false(config_read_endpoint("[2001:db8::1]:25 weight=2", &e));
+	assert_true(config_read_server("192.0.2.1:25 weight=256", &e));
+	assert_int_equal(e.weight, 256);
+	assert_int_equal(e.port, 25);
+}
+
+/* Several recipients a transaction, to servers that answer for each. */
+static void an_lmtp_pool_may_take_many_recipients(void **state)
+{
+	struct schema_error error;
+	struct config c;
+	char text[4096];
+
+	assert_true(replace(text, sizeof(text), "protocol: smtp",
+			    "protocol: lmtp\n    many_recipients: true\n    connections: 60000"));
+	write_file(text, strlen(text));
+	if (!config_read(path, &c, &error))
+		fail_msg("%s", error.text);
+	assert_true(c.pools[0].many_recipients);
+	assert_int_equal(c.pools[0].connections, 60000);
+	config_free(&c);
 }
 
 static void an_alias_is_refused(void **state)
@@ -341,7 +413,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_is_shown_reads_back_the_same),
 		cmocka_unit_test(each_broken_one_is_refused_with_line_and_field),
 		cmocka_unit_test(the_end_of_the_document_may_be_marked),
-		cmocka_unit_test(more_servers_than_can_be_spared_are_refused),
+		cmocka_unit_test(more_servers_than_the_shield_knows_are_refused),
+		cmocka_unit_test(a_weight_makes_sense_for_a_pools_server_alone),
+		cmocka_unit_test(an_lmtp_pool_may_take_many_recipients),
 		cmocka_unit_test(an_alias_is_refused),
 		cmocka_unit_test(a_file_that_is_cut_off_anywhere_is_refused_or_sound),
 		cmocka_unit_test(a_file_that_is_not_there_says_so),

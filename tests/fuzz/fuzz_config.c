@@ -76,6 +76,7 @@ static void check_shown(const struct config *config)
 	assert(memcmp(&read.limits, &config->limits, sizeof(read.limits)) == 0);
 	assert(read.harvest.first_ttl_s == config->harvest.first_ttl_s);
 	assert(read.harvest.clients == config->harvest.clients);
+	assert(read.buffered_max == config->buffered_max);
 	free(again);
 	free(text);
 	config_free(&read);
