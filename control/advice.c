@@ -3,13 +3,15 @@
 #include "control/advice.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/netlink.h"
 
-enum { ADDRESSES_MAX = 256, DOMAINS_SAID = 100, SENTENCE_MAX = 1024 };
+enum { ADDRESSES_MAX = 256, DOMAINS_SAID = 100, SENTENCE_MAX = 1024, RESERVED_LEN = 1 << 16 };
 
 __attribute__((format(printf, 2, 3))) static void advise(advice_say *say, const char *format, ...)
 {
@@ -22,31 +24,79 @@ __attribute__((format(printf, 2, 3))) static void advise(advice_say *say, const 
 	say(sentence);
 }
 
-/* --- keys that wait -------------------------------------------------------------------------- */
+/* --- source ports ---------------------------------------------------------------------------- */
 
-static bool says_backend_ports(const struct config *c)
+/* A file of /proc/sys, which has all of it in one read; -1: it is not there, or longer. */
+static int read_sysctl(const char *folder, const char *name, char *text, size_t len)
 {
-	for (uint32_t i = 0; i < c->n_interfaces; i++) {
-		const struct config_ports *ports = &c->interfaces[i].backend_ports;
+	char path[256];
+	ssize_t n;
+	int fd;
 
-		if (ports->first != CONFIG_BACKEND_FIRST || ports->last != CONFIG_BACKEND_LAST)
-			return true;
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	n = read(fd, text, len);
+	close(fd);
+	if (n < 0 || (size_t)n == len)
+		return -1;
+	text[n] = '\0';
+	return 0;
+}
+
+/* Whether a list like "20000-28191,30000" has all from first to last, in order as the kernel writes
+ * it. */
+static bool has_all(const char *list, unsigned first, unsigned last)
+{
+	unsigned one, two;
+	int n = 0;
+
+	for (; sscanf(list, "%u%n", &one, &n) == 1; list += *list == ',') {
+		list += n;
+		two = one;
+		if (sscanf(list, "-%u%n", &two, &n) == 1)
+			list += n;
+		if (one <= first && first <= two)
+			first = two + 1;
 	}
+	return first > last;
+}
+
+static bool uses_kernels_interface(const struct config *c)
+{
+	for (uint32_t i = 0; i < c->n_interfaces; i++)
+		if (*c->interfaces[i].device)
+			return true;
 	return false;
 }
 
-static void advise_on_relay(const struct config *c, advice_say *say)
+void advice_on_ports(const struct config *config, const char *folder, advice_say *say)
 {
-	bool protocol = false, identity = false, ports = says_backend_ports(c);
+	const struct config_ports *ours = &config->interfaces[0].backend_ports;
+	char text[RESERVED_LEN];
+	unsigned first, last, common_first, common_last;
 
-	for (uint32_t i = 0; i < c->n_pools; i++) {
-		protocol |= c->pools[i].protocol != CONFIG_SMTP;
-		identity |= c->pools[i].identity != CONFIG_IDENTITY_NONE;
+	if (!ours->first) {
+		advise(say, "backend_ports is none: no mail can be delivered, and all of it is put "
+			    "off");
+		return;
 	}
-	if (ports || protocol || identity)
-		advise(say, "without effect as long as mail is not relayed:%s%s%s",
-		       ports ? " backend_ports" : "", protocol ? " protocol" : "",
-		       identity ? " identity" : "");
+	if (!uses_kernels_interface(config) ||
+	    read_sysctl(folder, "ip_local_port_range", text, sizeof(text)) ||
+	    sscanf(text, "%u %u", &first, &last) != 2)
+		return;
+	common_first = ours->first > first ? ours->first : first;
+	common_last = ours->last < last ? ours->last : last;
+	if (common_first > common_last ||
+	    read_sysctl(folder, "ip_local_reserved_ports", text, sizeof(text)) ||
+	    has_all(text, common_first, common_last))
+		return;
+	advise(say,
+	       "the kernel may take some of backend_ports (%u-%u) for connections of its own, and "
+	       "those to servers of pools would fail: add %u-%u to the sysctl "
+	       "net.ipv4.ip_local_reserved_ports",
+	       ours->first, ours->last, ours->first, ours->last);
 }
 
 /* --- addresses ------------------------------------------------------------------------------- */
@@ -83,7 +133,6 @@ static void advise_on_addresses(const struct config_interface *in, advice_say *s
 
 void advice_on_config(const struct config *config, advice_say *say)
 {
-	advise_on_relay(config, say);
 	for (uint32_t i = 0; i < config->n_interfaces; i++)
 		advise_on_addresses(&config->interfaces[i], say);
 }

@@ -14,8 +14,14 @@
 
 typedef void advice_say(const char *sentence);
 
-/* Keys that wait for what is not built yet, and addresses the kernel does not have. */
+/* Addresses the kernel does not have. */
 void advice_on_config(const struct config *config, advice_say *say);
+
+#define ADVICE_SYSCTLS "/proc/sys/net/ipv4"
+
+/* Source ports toward backends: none, or some that the kernel takes for itself by the sysctls in
+ * folder, which are ADVICE_SYSCTLS. */
+void advice_on_ports(const struct config *config, const char *folder, advice_say *say);
 
 /* Domains whose recipients are of several pools. */
 void advice_on_directories(const struct config *config, struct roster *roster, advice_say *say);

@@ -348,6 +348,7 @@ static int run(struct program *p)
 	if (!rc) {
 		say_troubles(p->gateway.roster, &p->config);
 		advice_on_config(&p->config, say_sentence);
+		advice_on_ports(&p->config, ADVICE_SYSCTLS, say_sentence);
 		tick_of_a_second(p);
 		puts("ready");
 		notify("READY=1");
@@ -375,6 +376,7 @@ static int test(struct program *p)
 		return rc;
 	say_troubles(roster, &p->config);
 	advice_on_config(&p->config, say_sentence);
+	advice_on_ports(&p->config, ADVICE_SYSCTLS, say_sentence);
 	advice_on_directories(&p->config, roster, say_sentence);
 	roster_status(roster, &status);
 	if (status.not_loaded)

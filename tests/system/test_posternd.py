@@ -83,10 +83,11 @@ def test_a_sound_configuration_is_said_to_be_one_and_nothing_starts(gateway):
 
 def test_what_may_be_meant_otherwise_is_said_and_is_no_error(gateway):
     gateway.config.write_text(gateway.config.read_text().replace(
-        "{name: mailstore,", "{name: mailstore, identity: xclient,"))
+        "{device: mx0}", "{device: mx0, backend_ports: none}"))
     done = posternd("-c", gateway.config, "-t")
     assert done.returncode == 0, done
-    assert done.stderr == "posternd: without effect as long as mail is not relayed: identity\n"
+    assert done.stderr == ("posternd: backend_ports is none: no mail can be delivered, and all of it "
+                           "is put off\n")
 
 
 def test_a_directory_that_is_not_sound_is_refused_with_its_line(gateway):
