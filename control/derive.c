@@ -8,7 +8,7 @@
 
 enum {
 	RECEIVE_WINDOW = 256 << 10,
-	SEND_QUEUE = 16 << 10,		  /* replies: what a turn may say to one client */
+	SEND_QUEUE = 256 << 10,		  /* toward a backend; mail bounds what a client is told */
 	IDLE_TIMEOUT_MS = 10 * 60 * 1000, /* behind SMTP's own, which speaks first */
 };
 
@@ -50,6 +50,8 @@ void derive_dataplane(const struct config *config, struct dataplane_config *data
 		.n_workers = workers_of(config),
 		.n_interfaces = config->n_interfaces,
 		.n_listen = config->n_listen,
+		.active_first = config->interfaces[0].backend_ports.first,
+		.active_last = config->interfaces[0].backend_ports.last,
 		.conns = (uint32_t)config->limits.connections,
 		.client_half_open = (uint32_t)config->limits.half_open_per_client,
 		.client_conns = (uint32_t)config->limits.connections_per_client,
@@ -100,9 +102,79 @@ void derive_mail(const struct config *config, struct mail_config *mail)
 		.recipients_max = (uint32_t)config->limits.recipients,
 		.normalize_bare_lf = config->bare_lf == CONFIG_NORMALIZE,
 		.sessions = (uint32_t)config->limits.connections,
+		.buffered_max = (uint32_t)config->buffered_max,
+		.relay_octets = config->limits.held_octets,
 		.shield = {.flagged_fd = -1, .wake_fd = -1},
 	};
 }
+
+struct mail_network *derive_proxies(const struct config *config, uint32_t *n)
+{
+	struct mail_network *all = calloc((size_t)config->n_proxy_from + 1, sizeof(*all));
+
+	if (!all)
+		return NULL;
+	*n = config->n_proxy_from;
+	for (uint32_t i = 0; i < *n; i++)
+		all[i] = (struct mail_network){config->proxy_from[i].address,
+					       config->proxy_from[i].prefix_len};
+	return all;
+}
+
+/* --- pools ----------------------------------------------------------------------------------- */
+
+static struct pool_config pool_of(const struct config_pool *pool,
+				  struct pool_server_config *servers)
+{
+	static const enum pool_protocol protocols[] = {
+		[CONFIG_SMTP] = POOL_SMTP, [CONFIG_LMTP] = POOL_LMTP};
+	static const enum pool_identity identities[] = {
+		[CONFIG_IDENTITY_NONE] = POOL_IDENTITY_NONE,
+		[CONFIG_XCLIENT] = POOL_XCLIENT,
+		[CONFIG_PROXY_V2] = POOL_PROXY_V2,
+	};
+
+	for (uint32_t i = 0; i < pool->n_servers; i++) {
+		const struct config_endpoint *server = &pool->servers[i];
+
+		servers[i] = (struct pool_server_config){server->address, server->port,
+							 server->weight ? server->weight : 1};
+	}
+	return (struct pool_config){
+		.name = pool->name,
+		.protocol = protocols[pool->protocol],
+		.identity = identities[pool->identity],
+		.many_recipients = pool->many_recipients,
+		.connections = pool->connections,
+		.n_servers = pool->n_servers,
+		.servers = servers,
+	};
+}
+
+struct pools *derive_pools(const struct config *config)
+{
+	struct pool_config *pools = calloc((size_t)config->n_pools + 1, sizeof(*pools));
+	struct pool_server_config *servers;
+	struct pools *made = NULL;
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < config->n_pools; i++)
+		n += config->pools[i].n_servers;
+	servers = calloc(n + 1, sizeof(*servers));
+	if (pools && servers) {
+		n = 0;
+		for (uint32_t i = 0; i < config->n_pools; i++) {
+			pools[i] = pool_of(&config->pools[i], servers + n);
+			n += config->pools[i].n_servers;
+		}
+		made = pools_new(pools, config->n_pools);
+	}
+	free(servers);
+	free(pools);
+	return made;
+}
+
+/* --- harvest --------------------------------------------------------------------------------- */
 
 void derive_harvest(const struct config *config, struct harvest_config *harvest)
 {

@@ -4,7 +4,7 @@
  * their parameters and results.
  *
  * Thread: the socket's; each part is asked as its header lets any thread ask. Time: flags_now_s,
- * and began's clock. Memory: the caller's.
+ * and began's clock; of pools CLOCK_MONOTONIC. Memory: the caller's.
  */
 #ifndef POSTERN_CONTROL_METHODS_H
 #define POSTERN_CONTROL_METHODS_H
@@ -16,6 +16,7 @@
 
 struct dataplane;
 struct flags;
+struct pools;
 struct reload;
 struct roster;
 struct shield;
@@ -24,6 +25,7 @@ struct shield;
 struct methods {
 	const struct config *config;
 	struct dataplane *dataplane;
+	struct pools *pools;
 	struct roster *roster;
 	struct reload *reload; /* NULL: nothing is read anew */
 	struct flags *flags;

@@ -163,7 +163,7 @@ static int shield_fill(struct plane *p, char *error, size_t len)
 		rc = shield_set_backends(p->shield, c->backends, c->n_backends, error, len);
 	if (rc)
 		return rc;
-	if (c->n_backends)
+	if (c->n_backends && c->dataplane->active_first)
 		shield_set_backend_ports(p->shield, c->dataplane->active_first,
 					 c->dataplane->active_last);
 	else

@@ -13,12 +13,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "postern/address.h"
 #include "postern/harvest.h"
 #include "postern/notice.h"
 
 enum { MAIL_RECIPIENTS_LEAST = 100, MAIL_RECIPIENTS_MOST = 60000 }; /* of a transaction */
 
+struct pools;
 struct worker_service;
+
+/* In mapped form: an IPv4 prefix counts from 96. */
+struct mail_network {
+	struct ip_addr address; /* bits behind the prefix are zero */
+	uint8_t prefix_len;
+};
 
 /* The kernel's map of flagged sources, for the workers to write. */
 struct mail_shield {
@@ -33,7 +41,12 @@ struct mail_config {
 	uint64_t size_max;	 /* octets of a message */
 	uint32_t recipients_max; /* of a transaction */
 	bool normalize_bare_lf;
-	uint32_t sessions; /* a worker */
+	uint32_t sessions;     /* a worker */
+	uint32_t buffered_max; /* octets; what declares no more is held until it is whole */
+	uint64_t relay_octets; /* memory for messages that are held, a worker */
+	const struct mail_network *proxy_from; /* load balancers: they say PROXY first */
+	uint32_t n_proxy_from;
+	struct pools *pools; /* in the order recipients name them */
 	struct harvest *harvest;
 	struct mail_shield shield;
 	_Atomic uint64_t epoch_us; /* CLOCK_REALTIME less CLOCK_MONOTONIC; control keeps it so */

@@ -22,6 +22,8 @@ static char path[] = "/tmp/postern-derive-XXXXXX";
 	"domains: [{name: example.net, recipients: /r, pool: store}]\n" \
 	"pools: [{name: store, servers: [\"198.51.100.10:25\"]}]\n"
 
+#define PROXIES "proxy_from: [192.0.2.128/25, \"2001:db8:5::/48\"]\n"
+
 static const char all_said[] =
 	"hostname: mx1.example.net\n"
 	"cores: [1, 2, 3]\n"
@@ -36,11 +38,44 @@ static const char all_said[] =
 	"honest_unknown: 0.05, guesser_unknown: 0.8, false_positive: 0.001, "
 	"false_negative: 0.02, clients: 4K, filter: 8K, allow: [203.0.113.0/24]}\n"
 	"limits: {message_size: 20M, recipients: 500, connections_per_client: 7, "
-	"half_open_per_client: 9, connections: 1K, buffers: 2K}\n"
-	"bare_lf: reject\n";
+	"half_open_per_client: 9, connections: 1K, buffers: 2K, held: 8M}\n"
+	"buffered_max: 16K\n" PROXIES "bare_lf: reject\n";
 
 static const char least[] = "hostname: mx1.example.net\n"
 			    "interfaces: [{device: eth0}]\n" POOLS;
+
+/* --- the pools, a double --------------------------------------------------------------------- */
+
+static struct pools *const made_pools = (struct pools *)path;
+static const struct pool_config *wanted;
+static uint32_t n_wanted;
+static struct pool_server_config made_servers[4]; /* of all, in order */
+
+static void expect_pools(const struct pool_config *pools, uint32_t n)
+{
+	wanted = pools;
+	n_wanted = n;
+}
+
+struct pools *pools_new(const struct pool_config *configs, uint32_t n)
+{
+	struct pool_server_config *to = made_servers;
+
+	assert_int_equal(n, n_wanted);
+	for (uint32_t i = 0; i < n; i++) {
+		assert_string_equal(configs[i].name, wanted[i].name);
+		assert_int_equal(configs[i].protocol, wanted[i].protocol);
+		assert_int_equal(configs[i].identity, wanted[i].identity);
+		assert_int_equal(configs[i].many_recipients, wanted[i].many_recipients);
+		assert_int_equal(configs[i].connections, wanted[i].connections);
+		assert_int_equal(configs[i].n_servers, wanted[i].n_servers);
+		for (uint32_t j = 0; j < configs[i].n_servers; j++)
+			*to++ = configs[i].servers[j];
+	}
+	return made_pools;
+}
+
+/* --- configurations -------------------------------------------------------------------------- */
 
 static struct config config_of(const char *text)
 {
@@ -99,14 +134,80 @@ static void without_cores_every_cpu_but_controls_has_a_worker(void **state)
 	config_free(&c);
 }
 
-static void no_source_port_is_taken_while_nothing_is_relayed(void **state)
+static void source_ports_toward_backends_are_all_interfaces(void **state)
 {
-	struct config c = config_of(all_said);
+	struct config c = config_of(least);
 	struct dataplane_config d;
 
 	derive_dataplane(&c, &d);
+	assert_int_equal(d.active_first, 20000);
+	assert_int_equal(d.active_last, 28191);
+	config_free(&c);
+	c = config_of("hostname: mx1.example.net\n"
+		      "interfaces: [{device: eth0, backend_ports: none}]\n" POOLS);
+	derive_dataplane(&c, &d);
 	assert_int_equal(d.active_first, 0);
 	assert_int_equal(d.active_last, 0);
+	config_free(&c);
+}
+
+static void the_shield_hears_of_every_server_once(void **state)
+{
+	struct config c = config_of(
+		"hostname: mx1.example.net\n"
+		"interfaces: [{device: eth0}]\n"
+		"domains: [{name: example.net, recipients: /r, pool: a}]\n"
+		"pools:\n"
+		"  - {name: a, servers: [\"198.51.100.11:25\", \"198.51.100.10:25 weight=2\"]}\n"
+		"  - {name: b, servers: [\"198.51.100.10:2525\", \"198.51.100.10:25\"]}\n");
+	struct ip_endpoint *servers;
+	uint32_t n = 0;
+
+	servers = config_servers(&c, &n);
+	assert_non_null(servers);
+	assert_int_equal(n, 3);
+	assert_int_equal(servers[0].address.octets[15], 10);
+	assert_int_equal(servers[0].port, 25);
+	assert_int_equal(servers[1].port, 2525);
+	assert_int_equal(servers[2].address.octets[15], 11);
+	free(servers);
+	config_free(&c);
+}
+
+static void pools_are_as_the_configuration_says(void **state)
+{
+	static const char pools[] =
+		"hostname: mx1.example.net\n"
+		"interfaces: [{device: eth0}]\n"
+		"domains: [{name: example.net, recipients: /r, pool: a}]\n"
+		"pools:\n"
+		"  - {name: a, servers: [\"198.51.100.10:25\"], identity: proxy-v2}\n"
+		"  - {name: b, servers: [\"198.51.100.11:24 weight=7\", \"[2001:db8::1]:24\"], "
+		"protocol: lmtp, identity: xclient, connections: 5, many_recipients: true}\n";
+	struct config c = config_of(pools);
+
+	expect_pools(
+		(const struct pool_config[]){
+			{.name = "a",
+			 .protocol = POOL_SMTP,
+			 .identity = POOL_PROXY_V2,
+			 .connections = 100,
+			 .n_servers = 1},
+			{.name = "b",
+			 .protocol = POOL_LMTP,
+			 .identity = POOL_XCLIENT,
+			 .many_recipients = true,
+			 .connections = 5,
+			 .n_servers = 2},
+		},
+		2);
+	assert_ptr_equal(derive_pools(&c), made_pools);
+	assert_int_equal(made_servers[0].weight, 1);
+	assert_int_equal(made_servers[1].weight, 7);
+	assert_int_equal(made_servers[1].port, 24);
+	assert_int_equal(made_servers[1].address.octets[15], 11);
+	assert_int_equal(made_servers[2].weight, 1);
+	assert_false(ip_addr_is_v4(&made_servers[2].address));
 	config_free(&c);
 }
 
@@ -138,6 +239,24 @@ static void mail_is_as_the_configuration_says(void **state)
 	assert_false(m.normalize_bare_lf);
 	assert_int_equal(m.sessions, 1024);
 	assert_int_equal(m.shield.flagged_fd, -1);
+	assert_int_equal(m.buffered_max, 16 << 10);
+	assert_int_equal(m.relay_octets, 8 << 20);
+	config_free(&c);
+}
+
+static void load_balancers_are_as_the_configuration_says(void **state)
+{
+	struct config c = config_of(all_said);
+	struct mail_network *proxies;
+	uint32_t n = 0;
+
+	proxies = derive_proxies(&c, &n);
+	assert_non_null(proxies);
+	assert_int_equal(n, 2);
+	assert_int_equal(proxies[0].prefix_len, 96 + 25);
+	assert_int_equal(proxies[0].address.octets[15], 128);
+	assert_int_equal(proxies[1].prefix_len, 48);
+	free(proxies);
 	config_free(&c);
 }
 
@@ -161,7 +280,7 @@ static void the_test_for_guessers_is_as_the_configuration_says(void **state)
 	config_free(&c);
 }
 
-static void the_pools_servers_are_never_shut_out(void **state)
+static void pools_servers_and_load_balancers_are_never_shut_out(void **state)
 {
 	struct config c = config_of(all_said);
 	struct config_network *allow;
@@ -169,10 +288,12 @@ static void the_pools_servers_are_never_shut_out(void **state)
 
 	allow = config_allow(&c, &n);
 	assert_non_null(allow);
-	assert_int_equal(n, 2);
-	assert_int_equal(allow[0].prefix_len, 96 + 24);
-	assert_int_equal(allow[1].prefix_len, 128);
-	assert_int_equal(allow[1].address.octets[15], 10);
+	assert_int_equal(n, 4);
+	assert_int_equal(allow[0].prefix_len, 48);
+	assert_int_equal(allow[1].prefix_len, 96 + 24);
+	assert_int_equal(allow[2].prefix_len, 96 + 25);
+	assert_int_equal(allow[3].prefix_len, 128);
+	assert_int_equal(allow[3].address.octets[15], 10);
 	free(allow);
 	config_free(&c);
 }
@@ -230,11 +351,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_data_plane_is_as_the_configuration_says),
 		cmocka_unit_test(without_cores_every_cpu_but_controls_has_a_worker),
-		cmocka_unit_test(no_source_port_is_taken_while_nothing_is_relayed),
+		cmocka_unit_test(source_ports_toward_backends_are_all_interfaces),
+		cmocka_unit_test(the_shield_hears_of_every_server_once),
+		cmocka_unit_test(pools_are_as_the_configuration_says),
 		cmocka_unit_test(neighbours_keep_their_interface),
 		cmocka_unit_test(mail_is_as_the_configuration_says),
+		cmocka_unit_test(load_balancers_are_as_the_configuration_says),
 		cmocka_unit_test(the_test_for_guessers_is_as_the_configuration_says),
-		cmocka_unit_test(the_pools_servers_are_never_shut_out),
+		cmocka_unit_test(pools_servers_and_load_balancers_are_never_shut_out),
 		cmocka_unit_test(a_server_of_two_pools_counts_once),
 		cmocka_unit_test(what_is_not_said_is_the_rooms_own),
 	};
