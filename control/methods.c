@@ -19,6 +19,7 @@
 #include "control/roster.h"
 #include "control/shield.h"
 #include "postern/dataplane.h"
+#include "postern/pools.h"
 #include "postern/recipient_reply.h"
 
 enum {
@@ -26,7 +27,9 @@ enum {
 	LIST_MOST = 10000,
 	LIST_PIECE = 128,
 	DOMAINS_SHOWN = 100,
+	POOLS_SHOWN = 100,
 	NETWORK_TEXT = INET6_ADDRSTRLEN + 4,
+	SERVER_TEXT = INET6_ADDRSTRLEN + 8,
 	ERROR_LEN = 512,
 };
 
@@ -118,6 +121,21 @@ static const char *network_text(char text[NETWORK_TEXT], const struct ip_addr *a
 	if (prefix_len < 128)
 		snprintf(text + n, NETWORK_TEXT - n, "/%u", v4 ? prefix_len - 96 : prefix_len);
 	return text;
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static uint64_t uptime_s(const struct methods *m)
+{
+	time_t now_s = flags_now_s(m->flags);
+
+	return now_s > m->began ? (uint64_t)(now_s - m->began) : 0;
 }
 
 static json_t *number(uint64_t value)
@@ -219,6 +237,42 @@ static json_t *harvest_value(const struct flags_counts *c)
 			 "checkpoint_written", moment(c->saved_s));
 }
 
+/* What can be mailed through: one in slow start, too. */
+static uint32_t servers_well(const struct pools *p, uint32_t pool, uint64_t now_us)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < pools_config(p, pool)->n_servers; i++) {
+		struct pool_server_status s;
+
+		pools_status(p, pool, i, now_us, &s);
+		n += s.state == POOL_WELL || s.state == POOL_STARTING;
+	}
+	return n;
+}
+
+static json_t *pools_value(const struct pools *p)
+{
+	const uint64_t now = now_us();
+	uint64_t servers = 0, well = 0;
+	json_t *shown = json_array();
+
+	for (uint32_t i = 0; i < pools_count(p); i++) {
+		const struct pool_config *pool = pools_config(p, i);
+		uint32_t well_here = servers_well(p, i, now);
+
+		servers += pool->n_servers;
+		well += well_here;
+		if (i < POOLS_SHOWN)
+			json_array_append_new(shown,
+					      json_pack("{s:s, s:I, s:I}", "pool", pool->name,
+							"servers", (json_int_t)pool->n_servers,
+							"well", (json_int_t)well_here));
+	}
+	return json_pack("{s:I, s:I, s:o}", "servers", (json_int_t)servers, "well",
+			 (json_int_t)well, "first_pools", shown);
+}
+
 static json_t *connections_value(struct methods *m)
 {
 	struct dataplane_status s;
@@ -232,19 +286,16 @@ static json_t *status(void *arg, const json_t *params, struct rpc_error *error)
 {
 	struct methods *m = arg;
 	struct flags_counts counts;
-	uint32_t now_s;
 
 	if (!takes(params, 0, 0, "none", error))
 		return NULL;
-	now_s = flags_now_s(m->flags);
 	flags_count(m->flags, &counts);
-	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:b}", "version",
+	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:b}", "version",
 			 POSTERN_VERSION, "hostname", m->config->hostname, "began",
-			 (json_int_t)m->began, "uptime_s",
-			 (json_int_t)(now_s > m->began ? now_s - m->began : 0), "connections",
-			 connections_value(m), "recipients", recipients_value(m), "harvest",
-			 harvest_value(&counts), "verdicts", verdicts_value(&counts), "shield",
-			 m->shield != NULL);
+			 (json_int_t)m->began, "uptime_s", (json_int_t)uptime_s(m), "connections",
+			 connections_value(m), "pools", pools_value(m->pools), "recipients",
+			 recipients_value(m), "harvest", harvest_value(&counts), "verdicts",
+			 verdicts_value(&counts), "shield", m->shield != NULL);
 }
 
 static const char *const shield_names[SHIELD_COUNTERS] = {
@@ -590,12 +641,179 @@ static json_t *explain(void *arg, const json_t *params, struct rpc_error *error)
 		stories[0].harvest.is_allowed, "levels", levels);
 }
 
+/* --- pools ----------------------------------------------------------------------------------- */
+
+static const char *const pool_states[] = {
+	[POOL_WELL] = "well",	[POOL_STARTING] = "starting", [POOL_DOWN] = "down",
+	[POOL_WRONG] = "wrong", [POOL_DRAINED] = "drained",
+};
+static const char *const pool_protocols[] = {[POOL_SMTP] = "smtp", [POOL_LMTP] = "lmtp"};
+static const char *const pool_identities[] = {
+	[POOL_IDENTITY_NONE] = "none", [POOL_XCLIENT] = "xclient", [POOL_PROXY_V2] = "proxy-v2"};
+
+/* "192.0.2.1:25", "[2001:db8::1]:25" */
+static const char *server_text(char text[SERVER_TEXT], const struct pool_server_config *server)
+{
+	char address[NETWORK_TEXT];
+
+	network_text(address, &server->address, 128);
+	snprintf(text, SERVER_TEXT, ip_addr_is_v4(&server->address) ? "%s:%u" : "[%s]:%u", address,
+		 server->port);
+	return text;
+}
+
+/* Of its state; a worker may have found it after now was read. */
+static uint64_t since_s(struct methods *m, const struct pool_server_status *s, uint64_t now)
+{
+	if (!s->since_us)
+		return uptime_s(m);
+	return now > s->since_us ? (now - s->since_us) / 1000000 : 0;
+}
+
+/* Until it may be tried; a second that has begun is one. */
+static json_t *trial_value(const struct pool_server_status *s)
+{
+	if (s->state != POOL_DOWN && s->state != POOL_WRONG)
+		return json_null();
+	return number((s->trial_in_us + 999999) / 1000000);
+}
+
+static json_t *server_value(struct methods *m, uint32_t pool, uint32_t server)
+{
+	const struct pool_config *config = pools_config(m->pools, pool);
+	const uint64_t now = now_us();
+	struct pool_server_status s;
+	char text[SERVER_TEXT];
+
+	pools_status(m->pools, pool, server, now, &s);
+	return json_pack(
+		"{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:o}",
+		"pool", config->name, "server", server_text(text, &config->servers[server]),
+		"protocol", pool_protocols[config->protocol], "identity",
+		pool_identities[config->identity], "state", pool_states[s.state], "connections",
+		(json_int_t)s.connections, "limit", (json_int_t)config->connections, "in_use",
+		(json_int_t)s.in_use, "taken", (json_int_t)s.taken, "refused",
+		(json_int_t)s.refused, "failed", (json_int_t)s.failed, "latency_us",
+		s.latency_us ? number(s.latency_us) : json_null(), "trial_in_s", trial_value(&s),
+		"since_s", (json_int_t)since_s(m, &s, now), "error", sentence(s.error));
+}
+
+/* The pool of the at-th of all servers, *at then its number there; false: there are no more. */
+static bool server_at(const struct pools *p, uint32_t *pool, uint32_t *at)
+{
+	for (*pool = 0; *pool < pools_count(p); ++*pool) {
+		uint32_t n = pools_config(p, *pool)->n_servers;
+
+		if (*at < n)
+			return true;
+		*at -= n;
+	}
+	return false;
+}
+
+static json_t *list_servers(void *arg, const json_t *params, struct rpc_error *error)
+{
+	struct methods *m = arg;
+	uint32_t most, from, pool, server, listed = 0;
+	json_t *page;
+
+	if (!takes(params, 0, 2, "[how many at most [, where to go on]]", error) ||
+	    !number_at(params, 0, LIST_USUAL, LIST_MOST, &most, error) ||
+	    !number_at(params, 1, 0, UINT32_MAX, &from, error))
+		return NULL;
+	most = most ? most : 1;
+	page = json_array();
+	server = from;
+	if (server_at(m->pools, &pool, &server))
+		for (; pool < pools_count(m->pools) && listed < most; pool++, server = 0)
+			for (; server < pools_config(m->pools, pool)->n_servers && listed < most;
+			     server++, listed++)
+				json_array_append_new(page, server_value(m, pool, server));
+	server = from + listed;
+	return json_pack("{s:o, s:o}", "entries", page, "next",
+			 listed && server_at(m->pools, &pool, &server) ? number(from + listed)
+								       : json_null());
+}
+
+static bool pool_named(const struct pools *p, const char *name, uint32_t *pool)
+{
+	for (*pool = 0; *pool < pools_count(p); ++*pool)
+		if (strcmp(pools_config(p, *pool)->name, name) == 0)
+			return true;
+	return false;
+}
+
+static bool server_named(const struct pool_config *pool, const struct config_endpoint *endpoint,
+			 uint32_t *server)
+{
+	for (*server = 0; *server < pool->n_servers; ++*server) {
+		const struct pool_server_config *one = &pool->servers[*server];
+
+		if (one->port == endpoint->port && ip_addr_equal(&one->address, &endpoint->address))
+			return true;
+	}
+	return false;
+}
+
+static bool server_of(const struct pools *p, const json_t *params, uint32_t *pool, uint32_t *server,
+		      struct rpc_error *error)
+{
+	static const char what[] = "the server's address and port like 192.0.2.1:25";
+	struct config_endpoint endpoint;
+	const char *name, *text;
+
+	if (!takes(params, 2, 2, "the pool's name, and the server's address and port", error))
+		return false;
+	name = text_at(params, 0, "the pool's name", error);
+	text = name ? text_at(params, 1, what, error) : NULL;
+	if (!text)
+		return false;
+	if (!config_read_endpoint(text, &endpoint))
+		rpc_fail(error, RPC_INVALID_PARAMS, "%.80s is not %s", text, what);
+	else if (!pool_named(p, name, pool))
+		rpc_fail(error, RPC_INVALID_PARAMS, "there is no pool %.80s", name);
+	else if (!server_named(pools_config(p, *pool), &endpoint, server))
+		rpc_fail(error, RPC_INVALID_PARAMS, "pool %.80s has no server %.80s", name, text);
+	else
+		return true;
+	return false;
+}
+
+static json_t *set_drained(struct methods *m, const json_t *params, bool drained,
+			   struct rpc_error *error)
+{
+	uint32_t pool, server;
+
+	if (!server_of(m->pools, params, &pool, &server, error))
+		return NULL;
+	pools_drain(m->pools, pool, server, drained, now_us());
+	return server_value(m, pool, server);
+}
+
+static json_t *drain(void *arg, const json_t *params, struct rpc_error *error)
+{
+	return set_drained(arg, params, true, error);
+}
+
+static json_t *restore(void *arg, const json_t *params, struct rpc_error *error)
+{
+	return set_drained(arg, params, false, error);
+}
+
 /* --- the table ------------------------------------------------------------------------------- */
 
 const struct rpc_method control_methods[] = {
-	{"counters", counters},	     {"recipients.lookup", lookup},
-	{"reload", reload},	     {"shield.add", add},
-	{"shield.explain", explain}, {"shield.list", list},
-	{"shield.unban", unban},     {"status", status},
-	{"version", version},	     {NULL, NULL},
+	{"counters", counters},
+	{"pools.drain", drain},
+	{"pools.list", list_servers},
+	{"pools.restore", restore},
+	{"recipients.lookup", lookup},
+	{"reload", reload},
+	{"shield.add", add},
+	{"shield.explain", explain},
+	{"shield.list", list},
+	{"shield.unban", unban},
+	{"status", status},
+	{"version", version},
+	{NULL, NULL},
 };

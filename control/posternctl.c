@@ -36,6 +36,11 @@ static const struct command {
 } commands[] = {
 	{"status", "status", "", 0, 0, false, "how things stand"},
 	{"counters", "counters", "", 0, 0, false, "every counter, summed over the workers"},
+	{"pools list", "pools.list", "", 0, 0, true, "the servers behind us, and how they are"},
+	{"pools drain", "pools.drain", "POOL SERVER", 2, 0, false,
+	 "no new mail for it; what is under way ends"},
+	{"pools restore", "pools.restore", "POOL SERVER", 2, 0, false, "mail for it again"},
+	{"pools", "pools.list", "", 0, 0, true, "as pools list"},
 	{"recipients lookup", "recipients.lookup", "ADDRESS", 1, 0, false,
 	 "what a client that asks for it is told"},
 	{"reload", "reload", "[shrunk]", 0, 1, false,

@@ -11,7 +11,7 @@
 
 #include "postern/counters.h"
 
-enum { COLUMNS_MAX = 10, DEPTH_MAX = 8, MINUTE = 60, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
+enum { COLUMNS_MAX = 13, DEPTH_MAX = 8, MINUTE = 60, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
 
 /* --- text ------------------------------------------------------------------------------------ */
 
@@ -79,6 +79,16 @@ static void write_duration(FILE *to, long long s)
 		fprintf(to, "%lld s", s);
 }
 
+static void write_short_duration(FILE *to, long long us)
+{
+	if (us >= 1000000)
+		fprintf(to, "%.1f s", (double)us / 1e6);
+	else if (us >= 1000)
+		fprintf(to, "%.1f ms", (double)us / 1e3);
+	else
+		fprintf(to, "%lld us", us);
+}
+
 static void write_moment(FILE *to, long long seconds, time_t now)
 {
 	time_t moment = (time_t)seconds;
@@ -139,6 +149,8 @@ static void write_value(FILE *to, const char *name, const json_t *value, time_t 
 			write_moment(to, json_integer_value(value), now);
 		else if (ends_with(name, "_s"))
 			write_duration(to, json_integer_value(value));
+		else if (ends_with(name, "_us"))
+			write_short_duration(to, json_integer_value(value));
 		else
 			fprintf(to, "%lld", (long long)json_integer_value(value));
 		break;
@@ -408,6 +420,36 @@ static void print_unban(FILE *to, const json_t *result)
 	fputc('\n', to);
 }
 
+static void print_pools(FILE *to, const json_t *result, time_t now, bool is_first)
+{
+	static const struct column columns[] = {
+		{"POOL", "pool"},	{"SERVER", "server"},	    {"STATE", "state"},
+		{"FOR", "since_s"},	{"TRIAL IN", "trial_in_s"}, {"OPEN", "connections"},
+		{"LIMIT", "limit"},	{"IN USE", "in_use"},	    {"TAKEN", "taken"},
+		{"REFUSED", "refused"}, {"FAILED", "failed"},	    {"LATENCY", "latency_us"},
+		{"ERROR", "error"},
+	};
+
+	print_table(to, columns, sizeof(columns) / sizeof(columns[0]),
+		    json_object_get(result, "entries"), now, is_first);
+}
+
+/* One that was drained or restored. */
+static void print_server(FILE *to, const json_t *result)
+{
+	json_int_t in_use = json_integer_value(json_object_get(result, "in_use"));
+
+	print_member(to, result, "server");
+	fputs(" of ", to);
+	print_member(to, result, "pool");
+	fputs(" is ", to);
+	print_member(to, result, "state");
+	if (in_use)
+		fprintf(to, ", %lld message%s under way", (long long)in_use,
+			in_use == 1 ? "" : "s");
+	fputc('\n', to);
+}
+
 static const char *says(const char *counter)
 {
 	static const struct {
@@ -448,6 +490,10 @@ void print_result(FILE *to, const char *method, const json_t *result, time_t now
 		print_add(to, result, now);
 	} else if (strcmp(method, "shield.unban") == 0) {
 		print_unban(to, result);
+	} else if (strcmp(method, "pools.list") == 0) {
+		print_pools(to, result, now, is_first);
+	} else if (strcmp(method, "pools.drain") == 0 || strcmp(method, "pools.restore") == 0) {
+		print_server(to, result);
 	} else if (strcmp(method, "counters") == 0) {
 		print_counters(to, result);
 	} else if (json_is_object(result)) {

@@ -8,6 +8,7 @@
 #include "control/reload.h"
 #include "control/roster.h"
 #include "postern/dataplane.h"
+#include "postern/pools.h"
 
 static const char directory[] = "known@example.net\n"
 				"trap@example.net class=trap\n"
@@ -42,6 +43,77 @@ uint64_t dataplane_publish_recipients_take(struct dataplane *dp, struct recipien
 	return 0;
 }
 
+/* --- the pools, a double --------------------------------------------------------------------- */
+
+#define SERVER(last)                                                                      \
+	{                                                                                 \
+		{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 198, 51, 100, (last)}}, 25, 1 \
+	}
+
+static const struct pool_server_config of_mailstore[] = {SERVER(10), SERVER(11), SERVER(12)};
+static const struct pool_server_config of_archive[] = {
+	{{{0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10}}, 24, 1}};
+static const struct pool_config pool_configs[] = {
+	{.name = mailstore,
+	 .identity = POOL_XCLIENT,
+	 .connections = 100,
+	 .n_servers = 3,
+	 .servers = of_mailstore},
+	{.name = archive,
+	 .protocol = POOL_LMTP,
+	 .connections = 5,
+	 .n_servers = 1,
+	 .servers = of_archive},
+};
+
+/* How long its state has been so stands in since_us; 0: since the start. */
+static const struct pool_server_status pool_statuses[2][3] = {
+	{
+		{.state = POOL_WELL,
+		 .connections = 7,
+		 .in_use = 3,
+		 .taken = 1000,
+		 .refused = 20,
+		 .failed = 1,
+		 .latency_us = 12345},
+		{.state = POOL_DOWN,
+		 .failed = 4,
+		 .trial_in_us = 2000001,
+		 .since_us = 90500000,
+		 .error = "no answer to our SYN"},
+		{.state = POOL_WRONG, .since_us = 30000000, .error = "550 5.7.1 go \033[2Jaway"},
+	},
+	{{.state = POOL_STARTING, .connections = 1, .since_us = 3000000}},
+};
+static struct pools {
+	bool drained[2][3];
+} desk_pools;
+
+uint32_t pools_count(const struct pools *p)
+{
+	return 2;
+}
+
+const struct pool_config *pools_config(const struct pools *p, uint32_t pool)
+{
+	return &pool_configs[pool];
+}
+
+void pools_status(const struct pools *p, uint32_t pool, uint32_t server, uint64_t now_us,
+		  struct pool_server_status *status)
+{
+	*status = pool_statuses[pool][server];
+	if (status->since_us)
+		status->since_us = now_us - status->since_us;
+	if (p->drained[pool][server])
+		status->state = POOL_DRAINED;
+}
+
+void pools_drain(struct pools *p, uint32_t pool, uint32_t server, bool drained, uint64_t now_us)
+{
+	p->drained[pool][server] = drained;
+}
+
 /* --- the desk -------------------------------------------------------------------------------- */
 
 static _Noreturn void give_up(const char *why)
@@ -68,6 +140,7 @@ void desk_begin(struct desk *d, bool observe)
 	struct flags_config flags;
 
 	write_directory(d);
+	desk_pools = (struct pools){0};
 	domain.recipients = d->path;
 	d->config = (struct config){
 		.hostname = host, .domains = &domain, .n_domains = 1, .pools = pools, .n_pools = 2};
@@ -76,6 +149,7 @@ void desk_begin(struct desk *d, bool observe)
 	d->methods = (struct methods){
 		.config = &d->config,
 		.flags = d->world.flags,
+		.pools = &desk_pools,
 		.began = VERDICTS_START - 60,
 	};
 	if (roster_new(&d->methods.roster, &d->config, NULL, d->world.error,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * All that the control socket's methods ask, in small: a configuration, a roster, verdicts, and a
- * double for the data plane.
+ * All that the control socket's methods ask, in small: a configuration, a roster, verdicts, and
+ * doubles for the data plane and the pools.
  *
  * Thread: one. Time: verdicts_now's. Memory: the struct and, below /tmp, a directory that desk_end
  * takes away. Rules: failure here ends the program.

@@ -106,8 +106,9 @@ static bool is_true(const json_t *object, const char *name)
 static void each_method_is_reached_by_its_name_alone(void **state)
 {
 	static const char *const names[] = {
-		"counters",    "recipients.lookup", "reload", "shield.add", "shield.explain",
-		"shield.list", "shield.unban",	    "status", "version"};
+		"counters",	     "pools.drain",  "pools.list", "pools.restore",
+		"recipients.lookup", "reload",	     "shield.add", "shield.explain",
+		"shield.list",	     "shield.unban", "status",	   "version"};
 	size_t n = 0;
 
 	for (; control_methods[n].name; n++)
@@ -118,7 +119,7 @@ static void each_method_is_reached_by_its_name_alone(void **state)
 
 static void status_tells_how_things_stand(void **state)
 {
-	json_t *result, *recipients, *domain;
+	json_t *result, *recipients, *domain, *pools, *pool;
 
 	verdicts_guess(&desk.world, "192.0.2.7", true);
 	flags_take(desk.world.flags);
@@ -128,6 +129,13 @@ static void status_tells_how_things_stand(void **state)
 	assert_string_equal(text(result, "hostname"), "mx.example.net");
 	assert_int_equal(integer(result, "uptime_s"), 60);
 	assert_int_equal(integer(json_object_get(result, "connections"), "open"), 3);
+	pools = json_object_get(result, "pools");
+	assert_int_equal(integer(pools, "servers"), 4);
+	assert_int_equal(integer(pools, "well"), 2);
+	pool = json_array_get(json_object_get(pools, "first_pools"), 0);
+	assert_string_equal(text(pool, "pool"), "mailstore");
+	assert_int_equal(integer(pool, "servers"), 3);
+	assert_int_equal(integer(pool, "well"), 1);
 	assert_int_equal(integer(recipients, "known"), 4);
 	assert_string_equal(text(domain, "domain"), "example.net");
 	assert_int_equal(integer(domain, "bad_lines"), 1);
@@ -360,6 +368,92 @@ static void to_observe_is_told_of_as_that(void **state)
 	expect_error("shield.add", "[\"192.0.2.7\", \"10m\"]", RPC_FAILED, "observe");
 }
 
+/* --- pools ----------------------------------------------------------------------------------- */
+
+static void each_server_is_listed_with_how_it_is(void **state)
+{
+	json_t *result = result_of("pools.list", "[]");
+	json_t *entries = json_object_get(result, "entries"), *entry;
+
+	assert_int_equal(json_array_size(entries), 4);
+	assert_true(json_is_null(json_object_get(result, "next")));
+	entry = json_array_get(entries, 0);
+	assert_string_equal(text(entry, "pool"), "mailstore");
+	assert_string_equal(text(entry, "server"), "198.51.100.10:25");
+	assert_string_equal(text(entry, "protocol"), "smtp");
+	assert_string_equal(text(entry, "identity"), "xclient");
+	assert_string_equal(text(entry, "state"), "well");
+	assert_int_equal(integer(entry, "connections"), 7);
+	assert_int_equal(integer(entry, "limit"), 100);
+	assert_int_equal(integer(entry, "in_use"), 3);
+	assert_int_equal(integer(entry, "taken"), 1000);
+	assert_int_equal(integer(entry, "refused"), 20);
+	assert_int_equal(integer(entry, "failed"), 1);
+	assert_int_equal(integer(entry, "latency_us"), 12345);
+	assert_int_equal(integer(entry, "since_s"), 60); /* we are up for so long */
+	assert_true(json_is_null(json_object_get(entry, "trial_in_s")));
+	assert_true(json_is_null(json_object_get(entry, "error")));
+	entry = json_array_get(entries, 1);
+	assert_string_equal(text(entry, "state"), "down");
+	assert_int_equal(integer(entry, "since_s"), 90);
+	assert_int_equal(integer(entry, "trial_in_s"), 3);
+	assert_string_equal(text(entry, "error"), "no answer to our SYN");
+	assert_true(json_is_null(json_object_get(entry, "latency_us")));
+	entry = json_array_get(entries, 2);
+	assert_string_equal(text(entry, "state"), "wrong");
+	assert_int_equal(integer(entry, "trial_in_s"), 0);
+	entry = json_array_get(entries, 3);
+	assert_string_equal(text(entry, "pool"), "archive");
+	assert_string_equal(text(entry, "server"), "[2001:db8::10]:24");
+	assert_string_equal(text(entry, "protocol"), "lmtp");
+	assert_string_equal(text(entry, "identity"), "none");
+	assert_string_equal(text(entry, "state"), "starting");
+	json_decref(result);
+}
+
+static void servers_come_page_by_page(void **state)
+{
+	static const char *const pages[] = {"[3]", "[3, 3]", "[0, 1]", "[1000, 4]"};
+	static const size_t sizes[] = {3, 1, 1, 0};
+	static const json_int_t nexts[] = {3, 0, 2, 0};
+
+	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+		json_t *page = result_of("pools.list", pages[i]);
+
+		assert_int_equal(json_array_size(json_object_get(page, "entries")), sizes[i]);
+		if (nexts[i])
+			assert_int_equal(integer(page, "next"), nexts[i]);
+		else
+			assert_true(json_is_null(json_object_get(page, "next")));
+		json_decref(page);
+	}
+}
+
+static void a_server_is_drained_and_restored_alone(void **state)
+{
+	json_t *result = result_of("pools.drain", "[\"mailstore\", \"198.51.100.10:25\"]"), *list;
+
+	assert_string_equal(text(result, "server"), "198.51.100.10:25");
+	assert_string_equal(text(result, "state"), "drained");
+	assert_int_equal(integer(result, "in_use"), 3);
+	json_decref(result);
+	list = result_of("pools.list", "[]");
+	assert_string_equal(text(json_array_get(json_object_get(list, "entries"), 1), "state"),
+			    "down");
+	json_decref(list);
+	result = result_of("status", "[]");
+	assert_int_equal(integer(json_object_get(result, "pools"), "well"), 1);
+	json_decref(result);
+	result = result_of("pools.restore", "[\"mailstore\", \"198.51.100.10:25\"]");
+	assert_string_equal(text(result, "state"), "well");
+	json_decref(result);
+	/* However its address is written. */
+	result = result_of("pools.drain", "[\"archive\", \"[2001:0DB8:0::10]:24\"]");
+	assert_string_equal(text(result, "server"), "[2001:db8::10]:24");
+	assert_string_equal(text(result, "state"), "drained");
+	json_decref(result);
+}
+
 static void what_makes_no_sense_is_refused_with_what_would(void **state)
 {
 	static const struct {
@@ -368,6 +462,19 @@ static void what_makes_no_sense_is_refused_with_what_would(void **state)
 		{"status", "[1]", "none"},
 		{"counters", "[null]", "none"},
 		{"version", "[\"\"]", "none"},
+		{"pools.list", "[-1]", "number"},
+		{"pools.list", "[1,2,3]", "how many"},
+		{"pools.drain", "[\"mailstore\"]", "the server's address and port"},
+		{"pools.drain", "[1, \"198.51.100.10:25\"]", "parameter 1 must be the pool's name"},
+		{"pools.drain", "[\"mailstore\", 25]", "parameter 2 must be the server's"},
+		{"pools.drain", "[\"mailstore\", \"198.51.100.10\"]", "like 192.0.2.1:25"},
+		{"pools.drain", "[\"mailstore\", \"198.51.100.10:25 weight=1\"]", "192.0.2.1:25"},
+		{"pools.drain", "[\"nowhere\", \"198.51.100.10:25\"]", "there is no pool nowhere"},
+		{"pools.drain", "[\"archive\", \"198.51.100.10:25\"]",
+		 "pool archive has no server 198.51.100.10:25"},
+		{"pools.restore", "[\"mailstore\", \"198.51.100.10:26\"]",
+		 "pool mailstore has no server 198.51.100.10:26"},
+		{"pools.restore", "[\"nowhere\", \"198.51.100.10:25\"]", "no pool nowhere"},
 		{"recipients.lookup", "[]", "address"},
 		{"recipients.lookup", "[1]", "address"},
 		{"recipients.lookup", "[\"a@b@c\"]", "malformed"},
@@ -411,6 +518,9 @@ int main(void)
 		AT_A_DESK(credit_spares_a_client_its_prefix_in_words_too),
 		cmocka_unit_test_setup_teardown(to_observe_is_told_of_as_that, begin_observing,
 						end),
+		AT_A_DESK(each_server_is_listed_with_how_it_is),
+		AT_A_DESK(servers_come_page_by_page),
+		AT_A_DESK(a_server_is_drained_and_restored_alone),
 		AT_A_DESK(what_makes_no_sense_is_refused_with_what_would),
 	};
 

@@ -213,9 +213,46 @@ static void a_lookup_and_the_status_are_aligned(void **state)
 	run("status", NULL);
 	expect_out("uptime_s     1 min 0 s\n");
 	expect_out("connections\n  open       3\n");
+	expect_out("pools\n  servers      4\n  well         2\n");
+	expect_out("pool       servers  well\nmailstore  3        1\narchive    1        1\n");
 	run("counters", NULL);
 	expect_out(" 7  port_rx_frames ");
 	expect_out("frames received from interfaces\n");
+}
+
+static void pools_are_a_table_of_servers(void **state)
+{
+	static char listed[TEXT_MAX];
+
+	run("pools", "list", NULL);
+	assert_int_equal(outcome.status, 0);
+	expect_out("POOL       SERVER             STATE     FOR         TRIAL IN  OPEN  LIMIT  "
+		   "IN USE  TAKEN  REFUSED  FAILED  LATENCY  ERROR\n");
+	expect_out("mailstore  198.51.100.10:25   well      1 min 0 s   -         7     100    "
+		   "3       1000   20       1       12.3 ms  -\n");
+	expect_out("mailstore  198.51.100.11:25   down      1 min 30 s  3 s       0     100    "
+		   "0       0      0        4       -        no answer to our SYN\n");
+	expect_out("550 5.7.1 go \\u001b[2Jaway\n");
+	expect_out("archive    [2001:db8::10]:24  starting  3 s         -         1     5      ");
+	memcpy(listed, outcome.out, sizeof(listed));
+	run("pools", NULL);
+	assert_int_equal(outcome.status, 0);
+	assert_string_equal(outcome.out, listed);
+}
+
+static void a_server_is_drained_and_restored(void **state)
+{
+	run("pools", "drain", "mailstore", "198.51.100.10:25", NULL);
+	assert_int_equal(outcome.status, 0);
+	assert_string_equal(outcome.out, "198.51.100.10:25 of mailstore is drained, 3 messages "
+					 "under way\n");
+	run("pools", NULL);
+	expect_out("mailstore  198.51.100.10:25   drained ");
+	run("pools", "restore", "mailstore", "198.51.100.10:25", NULL);
+	assert_string_equal(outcome.out,
+			    "198.51.100.10:25 of mailstore is well, 3 messages under way\n");
+	run("pools", "restore", "archive", "[2001:db8::10]:24", NULL);
+	assert_string_equal(outcome.out, "[2001:db8::10]:24 of archive is starting\n");
 }
 
 static void directory(const char *text)
@@ -270,6 +307,10 @@ static void words_that_make_no_sense_are_status_2(void **state)
 	expect_err(2, "no command \"dance now\"");
 	run("shield", "add", "192.0.2.7", NULL);
 	expect_err(2, "shield add takes ADDRESS[/LEN] DURATION");
+	run("pools", "drain", "mailstore", NULL);
+	expect_err(2, "pools drain takes POOL SERVER");
+	run("pools", "now", NULL);
+	expect_err(2, "pools takes no parameters");
 	run("status", "please", NULL);
 	expect_err(2, "status takes no parameters");
 	run("--timeout", "x", "status", NULL);
@@ -289,6 +330,10 @@ static void what_posternd_finds_wrong_is_told(void **state)
 	expect_err(2, "posternctl: 192.0.2.0/23: only IPv4 addresses and /24s");
 	run("recipients", "lookup", "a@b@c", NULL);
 	expect_err(2, "malformed");
+	run("pools", "drain", "mailstore", "198.51.100.99:25", NULL);
+	expect_err(2, "posternctl: pool mailstore has no server 198.51.100.99:25\n");
+	run("pools", "restore", "nowhere", "198.51.100.10:25", NULL);
+	expect_err(2, "posternctl: there is no pool nowhere\n");
 }
 
 static void nobody_there_is_told_apart(void **state)
@@ -400,6 +445,8 @@ int main(int argc, char **argv)
 		SERVED(explain_is_a_sentence_and_a_table),
 		SERVED(unban_says_what_it_did),
 		SERVED(a_lookup_and_the_status_are_aligned),
+		SERVED(pools_are_a_table_of_servers),
+		SERVED(a_server_is_drained_and_restored),
 		SERVED(reload_ends_when_directories_are_read_and_says_what_came_of_it),
 		SERVED(json_is_what_came),
 		SERVED(words_that_make_no_sense_are_status_2),

@@ -87,14 +87,17 @@ domains:
 pools:
   - name: mailstore
     protocol: smtp
-    servers: ["198.51.100.10:25", "[2001:db8::10]:2500"]
+    servers: ["198.51.100.10:25", "[2001:db8::10]:2500 weight=3"]
     identity: xclient
-  - {name: archive, protocol: lmtp, servers: ["198.51.100.11:24"], identity: proxy-v2}
+    connections: 20
+  - {name: archive, protocol: lmtp, servers: ["198.51.100.11:24"], identity: proxy-v2, many_recipients: true}
 harvest: {mode: observe, first_ttl: 10m, longest_ttl: 2h, clients: 64K, filter: 1M, honest_unknown: 0.05,
           state: /var/lib/postern/state, allow: ["203.0.113.0/24", "2001:db8:1::/48", 192.0.2.1]}
-limits: {message_size: 20M, recipients: 500}
+limits: {message_size: 20M, recipients: 500, held: 8M}
 control: {socket: /run/postern/control.sock}
 shield: {bpffs: /run/postern/bpf}
+buffered_max: 32K
+proxy_from: [192.0.2.128/25, "2001:db8:5::/48"]
 bare_lf: reject
 huge_pages: true
 """
@@ -150,7 +153,7 @@ def request(method, params="", more=""):
 def rpc_seeds():
     """(name, octets): requests, a line each."""
     networks = ("192.0.2.7", "192.0.2.0/24", "2001:db8:1:2::9", "2001:db8:1:2::/64", "2001:db8::/48", "192.0.2.0/23")
-    for method in "version", "status", "counters", "shield.list", "reload":
+    for method in "version", "status", "counters", "pools.list", "shield.list", "reload":
         yield method, request(method)
     for number, network in enumerate(networks):
         everything = [request("shield.add", f'"{network}","10m"'), request("shield.list", "7"),
@@ -161,6 +164,10 @@ def rpc_seeds():
     for number, address in enumerate(("anna@example.net", "postmaster@example.net", "a@b@c", "x@example.org",
                                       "\\\"a b\\\"@example.net", "postmaster")):
         yield f"lookup-{number}", request("recipients.lookup", f'"{address}"')
+    for number, server in enumerate(("198.51.100.10:25", "[2001:DB8::10]:2500", "198.51.100.10:26", "198.51.100.10")):
+        yield f"pools-{number}", b"".join([request("pools.drain", f'"mailstore","{server}"'), request("pools.list", "1,1"),
+                                           request("status"), request("pools.restore", f'"mailstore","{server}"')])
+    yield "pools-nowhere", request("pools.drain", '"nowhere","198.51.100.10:25"') + request("pools.restore", '"mailstore"')
     yield "bad-params", request("shield.add", '1,{"a":null}') + request("status", "1") + request("shield.list", "-1")
     yield "notification", b'{"jsonrpc":"2.0","method":"version"}\n'
     yield "string-id", b'{"jsonrpc":"2.0","id":"x","method":"version"}\n'

@@ -14,6 +14,7 @@
 #include "control/methods.h"
 #include "control/roster.h"
 #include "postern/dataplane.h"
+#include "postern/pools.h"
 
 enum { NOW = 1800000000, REQUESTS_MAX = 32 };
 
@@ -82,6 +83,25 @@ static struct harvest *new_harvest(void)
 	return h;
 }
 
+/* What is drained by one input is not by the next. */
+static struct pools *new_pools(void)
+{
+	static const struct pool_server_config servers[] = {
+		{{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 198, 51, 100, 10}}, 25, 1},
+		{{{0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10}}, 2500, 3},
+	};
+	const struct pool_config of_mailstore = {.name = mailstore,
+						 .identity = POOL_XCLIENT,
+						 .connections = 100,
+						 .n_servers = 2,
+						 .servers = servers};
+	struct pools *p = pools_new(&of_mailstore, 1);
+
+	if (!p)
+		abort();
+	return p;
+}
+
 static void check(const char *line)
 {
 	const char *end = strchr(line, '\n');
@@ -101,6 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *p = (const char *)data, *end = p + size;
 	char error[256];
 
+	methods.pools = new_pools();
 	if (flags_new(&methods.flags, &fc, error, sizeof(error)))
 		abort();
 	for (unsigned n = 0; p < end && n < REQUESTS_MAX; n++) {
@@ -114,6 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		p += len + 1;
 	}
 	flags_free(methods.flags);
+	pools_free(methods.pools);
 	harvest_free(h);
 	return 0;
 }
