@@ -219,6 +219,34 @@ void refusals_put(struct refusals *r, struct span sender, struct span recipient,
 	atomic_store_explicit(claim, 0, memory_order_release);
 }
 
+static void forget(struct refusals *r, const struct digest *d)
+{
+	static const uint64_t nothing[WORDS];
+	_Atomic uint8_t *claim = &r->claims[bucket_of(r, d)];
+	struct entry *e;
+
+	if (atomic_exchange_explicit(claim, 1, memory_order_acquire))
+		return;
+	e = place_for(&r->entries[bucket_of(r, d) * BUCKET_ENTRIES], d);
+	if (is_of(e, d) && whole_claim(&e->version)) {
+		whole_write(e->words, nothing, WORDS);
+		whole_publish(&e->version);
+	}
+	atomic_store_explicit(claim, 0, memory_order_release);
+}
+
+void refusals_forget(struct refusals *r, struct span sender, struct span recipient)
+{
+	struct digest one, any;
+
+	if (!is_possible(sender, recipient))
+		return;
+	one = digest_of(r, OF_ONE_SENDER, sender, recipient);
+	any = digest_of(r, OF_ANY_SENDER, sender, recipient);
+	forget(r, &one);
+	forget(r, &any);
+}
+
 static bool holds(uint64_t since_us, uint64_t now_us)
 {
 	return now_us <= since_us || now_us - since_us < kept_us;

@@ -49,5 +49,7 @@ void refusals_put(struct refusals *r, struct span sender, struct span recipient,
 /* False: none that still holds. */
 bool refusals_find(const struct refusals *r, struct span sender, struct span recipient,
 		   uint64_t now_us, struct refusal *refusal);
+/* What was remembered of them, for this sender or all, is forgotten. */
+void refusals_forget(struct refusals *r, struct span sender, struct span recipient);
 
 #endif

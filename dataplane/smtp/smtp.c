@@ -489,6 +489,11 @@ bool smtp_is_closing(const struct smtp_session *s)
 	return s->state == SESSION_CLOSING;
 }
 
+bool smtp_is_in_message(const struct smtp_session *s)
+{
+	return s->state == SESSION_BODY && s->question == SMTP_WAIT;
+}
+
 enum reply smtp_closed_by(const struct smtp *m)
 {
 	return m->closed_by;

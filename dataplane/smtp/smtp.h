@@ -126,6 +126,8 @@ enum smtp_finding smtp_noted(const struct smtp *m);
 /* Whether the last reply of the conversation was said: the next step is SMTP_CLOSE, whatever room
  * there is. */
 bool smtp_is_closing(const struct smtp_session *s);
+/* Whether what comes next is part of a message. */
+bool smtp_is_in_message(const struct smtp_session *s);
 /* The row that was last said to close a conversation. */
 enum reply smtp_closed_by(const struct smtp *m);
 

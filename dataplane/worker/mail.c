@@ -10,15 +10,19 @@
  * stress, which shortens what a client may keep that sends no message. A conversation without a
  * buffer for its reply is reset: the next one's would be taken for it. Rules: SEMANTICS. Replies of
  * a turn leave in one segment. Reading stops while they find no room, so a client that does not
- * read is not read either. Until there is delivery, DATA is answered 451 4.4.1 whatever the pool.
+ * read is not read either. A message is read as its next hop takes it, so a client follows that.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/counter.h"
+#include "postern/pools.h"
 #include "postern/recipient_reply.h"
 #include "postern/settings.h"
+#include "relay/hop.h"
+#include "relay/received.h"
 #include "smtp/smtp.h"
+#include "worker/delivery.h"
 #include "worker/sweep.h"
 #include "worker/verdicts.h"
 #include "worker/worker.h"
@@ -31,10 +35,13 @@ enum {
 	GUESSED_COOKIES = 1 << 16,
 	GUESSED_US = 60 * 1000000,
 	ORDERS_A_TURN = 8,
+	OFFERS_US = 1000 * 1000,
 	SHARE_ENVELOPES = 4, /* a fourth of the sessions may have a transaction open */
 	SHARE_PIECES = 4,
 	SHARE_PAGES = 8,
 	SHARE_LEAST = 1024,
+	SHARE_LINKS = 4,
+	REFUSALS = 1 << 14, /* of recipients by next hops, remembered by all workers */
 	STRESS_PERCENT = 75,
 	CALM_PERCENT = 50, /* where it ends */
 };
@@ -44,6 +51,7 @@ struct mail {
 	struct tcp *tcp;
 	struct smtp *smtp;
 	struct mail_config *config;
+	struct deliveries *deliveries; /* NULL: there are no pools */
 	struct postern_counters *counters;
 	struct verdicts verdicts;
 	struct notices *orders;
@@ -53,6 +61,8 @@ struct mail {
 	uint64_t cookies_bad, cookies_since_us; /* as the minute began */
 	uint64_t guessed_until_us;
 	uint64_t orders_dropped;
+	struct smtp_settings settings;
+	uint64_t offers_us; /* when to look at those of next hops again */
 	bool draining, stress;
 	uint8_t out[OUT_OCTETS];
 };
@@ -60,8 +70,9 @@ struct mail {
 /* What an open transaction is to us: kept in the engine's envelope, zero at MAIL. */
 struct transaction {
 	struct harvest_loan loan;
-	bool has_pool;
-	uint16_t pool; /* of its recipients */
+	bool has_pool, is_whole;
+	uint16_t pool;	   /* of its recipients */
+	uint32_t delivery; /* DELIVERY_NONE: DATA has not come */
 };
 
 static_assert(sizeof(struct transaction) <= sizeof(struct smtp_transaction_user),
@@ -75,6 +86,8 @@ static void set_time(struct mail *m, uint64_t now_us)
 {
 	m->now_us = now_us;
 	m->now_s = mail_now_s(m->config, now_us);
+	if (m->deliveries)
+		deliveries_set_time(m->deliveries, now_us, m->now_s);
 }
 
 /* --- who is asking --------------------------------------------------------------------------- */
@@ -119,6 +132,7 @@ struct question {
 	enum harvest_evidence evidence[SMTP_ASKED_MAX];
 	enum harvest_answer harvest[SMTP_ASKED_MAX];
 	struct smtp_answer answers[SMTP_ASKED_MAX];
+	struct refusal refusals[SMTP_ASKED_MAX];
 };
 
 static_assert((int)SMTP_ASKED_MAX <= (int)RECIPIENTS_ASKED_MAX, "one look-up a question");
@@ -154,8 +168,30 @@ static enum harvest_evidence evidence_of(const struct recipient_answer *found)
 	return found->class == RECIPIENT_NORMAL ? HARVEST_GOOD : HARVEST_NEUTRAL;
 }
 
+/* How a pool stands, to a transaction that has `taken` recipients of it. */
+static enum reply reply_of_pool(const struct mail *m, uint16_t pool, bool has_one)
+{
+	const struct pool_config *config;
+
+	if (!m->config->pools)
+		return REPLY_RECIPIENT_TAKEN;
+	switch (pools_standing(m->config->pools, pool, m->now_us)) {
+	case POOL_ALL_DOWN:
+		return REPLY_POOL_DOWN;
+	case POOL_ALL_WRONG:
+		return REPLY_POOL_TRIPPED;
+	default:
+		break;
+	}
+	config = pools_config(m->config->pools, pool);
+	if (has_one && config->protocol == POOL_LMTP && !config->many_recipients)
+		return REPLY_TOO_MANY_RECIPIENTS;
+	return REPLY_RECIPIENT_TAKEN;
+}
+
 /* What the directory says, of one pool alone: the first recipient taken decides which. */
-static enum reply reply_of(const struct recipient_answer *found, struct transaction *t)
+static enum reply reply_of(const struct mail *m, const struct recipient_answer *found,
+			   struct transaction *t)
 {
 	enum reply reply = recipient_reply(found);
 
@@ -163,9 +199,38 @@ static enum reply reply_of(const struct recipient_answer *found, struct transact
 		return reply;
 	if (t->has_pool && t->pool != found->pool)
 		return REPLY_OTHER_SERVER;
+	reply = reply_of_pool(m, found->pool, t->has_pool);
+	if (reply != REPLY_RECIPIENT_TAKEN)
+		return reply;
 	t->has_pool = true;
 	t->pool = found->pool;
 	return reply;
+}
+
+/* What its next hop said of a recipient before, which counts still. */
+static bool was_refused(struct mail *m, const struct smtp_transaction *t,
+			const struct recipient_answer *found, const struct smtp_recipient *r,
+			struct refusal *refusal)
+{
+	const struct span address = smtp_recipient_address(r), nobody = {0};
+	struct refusals *refusals = m->config->refusals;
+
+	if (!refusals || found->is_postmaster || found->finding != RECIPIENT_KNOWN)
+		return false;
+	if (!refusals_find(refusals, t->sender, address, m->now_us, refusal) &&
+	    !refusals_find(refusals, t->sender, nobody, m->now_us, refusal))
+		return false;
+	if (refusal->pool != found->pool)
+		return false;
+	/* The server may have been wrong: it has to have taken something since. */
+	if (refusal->is_suspect &&
+	    pools_taken_us(m->config->pools, refusal->pool, refusal->server) <= refusal->since_us)
+		return false;
+	/* What is for now is told once: what it was said of goes its own way then. */
+	if (refusal->code < 500)
+		refusals_forget(refusals, t->sender, address);
+	counter_add(&m->counters->relay_refusals_told, 1);
+	return true;
 }
 
 static enum reply reply_held(const struct harvest_client *client)
@@ -202,21 +267,34 @@ static enum reply why_silent(struct mail *m, const struct harvest_client *client
 	return standing == HARVEST_LIMITED ? reply_held(client) : REPLY_NONE;
 }
 
-/* What each would be told, and what it says of who asks. */
-static void judge(struct mail *m, const struct harvest_client *client,
-		  enum harvest_standing standing, struct question *q, struct transaction *t)
+/* Whether a recipient's answer says something of who asks, and not of how our servers are. */
+static bool is_evidence(enum reply reply)
 {
-	for (size_t i = 0; i < q->n; i++) {
-		enum reply reply = why_silent(m, client, standing, &q->found[i]);
+	return reply != REPLY_OTHER_SERVER && reply != REPLY_POOL_DOWN &&
+	       reply != REPLY_POOL_TRIPPED && reply != REPLY_TOO_MANY_RECIPIENTS;
+}
 
-		q->evidence[i] = HARVEST_NEUTRAL;
-		if (reply == REPLY_NONE) {
-			reply = reply_of(&q->found[i], t);
-			if (reply != REPLY_OTHER_SERVER)
-				q->evidence[i] = evidence_of(&q->found[i]);
-		}
-		q->answers[i] = (struct smtp_answer){.reply = reply, .tag = q->found[i].domain};
+/* What one would be told, and what it says of who asks. */
+static void judge(struct mail *m, const struct harvest_client *client,
+		  enum harvest_standing standing, struct question *q, size_t i,
+		  const struct smtp_transaction *st, struct transaction *t)
+{
+	struct smtp_answer *answer = &q->answers[i];
+	enum reply reply = why_silent(m, client, standing, &q->found[i]);
+
+	*answer = (struct smtp_answer){.reply = reply, .tag = q->found[i].domain};
+	q->evidence[i] = HARVEST_NEUTRAL;
+	if (reply != REPLY_NONE)
+		return;
+	if (was_refused(m, st, &q->found[i], q->asked[i], &q->refusals[i])) {
+		answer->reply = REPLY_OF_NEXT_HOP;
+		answer->code = q->refusals[i].code;
+		answer->text = (struct span){q->refusals[i].text, q->refusals[i].text_len};
+		return;
 	}
+	answer->reply = reply_of(m, &q->found[i], t);
+	if (is_evidence(answer->reply))
+		q->evidence[i] = evidence_of(&q->found[i]);
 }
 
 static enum reply reply_with(enum harvest_answer harvest, enum reply reply,
@@ -241,11 +319,14 @@ static void answer_recipients(struct mail *m, struct smtp_session *s, struct smt
 	struct harvest_client client = client_of(m, s);
 	enum harvest_standing standing = harvest_standing(m->config->harvest, &client, m->now_s);
 	struct harvest_verdicts verdicts;
+	struct smtp_transaction st;
 	struct question q;
 
 	q.n = smtp_asked(m->smtp, s, q.asked);
 	look_up(m, &q);
-	judge(m, &client, standing, &q, t);
+	smtp_transaction(m->smtp, s, &st);
+	for (size_t i = 0; i < q.n; i++)
+		judge(m, &client, standing, &q, i, &st, t);
 	if (standing != HARVEST_GONE) {
 		harvest_recipients(m->config->harvest, &client, q.addresses, q.evidence, q.n,
 				   &t->loan, m->now_s, q.harvest, &verdicts);
@@ -272,6 +353,33 @@ static bool settle(struct mail *m, struct smtp_session *s, enum harvest_end end)
 	out = harvest_settle(m->config->harvest, &client, &t->loan, end, m->now_s, &verdicts);
 	decided(m, &verdicts);
 	return out;
+}
+
+/* Nothing of it is under way any more that could still be called back. */
+static void leave_delivery(struct mail *m, struct smtp_session *s)
+{
+	struct transaction *t = transaction_of(m, s);
+
+	if (!t || t->delivery == DELIVERY_NONE)
+		return;
+	delivery_close(m->deliveries, t->delivery);
+	t->delivery = DELIVERY_NONE;
+}
+
+/* Its message is, and the answer to it has not come. */
+static bool is_whole(struct mail *m, struct smtp_session *s)
+{
+	struct transaction *t = transaction_of(m, s);
+
+	return t && t->is_whole;
+}
+
+static bool is_past_end(struct mail *m, struct smtp_session *s)
+{
+	struct transaction *t = transaction_of(m, s);
+
+	return t && t->delivery != DELIVERY_NONE &&
+	       delivery_is_past_end(m->deliveries, t->delivery);
 }
 
 /* True: the client is shut out for it. */
@@ -327,6 +435,7 @@ static void close_connection(struct mail *m, struct tcp_conn *c)
 static void finish(struct mail *m, struct tcp_conn *c, struct smtp_session *s, enum harvest_end end)
 {
 	settle(m, s, end);
+	leave_delivery(m, s);
 	smtp_close(m->smtp, s);
 	close_connection(m, c);
 }
@@ -335,6 +444,7 @@ static void finish(struct mail *m, struct tcp_conn *c, struct smtp_session *s, e
 static void break_off(struct mail *m, struct tcp_conn *c, struct smtp_session *s)
 {
 	settle(m, s, HARVEST_FAILED);
+	leave_delivery(m, s);
 	smtp_close(m->smtp, s);
 	tcp_set_user(c, NULL);
 	tcp_abort(m->tcp, c);
@@ -353,32 +463,136 @@ static void refuse(struct mail *m, struct tcp_conn *c, struct smtp_session *s, e
 		finish(m, c, s, end);
 }
 
+/* --- messages -------------------------------------------------------------------------------- */
+
+/* What a step led to. */
+enum led {
+	LED_ON,
+	LED_TO_WAIT, /* for the next hop */
+	LED_OUT,     /* the client is shut out, or we are going */
+};
+
+static enum led unless(bool out)
+{
+	return out ? LED_OUT : LED_ON;
+}
+
+/* Ends the transaction by what its delivery came to, or without one. */
+static void answer_no(struct mail *m, struct smtp_session *s, const struct smtp_answer *answer,
+		      struct smtp_out *out)
+{
+	struct transaction *t = transaction_of(m, s);
+	const uint32_t number = t->delivery;
+
+	settle(m, s, HARVEST_FAILED);
+	t->delivery = DELIVERY_NONE;
+	smtp_answer_data(m->smtp, s, answer, false, out);
+	if (number != DELIVERY_NONE)
+		delivery_close(m->deliveries, number);
+}
+
+/* DATA: the next hop is asked, or the message is held until it is. */
+static enum led answer_data(struct mail *m, struct smtp_session *s, bool more, struct smtp_out *out)
+{
+	static const struct smtp_answer wanted = {.reply = REPLY_MESSAGE_WANTED},
+					no_delivery = {.reply = REPLY_POOL_DOWN},
+					no_room = {.reply = REPLY_NO_ROOM};
+	struct transaction *t = transaction_of(m, s);
+
+	if (more) {
+		settle(m, s, HARVEST_FAILED);
+		smtp_answer_data(m->smtp, s, &wanted, true, out);
+		return LED_ON;
+	}
+	if (!m->deliveries) {
+		answer_no(m, s, &no_delivery, out);
+		return LED_ON;
+	}
+	if (t->delivery == DELIVERY_NONE)
+		t->delivery = delivery_begin(m->deliveries, s, smtp_user(s), t->pool);
+	if (t->delivery == DELIVERY_NONE) {
+		answer_no(m, s, &no_room, out);
+		return LED_ON;
+	}
+	switch (delivery_standing(m->deliveries, t->delivery)) {
+	case DELIVERY_WAITS:
+		return LED_TO_WAIT;
+	case DELIVERY_WANTS:
+		smtp_answer_data(m->smtp, s, &wanted, false, out);
+		return LED_ON;
+	case DELIVERY_ANSWERED:
+	default:
+		answer_no(m, s, delivery_answer(m->deliveries, t->delivery), out);
+		return LED_ON;
+	}
+}
+
+static enum led take_body(struct mail *m, struct smtp_session *s)
+{
+	const struct span *spans;
+	size_t n = smtp_body(m->smtp, &spans);
+
+	delivery_body(m->deliveries, transaction_of(m, s)->delivery, spans, n);
+	return LED_ON;
+}
+
+/* The message is whole. */
+static enum led answer_delivery(struct mail *m, struct smtp_session *s, struct smtp_out *out)
+{
+	struct transaction *t = transaction_of(m, s);
+	const struct smtp_answer *answer;
+	uint32_t number = t->delivery;
+	bool taken;
+
+	if (!t->is_whole) {
+		t->is_whole = true;
+		delivery_end(m->deliveries, number);
+	}
+	if (delivery_standing(m->deliveries, number) != DELIVERY_ANSWERED)
+		return LED_TO_WAIT;
+	answer = delivery_answer(m->deliveries, number);
+	taken = answer->reply == REPLY_OF_NEXT_HOP && answer->code / 100 == 2;
+	settle(m, s, taken ? HARVEST_DELIVERED : HARVEST_FAILED);
+	t->delivery = DELIVERY_NONE;
+	smtp_hold(m->smtp, s, false);
+	smtp_answer_delivery(m->smtp, s, answer, out);
+	delivery_close(m->deliveries, number);
+	/* It was let go on to here. */
+	return unless(m->draining || is_conn_gone(m, smtp_user(s)));
+}
+
 /* --- the conversation ------------------------------------------------------------------------ */
 
-/* Does what a step says; more: further octets have arrived. False: the client is shut out. */
-static bool act(struct mail *m, struct smtp_session *s, enum smtp_step step, bool more,
-		struct smtp_out *out)
+/* Does what a step says; more: further octets have arrived. */
+static enum led act(struct mail *m, struct smtp_session *s, enum smtp_step step, bool more,
+		    struct smtp_out *out)
 {
-	static const struct smtp_answer no_delivery = {.reply = REPLY_POOL_DOWN};
-
 	switch (step) {
 	case SMTP_ASK_RECIPIENTS:
 		answer_recipients(m, s, out);
-		return true;
+		return LED_ON;
 	case SMTP_ASK_DATA:
+		return answer_data(m, s, more, out);
+	case SMTP_BODY:
+		return take_body(m, s);
+	case SMTP_SPOILED:
 		settle(m, s, HARVEST_FAILED);
-		smtp_answer_data(m->smtp, s, &no_delivery, more, out);
-		return true;
+		leave_delivery(m, s);
+		smtp_hold(m->smtp, s, false);
+		return LED_ON;
+	case SMTP_ASK_DELIVERY:
+		return answer_delivery(m, s, out);
 	case SMTP_ABANDONED:
-		return !settle(m, s, HARVEST_ABANDONED);
+		return unless(settle(m, s, HARVEST_ABANDONED));
 	case SMTP_ASK_TLS:
 		smtp_answer_tls(m->smtp, s, false, more, out);
-		return true;
+		return LED_ON;
 	case SMTP_NOTED:
-		return !note(m, s,
-			     smtp_noted(m->smtp) == SMTP_FOUND_VRFY ? HARVEST_VRFY : HARVEST_ABUSE);
+		return unless(note(m, s,
+				   smtp_noted(m->smtp) == SMTP_FOUND_VRFY ? HARVEST_VRFY
+									  : HARVEST_ABUSE));
 	default:
-		return true;
+		return LED_ON;
 	}
 }
 
@@ -388,27 +602,51 @@ static enum harvest_end end_of(const struct mail *m)
 	return smtp_closed_by(m->smtp) == REPLY_OVERLOADED ? HARVEST_FAILED : HARVEST_ABANDONED;
 }
 
+/* Octets that replies to a client find room for. */
+static size_t reply_room(const struct mail *m, const struct tcp_conn *c)
+{
+	const size_t room = tcp_send_room(m->tcp, c), queued = tcp_unacknowledged(c);
+
+	if (queued >= sizeof(m->out))
+		return 0;
+	return room < sizeof(m->out) - queued ? room : sizeof(m->out) - queued;
+}
+
+/* What may be read at once: of a message no more than its next hop takes. */
+static struct span readable(struct mail *m, const struct tcp_conn *c, struct smtp_session *s)
+{
+	struct span in = tcp_read(m->tcp, c, 0);
+	const struct transaction *t = transaction_of(m, s);
+	size_t room;
+
+	if (!smtp_is_in_message(s) || !t || t->delivery == DELIVERY_NONE)
+		return in;
+	room = delivery_room(m->deliveries, t->delivery);
+	smtp_hold(m->smtp, s, room == 0);
+	return (struct span){in.bytes, in.len < room ? in.len : room};
+}
+
 /* Feeds what lies together of what has arrived. True: there may be more to do. */
 static bool feed(struct mail *m, struct tcp_conn *c, struct smtp_session *s)
 {
-	const size_t room = tcp_send_room(m->tcp, c), all = tcp_readable(c);
-	struct smtp_out out = {.bytes = m->out,
-			       .size = room < sizeof(m->out) ? room : sizeof(m->out)};
-	struct span in = tcp_read(m->tcp, c, 0);
+	const size_t all = tcp_readable(c);
+	struct smtp_out out = {.bytes = m->out, .size = reply_room(m, c)};
+	struct span in = readable(m, c, s);
 	const size_t had = in.len;
 	enum smtp_step step;
-	bool stays;
+	enum led led;
 
 	if (out.size < SMTP_OUT_LEAST && !smtp_is_closing(s))
 		return false; /* TCP_ROOM calls again */
 	step = smtp_feed(m->smtp, s, &in, all > had, m->now_us, &out);
-	stays = act(m, s, step, all > had - in.len, &out);
+	led = act(m, s, step, all > had - in.len, &out);
 	if (!send_out(m, c, &out)) {
 		break_off(m, c, s);
 		return false;
 	}
-	if (!stays && !smtp_is_closing(s)) {
-		refuse(m, c, s, REPLY_SHUT_OUT_BEFORE, HARVEST_ABANDONED);
+	if (led == LED_OUT && !smtp_is_closing(s)) {
+		refuse(m, c, s, m->draining ? REPLY_DRAINING : REPLY_SHUT_OUT_BEFORE,
+		       HARVEST_ABANDONED);
 		return false;
 	}
 	tcp_consume(m->tcp, c, had - in.len);
@@ -416,7 +654,9 @@ static bool feed(struct mail *m, struct tcp_conn *c, struct smtp_session *s)
 		finish(m, c, s, end_of(m));
 		return false;
 	}
-	return step != SMTP_WAIT || tcp_readable(c);
+	if (led == LED_TO_WAIT)
+		return false;
+	return step != SMTP_WAIT || (had && tcp_readable(c));
 }
 
 static void converse(struct mail *m, struct tcp_conn *c, struct smtp_session *s)
@@ -424,8 +664,17 @@ static void converse(struct mail *m, struct tcp_conn *c, struct smtp_session *s)
 	while (feed(m, c, s))
 		;
 	/* What came before its FIN is answered; no more can come. */
-	if (tcp_user(c) == s && tcp_is_peer_done(c) && !tcp_readable(c))
+	if (tcp_user(c) == s && tcp_is_peer_done(c) && !tcp_readable(c) && !is_whole(m, s))
 		finish(m, c, s, HARVEST_ABANDONED);
+}
+
+/* Conversations that what next hops said lets go on. */
+static void converse_on(struct mail *m)
+{
+	struct tcp_conn *c;
+
+	while (m->deliveries && (c = deliveries_next(m->deliveries)))
+		converse(m, c, tcp_user(c));
 }
 
 /* --- the beginning --------------------------------------------------------------------------- */
@@ -492,6 +741,11 @@ static void run(void *state, struct tcp_conn *c, unsigned news, uint64_t now_us)
 	struct smtp_session *s;
 
 	set_time(m, now_us);
+	if (deliveries_is_mine(c)) {
+		deliveries_run(m->deliveries, c, news);
+		converse_on(m);
+		return;
+	}
 	if ((news & TCP_OPENED) && !(news & TCP_ENDED))
 		open_conversation(m, c);
 	s = tcp_user(c);
@@ -499,6 +753,7 @@ static void run(void *state, struct tcp_conn *c, unsigned news, uint64_t now_us)
 		return;
 	if (news & TCP_ENDED) {
 		settle(m, s, HARVEST_ABANDONED);
+		leave_delivery(m, s);
 		smtp_close(m->smtp, s);
 		tcp_set_user(c, NULL);
 	} else if (tcp_spoke_early(c)) {
@@ -547,6 +802,9 @@ static void end_swept(void *arg, struct tcp_conn *c)
 	struct mail *m = arg;
 	struct smtp_session *s = tcp_user(c);
 
+	/* Whose message is on its way to an answer hears it. */
+	if (deliveries_is_mine(c) || is_past_end(m, s))
+		return;
 	if (m->draining) {
 		refuse(m, c, s, REPLY_DRAINING, HARVEST_FAILED);
 	} else if (is_conn_gone(m, c)) {
@@ -581,6 +839,8 @@ static void take_orders(struct mail *m)
 	if (!m->draining && atomic_load_explicit(&m->config->draining, memory_order_relaxed)) {
 		m->draining = true;
 		sweep_all(m);
+		if (m->deliveries)
+			deliveries_drain(m->deliveries);
 	}
 }
 
@@ -606,9 +866,45 @@ static void look_at_load(struct mail *m)
 	m->stress = stress;
 }
 
+static unsigned offers_of(uint16_t hops)
+{
+	unsigned offers = SMTP_OFFERS_SIZE;
+
+	if (hops & HOP_OFFERS_8BITMIME)
+		offers |= SMTP_OFFERS_8BITMIME;
+	if (hops & HOP_OFFERS_SMTPUTF8 && hops & HOP_OFFERS_8BITMIME)
+		offers |= SMTP_OFFERS_SMTPUTF8;
+	if (hops & HOP_OFFERS_DSN)
+		offers |= SMTP_OFFERS_DSN;
+	return offers;
+}
+
+/* We offer what all next hops do. */
+static void look_at_offers(struct mail *m)
+{
+	struct smtp_settings settings = m->settings;
+	uint64_t size = 0;
+	uint16_t hops = 0;
+
+	if (m->now_us < m->offers_us)
+		return;
+	m->offers_us = m->now_us + OFFERS_US;
+	if (!pools_offers(m->config->pools, &hops, &size))
+		return;
+	settings.offers = offers_of(hops);
+	settings.size_max = m->config->size_max;
+	if (size > RECEIVED_MAX && size - RECEIVED_MAX < settings.size_max)
+		settings.size_max = size - RECEIVED_MAX;
+	if (settings.offers == m->settings.offers && settings.size_max == m->settings.size_max)
+		return;
+	if (smtp_configure(m->smtp, &settings))
+		m->settings = settings;
+}
+
 static uint64_t turn(void *state, uint64_t now_us)
 {
 	struct mail *m = state;
+	uint64_t due, relay_due = UINT64_MAX;
 	bool more;
 
 	set_time(m, now_us);
@@ -617,8 +913,14 @@ static uint64_t turn(void *state, uint64_t now_us)
 	take_orders(m);
 	give_up_the_overdue(m);
 	more = sweeps_turn(&m->sweeps, m->tcp, end_swept, m);
+	if (m->deliveries) {
+		relay_due = deliveries_turn(m->deliveries);
+		converse_on(m);
+		look_at_offers(m);
+	}
 	verdicts_turn(&m->verdicts);
-	return more ? now_us : smtp_next_due(m->smtp);
+	due = smtp_next_due(m->smtp);
+	return more ? now_us : due < relay_due ? due : relay_due;
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -628,6 +930,48 @@ static uint32_t share(uint32_t sessions, uint32_t of)
 	uint32_t least = sessions < SHARE_LEAST ? sessions : SHARE_LEAST;
 
 	return sessions / of > least ? sessions / of : least;
+}
+
+/* What next hops refused is known to all workers: the first to start makes it, the last to stop
+ * takes it away. */
+static bool start_relay(struct mail *m, uint32_t deliveries)
+{
+	struct mail_config *config = m->config;
+	struct siphash_key keys[2];
+	struct deliveries_config relay = {
+		.worker = m->worker,
+		.smtp = m->smtp,
+		.pools = config->pools,
+		.host = config->host,
+		.deliveries = deliveries,
+		.links = share(config->sessions, SHARE_LINKS),
+		.held_max = config->buffered_max,
+		.held_octets = config->relay_octets,
+		.counters = m->counters,
+	};
+
+	memcpy(&keys[0], config->id_key, sizeof(keys[0]));
+	memcpy(&keys[1], config->id_key, sizeof(keys[1]));
+	((uint8_t *)&keys[1])[0] ^= 1;
+	if (!config->refusals)
+		config->refusals = refusals_new(REFUSALS, keys);
+	relay.refusals = config->refusals;
+	if (config->refusals)
+		m->deliveries = deliveries_new(&relay, 0);
+	return m->deliveries;
+}
+
+static void stop(void *state)
+{
+	struct mail *m = state;
+
+	deliveries_free(m->deliveries);
+	smtp_free(m->smtp);
+	if (--m->config->users == 0) {
+		refusals_free(m->config->refusals);
+		m->config->refusals = NULL;
+	}
+	free(m);
 }
 
 static void *start(struct worker *w, void *service_config)
@@ -661,22 +1005,16 @@ static void *start(struct worker *w, void *service_config)
 		.counters = worker_counters(w),
 		.orders = &config->orders[worker_index(w)],
 		.smtp = smtp_new(&smtp, 0),
+		.settings = smtp.settings,
 	};
 	verdicts_init(&m->verdicts, &config->shield, &config->notices[worker_index(w)],
 		      m->counters);
-	if (!m->smtp) {
-		free(m);
+	config->users++;
+	if (!m->smtp || (config->pools && !start_relay(m, smtp.envelopes))) {
+		stop(m);
 		return NULL;
 	}
 	return m;
-}
-
-static void stop(void *state)
-{
-	struct mail *m = state;
-
-	smtp_free(m->smtp);
-	free(m);
 }
 
 const struct worker_service mail_service = {

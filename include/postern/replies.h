@@ -56,6 +56,8 @@
 	X(POOL_TRIPPED, 451, "4.3.5", STAYS,                                                       \
 	  "the mail server behind us is not set up rightly; try later",                            \
 	  "the recipient's pool refuses what it must not refuse, and an operator is called")       \
+	X(POOL_BUSY, 451, "4.4.5", STAYS, "the mail servers behind us are too busy; try later",    \
+	  "all connections that the recipient's pool may have were in use for too long")           \
 	X(OTHER_SERVER, 452, "4.5.3", STAYS, "<{address}> is on another server, send separately",  \
 	  "the recipient's pool is not that of those before it in the transaction")                \
 	X(TOO_MANY_RECIPIENTS, 452, "4.5.3", STAYS,                                                \

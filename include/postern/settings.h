@@ -20,6 +20,7 @@
 enum { MAIL_RECIPIENTS_LEAST = 100, MAIL_RECIPIENTS_MOST = 60000 }; /* of a transaction */
 
 struct pools;
+struct refusals;
 struct worker_service;
 
 /* In mapped form: an IPv4 prefix counts from 96. */
@@ -42,11 +43,12 @@ struct mail_config {
 	uint32_t recipients_max; /* of a transaction */
 	bool normalize_bare_lf;
 	uint32_t sessions;     /* a worker */
-	uint32_t buffered_max; /* octets; what declares no more is held until it is whole */
+	uint32_t buffered_max; /* octets; what declares no more is held until it is whole; 0:
+				  nothing */
 	uint64_t relay_octets; /* memory for messages that are held, a worker */
 	const struct mail_network *proxy_from; /* load balancers: they say PROXY first */
 	uint32_t n_proxy_from;
-	struct pools *pools; /* in the order recipients name them */
+	struct pools *pools; /* numbered as the recipients' are; NULL: DATA is 451 4.4.1 */
 	struct harvest *harvest;
 	struct mail_shield shield;
 	_Atomic uint64_t epoch_us; /* CLOCK_REALTIME less CLOCK_MONOTONIC; control keeps it so */
@@ -55,6 +57,9 @@ struct mail_config {
 	 * woken (dataplane_wake). */
 	struct notices *notices, *orders;
 	_Atomic bool draining; /* conversations are ended, and none begins: 421 4.3.2 */
+	/* The service's own. */
+	struct refusals *refusals;
+	uint32_t users;
 };
 
 /* Seconds since the epoch by the one clock that workers and control have; now_us: CLOCK_MONOTONIC.

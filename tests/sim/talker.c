@@ -46,6 +46,17 @@ static void keep_code(struct talk *k, const char *line)
 	snprintf(k->codes + at, sizeof(k->codes) - at, "%s%.3s", at ? " " : "", line);
 }
 
+/* A message that nobody wants is not sent. */
+static void skip_message(struct talk *k)
+{
+	static const char data[] = "DATA\r\n", end[] = "\r\n.\r\n";
+	const char *said = k->lines + k->said, *to = strstr(said, end);
+
+	if (k->manner == TALK_IN_TURN && k->said >= sizeof(data) - 1 && to &&
+	    strncmp(said - (sizeof(data) - 1), data, sizeof(data) - 1) == 0)
+		k->said = (size_t)(to - k->lines) + sizeof(end) - 1;
+}
+
 /* Reads on over the replies that are whole; returns how many. */
 static unsigned take_replies(struct talk *k)
 {
@@ -61,6 +72,11 @@ static unsigned take_replies(struct talk *k)
 		if (line[3] != ' ')
 			continue;
 		n++;
+		k->in_message = strncmp(line, "354", 3) == 0;
+		if (k->in_message)
+			k->message_at = k->said;
+		else
+			skip_message(k);
 		if (!k->only_counts)
 			keep_code(k, line);
 	}
@@ -96,11 +112,24 @@ static void say(struct talker *r, struct talk *k, size_t len)
 		tcp_shutdown(r->tcp, k->conn);
 }
 
+/* A command, or behind a 354 a message with its end. */
 static size_t line_len(const struct talk *k)
 {
-	const char *line = k->lines + k->said, *end = strstr(line, "\r\n");
+	const char *to = k->in_message ? "\r\n.\r\n" : "\r\n";
+	const char *line = k->lines + k->said, *end = strstr(line, to);
 
-	return end ? (size_t)(end + 2 - line) : strlen(line);
+	return end ? (size_t)(end - line) + strlen(to) : strlen(line);
+}
+
+/* Whether what it said last waits for a reply. */
+static bool ends_here(const struct talk *k)
+{
+	static const char end[] = "\r\n.\r\n";
+
+	if (!k->in_message)
+		return k->lines[k->said - 1] == '\n';
+	return k->said >= k->message_at + sizeof(end) - 1 &&
+	       memcmp(k->lines + k->said - (sizeof(end) - 1), end, sizeof(end) - 1) == 0;
 }
 
 /* What a turn lets it say; replies: that came now. */
@@ -128,7 +157,7 @@ static void go_on(struct talker *r, struct talk *k, unsigned replies)
 		break;
 	case TALK_OCTETS:
 		/* The last octet of a line waits for its reply. */
-		if (replies || (k->said && k->lines[k->said - 1] != '\n'))
+		if (replies || (k->said && !ends_here(k)))
 			say(r, k, 1);
 		break;
 	}

@@ -38,7 +38,8 @@ struct talk {
 	bool only_counts;  /* keeps nothing of what it hears */
 
 	struct tcp_conn *conn;
-	size_t said, seen;
+	size_t said, seen, message_at;
+	bool in_message;	  /* the last reply was 354 */
 	bool opened, done, ended; /* done: the server closed */
 	enum tcp_end end;
 	unsigned replies;

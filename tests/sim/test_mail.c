@@ -21,20 +21,15 @@
 #include <linux/bpf.h>
 
 #include "common/random.h"
-#include "postern/settings.h"
+#include "gateway.h"
 #include "postern/shield_map.h"
 #include "sim_eal.h"
-#include "talker.h"
-#include "world.h"
 
 enum {
-	WORKERS = 2,
-	SECOND_US = 1000000,
+	WORKERS = GATEWAY_WORKERS,
 	LEVEL_CLIENT = 128,
-	EPOCH_S = 1700000000,
 	GUESSES = 4, /* of a client never seen, until it is shut out */
-	PATH_US = 5000,
-	OTHER_POOL = 7,
+	PATH_US = GATEWAY_PATH_US,
 };
 
 #define OPENING	 "EHLO client.example\r\nMAIL FROM:<a@example.org>\r\n"
@@ -44,188 +39,6 @@ enum {
 static char guesser[2048];
 
 static uint64_t seed;
-
-struct gateway {
-	struct world world;
-	struct talks talks;
-	struct mail_config mail;
-	struct recipients *recipients;
-	struct notices notices[WORKERS], orders[WORKERS];
-	struct harvest_verdict told; /* the last verdict control heard of */
-	unsigned n_told;
-};
-
-/* --- a gateway ------------------------------------------------------------------------------- */
-
-static void put_in(struct recipients *r, const char *local, enum recipient_class class,
-		   uint16_t pool)
-{
-	static const char domain[] = "example.net";
-	const struct recipient_address address = {local, domain, (uint16_t)strlen(local),
-						  sizeof(domain) - 1};
-
-	assert_int_equal(recipients_put(r, &address, class, pool), RECIPIENTS_NEW);
-}
-
-static void put(struct recipients *r, const char *local, enum recipient_class class)
-{
-	put_in(r, local, class, RECIPIENT_POOL_OF_DOMAIN);
-}
-
-static struct recipients *new_recipients(void)
-{
-	const struct recipients_config config = {.expected = 100, .entropy = {1}};
-	const struct recipients_domain domain = {.name = "example.net", .name_len = 11};
-	struct recipients *r = recipients_new(&config);
-	uint32_t number;
-
-	assert_non_null(r);
-	assert_int_equal(recipients_add_domain(r, &domain, &number), 0);
-	recipients_set_loaded(r, number, true);
-	put(r, "user", RECIPIENT_NORMAL);
-	put(r, "other", RECIPIENT_NORMAL);
-	put(r, "trap", RECIPIENT_TRAP);
-	put(r, "full", RECIPIENT_OVER_QUOTA);
-	put(r, "gone", RECIPIENT_DISABLED);
-	put(r, "moved", RECIPIENT_MOVED);
-	for (char far[] = "far0"; far[3] <= '9'; far[3]++)
-		put_in(r, far, RECIPIENT_NORMAL, OTHER_POOL);
-	return r;
-}
-
-static struct harvest *new_harvest(bool observe)
-{
-	struct harvest_config config;
-	struct harvest *h;
-
-	harvest_defaults(&config);
-	config.entries = 1 << 12;
-	config.filter_octets = 1 << 16;
-	config.observe = observe;
-	h = harvest_new(&config);
-	assert_non_null(h);
-	return h;
-}
-
-static struct gateway *gateway_new(enum sim_arrival arrival)
-{
-	struct gateway *g = aligned_alloc(_Alignof(struct gateway), sizeof(*g));
-	struct sim_stack_config *stack;
-
-	assert_non_null(g);
-	memset(g, 0, sizeof(*g));
-	g->recipients = new_recipients();
-	g->mail = (struct mail_config){
-		.host = "mx.example.net",
-		.size_max = 1000000,
-		.recipients_max = 1000,
-		.normalize_bare_lf = true,
-		.sessions = 128,
-		.harvest = new_harvest(false),
-		.shield = {.flagged_fd = -1, .wake_fd = -1},
-		.epoch_us = (uint64_t)EPOCH_S * SECOND_US,
-		.notices = g->notices,
-		.orders = g->orders,
-	};
-	world_init(&g->world, seed, false, 1);
-	g->world.configs[WORLD_OPENER].service = &talker_service;
-	g->world.configs[WORLD_OPENER].service_config = &g->talks;
-	stack = &g->world.configs[WORLD_ANSWERER];
-	stack->service = &mail_service;
-	stack->service_config = &g->mail;
-	stack->workers = WORKERS;
-	stack->arrival = arrival;
-	stack->recipients = (const struct recipients *const *)&g->recipients;
-	return g;
-}
-
-static void gateway_start(struct gateway *g)
-{
-	assert_true(world_open(&g->world));
-	for (int i = WORLD_OPENER; i <= WORLD_ANSWERER; i++)
-		world_path(&g->world, i)->delay_us = PATH_US;
-}
-
-static struct gateway *gateway_open(enum sim_arrival arrival)
-{
-	struct gateway *g = gateway_new(arrival);
-
-	gateway_start(g);
-	return g;
-}
-
-static void gateway_free(struct gateway *g)
-{
-	world_close(&g->world);
-	harvest_free(g->mail.harvest);
-	recipients_free(g->recipients);
-	free(g);
-}
-
-/* What control does with a verdict: all other workers hear of it. */
-static void pass_on(struct gateway *g)
-{
-	for (unsigned from = 0; from < WORKERS; from++) {
-		struct notice notice;
-
-		while (notices_get(&g->notices[from], &notice)) {
-			g->told = notice.verdict;
-			g->n_told++;
-			for (unsigned to = 0; to < WORKERS; to++)
-				if (to != from)
-					assert_true(notices_put(&g->orders[to], &notice));
-		}
-	}
-}
-
-static void run(struct gateway *g, uint64_t for_us)
-{
-	const uint64_t until_us = sim_wire_now(g->world.wire) + for_us;
-
-	while (sim_wire_now(g->world.wire) < until_us) {
-		enum sim_end end = sim_wire_run(g->world.wire,
-						sim_wire_now(g->world.wire) + PATH_US, NULL, NULL);
-
-		pass_on(g);
-		if (end == SIM_QUIET)
-			break;
-	}
-}
-
-/* Begins one and lets it run. */
-static struct talk *talk_for(struct gateway *g, uint64_t for_us, enum talk_manner manner,
-			     const char *lines)
-{
-	const struct ip_addr to = sim_address(WORLD_ANSWERER + 1, g->world.v6);
-	struct talk *k = talk_begin(&g->talks, &to, WORLD_PORT, manner, lines);
-
-	run(g, for_us);
-	return k;
-}
-
-static struct talk *talk(struct gateway *g, enum talk_manner manner, const char *lines)
-{
-	return talk_for(g, 60ULL * SECOND_US, manner, lines);
-}
-
-static struct postern_counters counters(const struct gateway *g)
-{
-	struct postern_counters sum;
-
-	sim_stack_counters(g->world.stacks[WORLD_ANSWERER], &sum);
-	return sum;
-}
-
-/* All is given back once clients have gone and time has passed. */
-static void gateway_close(struct gateway *g)
-{
-	run(g, 700ULL * SECOND_US);
-	assert_int_equal(sim_stack_conns(g->world.stacks[WORLD_ANSWERER]), 0);
-	assert_int_equal(sim_stack_buffers_out(g->world.stacks[WORLD_ANSWERER]), 0);
-	assert_int_equal(counters(g).smtp_ended, counters(g).smtp_conversations);
-	assert_int_equal(counters(g).mail_replies_lost, 0);
-	gateway_free(g);
-}
 
 static unsigned count(const struct talk *k, const char *text)
 {
@@ -240,18 +53,18 @@ static unsigned count(const struct talk *k, const char *text)
 
 static void every_class_of_recipient_gets_its_reply(void **state)
 {
-	struct gateway *g = gateway_open(SIM_AT_OWNER);
-	struct talk *k = talk(g, TALK_IN_TURN,
-			      OPENING "RCPT TO:<user@example.net>\r\n"
-				      "RCPT TO:<USER@EXAMPLE.NET>\r\n"
-				      "RCPT TO:<Postmaster>\r\n"
-				      "RCPT TO:<postmaster@example.net>\r\n"
-				      "RCPT TO:<nobody@example.net>\r\n"
-				      "RCPT TO:<user@example.com>\r\n"
-				      "RCPT TO:<full@example.net>\r\n"
-				      "RCPT TO:<gone@example.net>\r\n"
-				      "RCPT TO:<moved@example.net>\r\n"
-				      "QUIT\r\n");
+	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
+	struct talk *k = gateway_talk(g, TALK_IN_TURN,
+				      OPENING "RCPT TO:<user@example.net>\r\n"
+					      "RCPT TO:<USER@EXAMPLE.NET>\r\n"
+					      "RCPT TO:<Postmaster>\r\n"
+					      "RCPT TO:<postmaster@example.net>\r\n"
+					      "RCPT TO:<nobody@example.net>\r\n"
+					      "RCPT TO:<user@example.com>\r\n"
+					      "RCPT TO:<full@example.net>\r\n"
+					      "RCPT TO:<gone@example.net>\r\n"
+					      "RCPT TO:<moved@example.net>\r\n"
+					      "QUIT\r\n");
 
 	assert_string_equal(k->codes, "220 250 250 250 250 250 250 550 550 452 550 550 221");
 	assert_non_null(strstr(k->heard, "\r\n550 5.1.1 <nobody@example.net>"));
@@ -265,25 +78,25 @@ static void every_class_of_recipient_gets_its_reply(void **state)
 
 static void without_a_directory_nobody_can_tell(void **state)
 {
-	struct gateway *g = gateway_open(SIM_AT_OWNER);
+	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
 	struct recipients *all = g->recipients;
 	struct talk *k;
 
 	g->recipients = NULL;
-	k = talk(g, TALK_IN_TURN, OPENING "RCPT TO:<user@example.net>\r\nQUIT\r\n");
+	k = gateway_talk(g, TALK_IN_TURN, OPENING "RCPT TO:<user@example.net>\r\nQUIT\r\n");
 	assert_string_equal(k->codes, "220 250 250 451 221");
 	assert_non_null(strstr(k->heard, "\r\n451 4.4.3 "));
 	g->recipients = all;
-	k = talk(g, TALK_IN_TURN, OPENING "RCPT TO:<user@example.net>\r\nQUIT\r\n");
+	k = gateway_talk(g, TALK_IN_TURN, OPENING "RCPT TO:<user@example.net>\r\nQUIT\r\n");
 	assert_string_equal(k->codes, "220 250 250 250 221");
 	gateway_close(g);
 }
 
 static void a_message_has_nowhere_to_go_yet(void **state)
 {
-	struct gateway *g = gateway_open(SIM_AT_OWNER);
-	struct talk *k =
-		talk(g, TALK_IN_TURN, OPENING "RCPT TO:<user@example.net>\r\nDATA\r\nQUIT\r\n");
+	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
+	struct talk *k = gateway_talk(g, TALK_IN_TURN,
+				      OPENING "RCPT TO:<user@example.net>\r\nDATA\r\nQUIT\r\n");
 
 	assert_string_equal(k->codes, "220 250 250 250 451 221");
 	assert_non_null(strstr(k->heard, "\r\n451 4.4.1 "));
@@ -297,13 +110,14 @@ static void the_manner_of_speaking_changes_no_answer(void **state)
 	char *heard = NULL;
 
 	for (size_t i = 0; i < sizeof(manners) / sizeof(manners[0]); i++) {
-		struct gateway *g = gateway_open(SIM_AT_WRONG);
-		struct talk *k = talk(g, manners[i],
-				      OPENING GUESS(1) "RCPT TO:<user@example.net>\r\n" GUESS(
-					      2) "RSET\r\nNOOP\r\nQUIT\r\n");
+		struct gateway *g = gateway_open(seed, SIM_AT_WRONG);
+		struct talk *k =
+			gateway_talk(g, manners[i],
+				     OPENING GUESS(1) "RCPT TO:<user@example.net>\r\n" GUESS(
+					     2) "RSET\r\nNOOP\r\nQUIT\r\n");
 
 		k->hears = true;
-		run(g, SECOND_US);
+		gateway_run(g, SECOND_US);
 		assert_string_equal(k->codes, "220 250 250 550 250 550 250 250 221");
 		assert_true(k->ended && k->end == TCP_END_CLOSED);
 		if (heard)
@@ -317,19 +131,20 @@ static void the_manner_of_speaking_changes_no_answer(void **state)
 
 static void replies_to_a_pipelined_group_leave_in_one_segment(void **state)
 {
-	struct gateway *g = gateway_open(SIM_AT_OWNER);
-	struct talk *k = talk(g, TALK_PIPELINED, "NOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\n");
+	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
+	struct talk *k =
+		gateway_talk(g, TALK_PIPELINED, "NOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\n");
 
 	assert_string_equal(k->codes, "220 250 250 250 250 250");
 	/* SYN/ACK, greeting, replies; the ACKs ride along. */
-	assert_int_equal(counters(g).tcp_segments_out, 3);
+	assert_int_equal(gateway_counters(g).tcp_segments_out, 3);
 	gateway_close(g);
 }
 
 /* A client that reads nothing is not read either, and holds no more than its windows. */
 static void who_does_not_read_is_not_read(void **state)
 {
-	struct gateway *g = gateway_new(SIM_AT_OWNER);
+	struct gateway *g = gateway_new(seed, SIM_AT_OWNER);
 	enum { NOOPS = 4000 };
 	char *lines = malloc(NOOPS * 6 + 8);
 	const struct ip_addr to = sim_address(WORLD_ANSWERER + 1, false);
@@ -345,12 +160,12 @@ static void who_does_not_read_is_not_read(void **state)
 	assert_true(world_open(&g->world));
 	k = talk_begin(&g->talks, &to, WORLD_PORT, TALK_DEAF, lines);
 	k->only_counts = true;
-	run(g, 30ULL * SECOND_US);
-	while_deaf = counters(g);
+	gateway_run(g, 30ULL * SECOND_US);
+	while_deaf = gateway_counters(g);
 	assert_in_range(while_deaf.smtp_commands, 1, (4096 + 8192) / 20);
 	assert_int_equal(k->len, 0);
 	k->hears = true;
-	run(g, 60ULL * SECOND_US);
+	gateway_run(g, 60ULL * SECOND_US);
 	assert_int_equal(k->replies, 1 + NOOPS);
 	gateway_close(g);
 	free(lines);
@@ -362,7 +177,7 @@ static void without_buffers_a_conversation_ends_and_says_nothing_wrong(void **st
 	static const char lines[] = OPENING GUESS(1) "RCPT TO:<user@example.net>\r\n" GUESS(
 		2) "NOOP\r\nRSET\r\nNOOP\r\nQUIT\r\n";
 	static const char said[] = "220 250 250 550 250 550 250 250 250 221";
-	struct gateway *g = gateway_new(SIM_AT_OWNER);
+	struct gateway *g = gateway_new(seed, SIM_AT_OWNER);
 	const struct ip_addr to = sim_address(WORLD_ANSWERER + 1, false);
 	enum { DEAF = 50 };
 	struct talk *late;
@@ -371,17 +186,17 @@ static void without_buffers_a_conversation_ends_and_says_nothing_wrong(void **st
 	gateway_start(g);
 	for (unsigned i = 0; i < DEAF; i++)
 		talk_begin(&g->talks, &to, WORLD_PORT, TALK_DEAF, lines);
-	run(g, 30ULL * SECOND_US);
+	gateway_run(g, 30ULL * SECOND_US);
 	for (unsigned i = 0; i < DEAF; i++) {
 		struct talk *k = &g->talks.at[i];
 
 		k->hears = true;
-		run(g, PATH_US);
+		gateway_run(g, PATH_US);
 		assert_memory_equal(k->codes, said, strlen(k->codes));
 	}
-	assert_true(counters(g).mail_replies_lost > 0);
-	run(g, 30ULL * SECOND_US);
-	late = talk(g, TALK_IN_TURN, lines);
+	assert_true(gateway_counters(g).mail_replies_lost > 0);
+	gateway_run(g, 30ULL * SECOND_US);
+	late = gateway_talk(g, TALK_IN_TURN, lines);
 	assert_string_equal(late->codes, said);
 	gateway_free(g);
 }
@@ -395,7 +210,7 @@ static void who_does_not_read_the_last_reply_is_let_go(void **state)
 	unsigned told = 0;
 
 	for (unsigned n = LEAST; n < NOOPS; n += STEP) {
-		struct gateway *g = gateway_new(SIM_AT_OWNER);
+		struct gateway *g = gateway_new(seed, SIM_AT_OWNER);
 
 		for (size_t i = 0; i < n; i++)
 			memcpy(lines + 6 * i, "NOOP\r\n", 7);
@@ -404,9 +219,10 @@ static void who_does_not_read_the_last_reply_is_let_go(void **state)
 		g->world.configs[WORLD_ANSWERER].send_queue = 8192;
 		assert_true(world_open(&g->world));
 		talk_begin(&g->talks, &to, WORLD_PORT, TALK_DEAF, lines);
-		run(g, 5ULL * SECOND_US);
-		assert_int_equal(counters(g).smtp_ended, counters(g).smtp_commands == n + 1);
-		told += counters(g).smtp_commands == n + 1;
+		gateway_run(g, 5ULL * SECOND_US);
+		assert_int_equal(gateway_counters(g).smtp_ended,
+				 gateway_counters(g).smtp_commands == n + 1);
+		told += gateway_counters(g).smtp_commands == n + 1;
 		gateway_free(g);
 	}
 	assert_in_range(told, 1, (NOOPS - LEAST) / STEP - 1);
@@ -414,16 +230,17 @@ static void who_does_not_read_the_last_reply_is_let_go(void **state)
 
 static void a_recipient_of_another_pool_lends_nothing(void **state)
 {
-	struct gateway *g = gateway_open(SIM_AT_OWNER);
-	struct talk *k = talk(g, TALK_IN_TURN,
-			      OPENING "RCPT TO:<user@example.net>\r\n"
-				      "RCPT TO:<far0@example.net>\r\n"
-				      "RCPT TO:<far1@example.net>\r\n"
-				      "RCPT TO:<far2@example.net>\r\n"
-				      "RCPT TO:<far3@example.net>\r\n"
-				      "RCPT TO:<far4@example.net>\r\n"
-				      "RCPT TO:<far5@example.net>\r\n" GUESS(1) GUESS(2) GUESS(3)
-					      GUESS(4) GUESS(5) GUESS(6) GUESS(7) "QUIT\r\n");
+	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
+	struct talk *k =
+		gateway_talk(g, TALK_IN_TURN,
+			     OPENING "RCPT TO:<user@example.net>\r\n"
+				     "RCPT TO:<far0@example.net>\r\n"
+				     "RCPT TO:<far1@example.net>\r\n"
+				     "RCPT TO:<far2@example.net>\r\n"
+				     "RCPT TO:<far3@example.net>\r\n"
+				     "RCPT TO:<far4@example.net>\r\n"
+				     "RCPT TO:<far5@example.net>\r\n" GUESS(1) GUESS(2) GUESS(3)
+					     GUESS(4) GUESS(5) GUESS(6) GUESS(7) "QUIT\r\n");
 
 	assert_int_equal(count(k, "\r\n452 4.5.3 "), 6);
 	assert_in_range(count(k, "\r\n550 5.1.1 "), GUESSES, GUESSES + 1);
@@ -438,9 +255,9 @@ static void the_fourth_guess_is_answered_and_shuts_out(void **state)
 	static const enum talk_manner manners[] = {TALK_IN_TURN, TALK_PIPELINED, TALK_OCTETS};
 
 	for (size_t i = 0; i < sizeof(manners) / sizeof(manners[0]); i++) {
-		struct gateway *g = gateway_open(SIM_AT_WRONG);
+		struct gateway *g = gateway_open(seed, SIM_AT_WRONG);
 		const struct ip_addr client = sim_address(WORLD_OPENER + 1, false);
-		struct talk *k = talk(g, manners[i], guesser);
+		struct talk *k = gateway_talk(g, manners[i], guesser);
 
 		assert_string_equal(k->codes, "220 250 250 550 550 550 550 421");
 		assert_non_null(strstr(k->heard, "\r\n421 4.7.1 "));
@@ -452,27 +269,28 @@ static void the_fourth_guess_is_answered_and_shuts_out(void **state)
 		assert_int_equal(g->told.ttl_s, 300);
 
 		/* Its next SYN meets silence, and what is said afterwards nothing more. */
-		k = talk(g, TALK_IN_TURN, "QUIT\r\n");
+		k = gateway_talk(g, TALK_IN_TURN, "QUIT\r\n");
 		assert_false(k->opened);
-		assert_true(counters(g).worker_not_admitted >= 3);
+		assert_true(gateway_counters(g).worker_not_admitted >= 3);
 		gateway_close(g);
 	}
 }
 
 static void it_comes_back_when_its_time_is_over(void **state)
 {
-	struct gateway *g = gateway_open(SIM_AT_OWNER);
+	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
 
-	talk(g, TALK_PIPELINED, guesser);
-	run(g, 300ULL * SECOND_US);
-	assert_string_equal(talk(g, TALK_IN_TURN, "QUIT\r\n")->codes, "220 221");
+	gateway_talk(g, TALK_PIPELINED, guesser);
+	gateway_run(g, 300ULL * SECOND_US);
+	assert_string_equal(gateway_talk(g, TALK_IN_TURN, "QUIT\r\n")->codes, "220 221");
 	gateway_close(g);
 }
 
 static void a_trap_looks_like_nobody_and_shuts_out_at_once(void **state)
 {
-	struct gateway *g = gateway_open(SIM_AT_OWNER);
-	struct talk *k = talk(g, TALK_IN_TURN, OPENING "RCPT TO:<trap@example.net>\r\nNOOP\r\n");
+	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
+	struct talk *k =
+		gateway_talk(g, TALK_IN_TURN, OPENING "RCPT TO:<trap@example.net>\r\nNOOP\r\n");
 
 	assert_string_equal(k->codes, "220 250 250 550 421");
 	assert_non_null(strstr(k->heard, "\r\n550 5.1.1 <trap@example.net>: no such mailbox here"));
@@ -485,13 +303,13 @@ static void ten_connections_at_once_get_no_more_guesses_than_one(void **state)
 	static const enum sim_arrival arrivals[] = {SIM_AT_OWNER, SIM_AT_WRONG, SIM_AT_ANY};
 
 	for (size_t i = 0; i < sizeof(arrivals) / sizeof(arrivals[0]); i++) {
-		struct gateway *g = gateway_open(arrivals[i]);
+		struct gateway *g = gateway_open(seed, arrivals[i]);
 		const struct ip_addr to = sim_address(WORLD_ANSWERER + 1, false);
 		unsigned answered = 0, shut_out = 0;
 
 		for (unsigned k = 0; k < 10; k++)
 			talk_begin(&g->talks, &to, WORLD_PORT, TALK_PIPELINED, guesser);
-		run(g, 60ULL * SECOND_US);
+		gateway_run(g, 60ULL * SECOND_US);
 		for (unsigned k = 0; k < 10; k++) {
 			const struct talk *one = &g->talks.at[k];
 
@@ -509,21 +327,21 @@ static void ten_connections_at_once_get_no_more_guesses_than_one(void **state)
 /* Which worker has it does not matter: its others are told by control. */
 static void a_verdict_ends_the_clients_silent_conversations(void **state)
 {
-	struct gateway *g = gateway_open(SIM_AT_OWNER);
+	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
 	const struct ip_addr to = sim_address(WORLD_ANSWERER + 1, false);
 	enum { SILENT = 20 };
 
 	for (unsigned i = 0; i < SILENT; i++)
 		talk_begin(&g->talks, &to, WORLD_PORT, TALK_IN_TURN, "EHLO client.example\r\n");
-	run(g, SECOND_US);
+	gateway_run(g, SECOND_US);
 	talk_begin(&g->talks, &to, WORLD_PORT, TALK_IN_TURN, guesser);
-	run(g, SECOND_US);
+	gateway_run(g, SECOND_US);
 	for (unsigned i = 0; i < SILENT; i++) {
 		assert_string_equal(g->talks.at[i].codes, "220 250 421");
 		assert_true(g->talks.at[i].done);
 	}
-	assert_int_equal(counters(g).mail_swept, SILENT);
-	assert_int_equal(counters(g).mail_sweeps_full, 0);
+	assert_int_equal(gateway_counters(g).mail_swept, SILENT);
+	assert_int_equal(gateway_counters(g).mail_sweeps_full, 0);
 	gateway_close(g);
 }
 
@@ -549,7 +367,7 @@ static int new_flagged_map(void)
 
 static void the_worker_tells_the_kernel_and_repeats_nothing_to_who_is_dropped(void **state)
 {
-	struct gateway *g = gateway_new(SIM_AT_OWNER);
+	struct gateway *g = gateway_new(seed, SIM_AT_OWNER);
 	const struct ip_addr to = sim_address(WORLD_ANSWERER + 1, false);
 	struct shield_source source = {.prefix_len = LEVEL_CLIENT};
 	struct shield_flag flag = {0};
@@ -569,7 +387,7 @@ static void the_worker_tells_the_kernel_and_repeats_nothing_to_who_is_dropped(vo
 	talk_begin(&g->talks, &to, WORLD_PORT, TALK_IN_TURN, "EHLO client.example\r\n");
 	talk_begin(&g->talks, &to, WORLD_PORT, TALK_IN_TURN, guesser);
 	for (unsigned i = 0; i < 1000 && !g->n_told; i++)
-		run(g, PATH_US);
+		gateway_run(g, PATH_US);
 	assert_int_equal(g->n_told, 1);
 
 	memcpy(source.address, g->told.address.octets, sizeof(source.address));
@@ -580,10 +398,10 @@ static void the_worker_tells_the_kernel_and_repeats_nothing_to_who_is_dropped(vo
 
 	/* As the kernel does from here on. */
 	world_path(&g->world, WORLD_OPENER)->loss_ppm = 1000000;
-	run(g, 4ULL * PATH_US);
-	told = counters(g);
-	run(g, 2ULL * SECOND_US);
-	later = counters(g);
+	gateway_run(g, 4ULL * PATH_US);
+	told = gateway_counters(g);
+	gateway_run(g, 2ULL * SECOND_US);
+	later = gateway_counters(g);
 	assert_int_equal(later.tcp_segments_out, told.tcp_segments_out);
 	assert_int_equal(later.tcp_resets_out, 0);
 	assert_int_equal(sim_stack_conns(g->world.stacks[WORLD_ANSWERER]), 0);
@@ -598,26 +416,26 @@ static void the_worker_tells_the_kernel_and_repeats_nothing_to_who_is_dropped(vo
 
 static void observe_mode_changes_nothing_a_client_sees(void **state)
 {
-	struct gateway *g = gateway_new(SIM_AT_OWNER);
+	struct gateway *g = gateway_new(seed, SIM_AT_OWNER);
 	struct talk *k;
 
 	harvest_free(g->mail.harvest);
-	g->mail.harvest = new_harvest(true);
+	g->mail.harvest = gateway_harvest(true);
 	assert_true(world_open(&g->world));
-	k = talk(g, TALK_PIPELINED, guesser);
+	k = gateway_talk(g, TALK_PIPELINED, guesser);
 	assert_int_equal(count(k, "\r\n550 5.1.1 "), 20);
 	assert_int_equal(count(k, "421"), 0);
 	assert_int_equal(count(k, "\r\n221 "), 1);
 	assert_true(g->n_told >= 1);
 	assert_true(g->told.observed);
-	assert_int_equal(counters(g).mail_swept, 0);
+	assert_int_equal(gateway_counters(g).mail_swept, 0);
 	gateway_close(g);
 }
 
 /* Half of those it guesses exist, and it never sends a message: what it was lent is called back. */
 static void a_prober_is_shut_out_when_it_leaves(void **state)
 {
-	struct gateway *g = gateway_open(SIM_AT_OWNER);
+	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
 	enum { TRIES = 8 };
 	char lines[TRIES][256];
 	unsigned answered = 0;
@@ -627,7 +445,7 @@ static void a_prober_is_shut_out_when_it_leaves(void **state)
 			 OPENING "RCPT TO:<nobody%u@example.net>\r\nRCPT TO:<user@example.net>\r\n"
 				 "QUIT\r\n",
 			 i);
-		answered += count(talk(g, TALK_IN_TURN, lines[i]), "\r\n550 5.1.1 ");
+		answered += count(gateway_talk(g, TALK_IN_TURN, lines[i]), "\r\n550 5.1.1 ");
 	}
 	assert_int_equal(g->n_told, 1);
 	assert_in_range(answered, GUESSES, 6);
@@ -636,14 +454,15 @@ static void a_prober_is_shut_out_when_it_leaves(void **state)
 
 static void bounces_to_unknown_mailboxes_are_held_and_never_dropped(void **state)
 {
-	struct gateway *g = gateway_open(SIM_AT_OWNER);
-	struct talk *k = talk(g, TALK_IN_TURN,
-			      "EHLO client.example\r\nMAIL FROM:<>\r\n" GUESS(1) GUESS(2) GUESS(3)
-				      GUESS(4) GUESS(5) "RCPT TO:<user@example.net>\r\n"
-							"RCPT TO:<postmaster@example.net>\r\n"
-							"RSET\r\n"
-							"MAIL FROM:<a@example.org>\r\n"
-							"RCPT TO:<user@example.net>\r\nQUIT\r\n");
+	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
+	struct talk *k =
+		gateway_talk(g, TALK_IN_TURN,
+			     "EHLO client.example\r\nMAIL FROM:<>\r\n" GUESS(1) GUESS(2) GUESS(3)
+				     GUESS(4) GUESS(5) "RCPT TO:<user@example.net>\r\n"
+						       "RCPT TO:<postmaster@example.net>\r\n"
+						       "RSET\r\n"
+						       "MAIL FROM:<a@example.org>\r\n"
+						       "RCPT TO:<user@example.net>\r\nQUIT\r\n");
 
 	assert_string_equal(k->codes, "220 250 250 550 550 550 550 450 450 250 250 250 250 221");
 	assert_int_equal(g->n_told, 1);
@@ -656,16 +475,16 @@ static void bounces_to_unknown_mailboxes_are_held_and_never_dropped(void **state
 /* Half a line each, which fades: the third shuts out for certain. */
 static void who_speaks_before_the_greeting_is_refused_and_scored(void **state)
 {
-	struct gateway *g = gateway_open(SIM_AT_OWNER);
+	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
 
 	for (unsigned i = 1; i <= 3; i++) {
 		const struct talk *k =
-			talk_for(g, SECOND_US, TALK_EARLY, "EHLO client.example\r\n");
+			gateway_talk_for(g, SECOND_US, TALK_EARLY, "EHLO client.example\r\n");
 
 		assert_non_null(strstr(k->heard, "554 5.5.0 "));
 		assert_null(strstr(k->heard, "250"));
 		assert_true(k->done);
-		assert_int_equal(counters(g).mail_early_talkers, i);
+		assert_int_equal(gateway_counters(g).mail_early_talkers, i);
 		assert_int_equal(g->n_told, i == 3);
 	}
 	gateway_close(g);
@@ -673,10 +492,11 @@ static void who_speaks_before_the_greeting_is_refused_and_scored(void **state)
 
 static void who_does_not_speak_smtp_is_refused_and_scored(void **state)
 {
-	struct gateway *g = gateway_open(SIM_AT_OWNER);
+	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
 
 	for (unsigned i = 1; i <= 3; i++) {
-		const struct talk *k = talk_for(g, SECOND_US, TALK_IN_TURN, "GET / HTTP/1.1\r\n");
+		const struct talk *k =
+			gateway_talk_for(g, SECOND_US, TALK_IN_TURN, "GET / HTTP/1.1\r\n");
 
 		assert_string_equal(k->codes, "220 521");
 		assert_int_equal(g->n_told, i == 3);
@@ -686,12 +506,12 @@ static void who_does_not_speak_smtp_is_refused_and_scored(void **state)
 
 static void who_is_silent_is_given_up_after_five_minutes(void **state)
 {
-	struct gateway *g = gateway_open(SIM_AT_OWNER);
-	struct talk *k = talk(g, TALK_IN_TURN, "EHLO client.example\r\n");
+	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
+	struct talk *k = gateway_talk(g, TALK_IN_TURN, "EHLO client.example\r\n");
 
-	run(g, 200ULL * SECOND_US);
+	gateway_run(g, 200ULL * SECOND_US);
 	assert_string_equal(k->codes, "220 250");
-	run(g, 50ULL * SECOND_US);
+	gateway_run(g, 50ULL * SECOND_US);
 	assert_string_equal(k->codes, "220 250 421");
 	assert_non_null(strstr(k->heard, "\r\n421 4.4.2 "));
 	gateway_close(g);
@@ -699,13 +519,13 @@ static void who_is_silent_is_given_up_after_five_minutes(void **state)
 
 static void what_came_before_the_clients_fin_is_answered(void **state)
 {
-	struct gateway *g = gateway_open(SIM_AT_OWNER);
+	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
 	const struct ip_addr to = sim_address(WORLD_ANSWERER + 1, false);
 	struct talk *k = talk_begin(&g->talks, &to, WORLD_PORT, TALK_PIPELINED,
 				    OPENING "RCPT TO:<user@example.net>\r\n");
 
 	k->leaves = true;
-	run(g, SECOND_US);
+	gateway_run(g, SECOND_US);
 	assert_string_equal(k->codes, "220 250 250 250");
 	assert_true(k->ended && k->end == TCP_END_CLOSED);
 	gateway_close(g);
@@ -713,26 +533,26 @@ static void what_came_before_the_clients_fin_is_answered(void **state)
 
 static void a_gateway_that_stops_says_so_to_all(void **state)
 {
-	struct gateway *g = gateway_open(SIM_AT_OWNER);
+	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
 	const struct ip_addr to = sim_address(WORLD_ANSWERER + 1, false);
 	enum { WAITING = 20 };
 
 	for (unsigned i = 0; i < WAITING; i++)
 		talk_begin(&g->talks, &to, WORLD_PORT, TALK_IN_TURN, "EHLO client.example\r\n");
-	run(g, SECOND_US);
+	gateway_run(g, SECOND_US);
 	atomic_store(&g->mail.draining, true);
-	run(g, 2ULL * SECOND_US);
+	gateway_run(g, 2ULL * SECOND_US);
 	for (unsigned i = 0; i < WAITING; i++) {
 		assert_string_equal(g->talks.at[i].codes, "220 250 421");
 		assert_non_null(strstr(g->talks.at[i].heard, "\r\n421 4.3.2 "));
 	}
-	assert_string_equal(talk(g, TALK_IN_TURN, "QUIT\r\n")->codes, "421");
+	assert_string_equal(gateway_talk(g, TALK_IN_TURN, "QUIT\r\n")->codes, "421");
 	gateway_close(g);
 }
 
 static void when_most_sessions_are_taken_a_silent_client_may_keep_its_own_for_less(void **state)
 {
-	struct gateway *g = gateway_new(SIM_AT_OWNER);
+	struct gateway *g = gateway_new(seed, SIM_AT_OWNER);
 	const struct ip_addr to = sim_address(WORLD_ANSWERER + 1, false);
 	enum { SESSIONS = 16, SILENT = 32 };
 	unsigned refused = 0;
@@ -741,12 +561,12 @@ static void when_most_sessions_are_taken_a_silent_client_may_keep_its_own_for_le
 	assert_true(world_open(&g->world));
 	for (unsigned i = 0; i < SILENT; i++)
 		talk_begin(&g->talks, &to, WORLD_PORT, TALK_IN_TURN, "EHLO client.example\r\n");
-	run(g, 2ULL * SECOND_US);
+	gateway_run(g, 2ULL * SECOND_US);
 	for (unsigned i = 0; i < SILENT; i++)
 		refused += strcmp(g->talks.at[i].codes, "421") == 0;
-	assert_int_equal(counters(g).smtp_no_session, refused);
-	run(g, 15ULL * SECOND_US);
-	assert_in_range(counters(g).smtp_conversations, SESSIONS, 2 * SESSIONS);
+	assert_int_equal(gateway_counters(g).smtp_no_session, refused);
+	gateway_run(g, 15ULL * SECOND_US);
+	assert_in_range(gateway_counters(g).smtp_conversations, SESSIONS, 2 * SESSIONS);
 	for (unsigned i = 0, left = 0; i < SILENT; i++) {
 		left += strcmp(g->talks.at[i].codes, "220 250") == 0;
 		assert_in_range(left, 0, WORKERS * (SESSIONS * 3 / 4));

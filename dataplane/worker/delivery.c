@@ -1,0 +1,1077 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Thread, Time, Memory, Rules: delivery.h. */
+#include "worker/delivery.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ascii.h"
+#include "base/counter.h"
+#include "base/slab.h"
+#include "relay/meaning.h"
+#include "relay/received.h"
+#include "worker/links.h"
+
+enum {
+	TRIES_MAX = 3,	       /* servers a transaction asks */
+	TRIAL_US = 500 * 1000, /* between two looks for servers to try */
+	QUEUE_US = 10 * 1000,  /* between two looks for room at a server */
+	CHUNK_OCTETS = 4096 - 8,
+	ROOM_LEAST = 4096, /* at a next hop, before more of a message is read */
+	EXPANDS = 2,	   /* what the scanner makes of an octet, at most ... */
+	HELD_BACK = 8,	   /* ... and what it has kept */
+};
+
+enum delivery_state {
+	DELIVERY_FREE,
+	DELIVERY_HOLDING, /* the message comes; nobody is asked yet */
+	DELIVERY_QUEUED,  /* for room at a server */
+	DELIVERY_ASKING,
+	DELIVERY_SENDING, /* 354 came */
+	DELIVERY_SENT,	  /* and the end */
+	DELIVERY_DONE,	  /* the answer is here */
+};
+
+/* Octets held. */
+struct chunk {
+	uint32_t next, len;
+	uint8_t octets[CHUNK_OCTETS];
+};
+
+struct delivery {
+	const struct smtp *smtp;
+	struct smtp_session *session; /* NULL: nobody waits for it */
+	struct tcp_conn *client;
+	struct link *link;
+	struct delivery *next_woken, *next_queued;
+	struct pool_tried tried;
+	struct smtp_walk said, answered; /* over the recipients */
+	uint64_t until_us;		 /* for the answer to DATA, or to the message held */
+	uint64_t ended_us;
+	uint64_t held, flushed; /* octets */
+	uint32_t first, last;	/* chunks */
+	uint32_t at;		/* the chunk being sent */
+	uint32_t began_s;
+	uint16_t pool;
+	uint8_t state, tries;
+	bool is_held;	/* every octet so far is here */
+	bool is_whole;	/* the client has said the end */
+	bool is_headed; /* the Received field was sent */
+	bool is_woken, is_queued;
+	bool found_wrong; /* a server was */
+	bool has_refusal, has_doubt, has_later;
+	struct smtp_answer answer;
+	uint8_t text[HOP_TEXT_MAX];
+};
+
+struct deliveries {
+	struct deliveries_config config;
+	struct links *links;
+	struct slab slab, chunks;
+	struct delivery *woken, **woken_end;
+	struct delivery *queued, **queued_end;
+	uint64_t now_us, trial_us, queue_us;
+	uint32_t now_s, trial_at;
+	bool draining, has_room; /* a server has less to do: who waits for one may go on */
+};
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+struct deliveries *deliveries_new(const struct deliveries_config *config, uint64_t now_us)
+{
+	const struct links_config links = {
+		.worker = config->worker,
+		.pools = config->pools,
+		.host = config->host,
+		.links = config->links,
+		.counters = config->counters,
+	};
+	const uint64_t chunks = config->held_octets / sizeof(struct chunk) + 1;
+	struct deliveries *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->config = *config;
+	d->now_us = now_us;
+	d->woken_end = &d->woken;
+	d->queued_end = &d->queued;
+	d->links = links_new(&links, now_us);
+	if (!d->links || !slab_init(&d->slab, sizeof(struct delivery), 64, config->deliveries) ||
+	    !slab_init(&d->chunks, sizeof(struct chunk), 64, (uint32_t)chunks)) {
+		deliveries_free(d);
+		return NULL;
+	}
+	return d;
+}
+
+void deliveries_free(struct deliveries *d)
+{
+	if (!d)
+		return;
+	slab_release(&d->chunks);
+	slab_release(&d->slab);
+	links_free(d->links);
+	free(d);
+}
+
+void deliveries_set_time(struct deliveries *d, uint64_t now_us, uint32_t now_s)
+{
+	d->now_us = now_us;
+	d->now_s = now_s;
+	links_set_time(d->links, now_us);
+}
+
+static struct delivery *delivery_of(const struct deliveries *d, uint32_t number)
+{
+	return slab_at(&d->slab, number - 1);
+}
+
+/* --- lists ----------------------------------------------------------------------------------- */
+
+static void wake(struct deliveries *d, struct delivery *dl)
+{
+	if (dl->is_woken || !dl->session)
+		return;
+	dl->is_woken = true;
+	dl->next_woken = NULL;
+	*d->woken_end = dl;
+	d->woken_end = &dl->next_woken;
+}
+
+static void forget_woken(struct deliveries *d, struct delivery *dl)
+{
+	struct delivery **at = &d->woken;
+
+	if (!dl->is_woken)
+		return;
+	while (*at != dl)
+		at = &(*at)->next_woken;
+	*at = dl->next_woken;
+	if (d->woken_end == &dl->next_woken)
+		d->woken_end = at;
+	dl->is_woken = false;
+}
+
+struct tcp_conn *deliveries_next(struct deliveries *d)
+{
+	struct delivery *dl = d->woken;
+
+	if (!dl)
+		return NULL;
+	forget_woken(d, dl);
+	return dl->client;
+}
+
+static void enqueue(struct deliveries *d, struct delivery *dl)
+{
+	dl->state = DELIVERY_QUEUED;
+	if (dl->is_queued)
+		return;
+	dl->is_queued = true;
+	dl->next_queued = NULL;
+	*d->queued_end = dl;
+	d->queued_end = &dl->next_queued;
+	pools_want(d->config.pools, dl->pool, true);
+}
+
+static void forget_queued(struct deliveries *d, struct delivery *dl)
+{
+	struct delivery **at = &d->queued;
+
+	if (!dl->is_queued)
+		return;
+	while (*at != dl)
+		at = &(*at)->next_queued;
+	*at = dl->next_queued;
+	if (d->queued_end == &dl->next_queued)
+		d->queued_end = at;
+	dl->is_queued = false;
+	pools_want(d->config.pools, dl->pool, false);
+}
+
+/* --- octets held ----------------------------------------------------------------------------- */
+
+static void forget_held(struct deliveries *d, struct delivery *dl)
+{
+	uint32_t at = dl->first;
+
+	while (at != SLAB_NONE) {
+		uint32_t next = ((struct chunk *)slab_at(&d->chunks, at))->next;
+
+		slab_give(&d->chunks, at);
+		at = next;
+	}
+	dl->first = dl->last = dl->at = SLAB_NONE;
+	dl->held = dl->flushed = 0;
+}
+
+static bool add_chunk(struct deliveries *d, struct delivery *dl)
+{
+	uint32_t index = slab_take(&d->chunks);
+	struct chunk *chunk;
+
+	if (index == SLAB_NONE)
+		return false;
+	chunk = slab_at(&d->chunks, index);
+	chunk->next = SLAB_NONE;
+	chunk->len = 0;
+	if (dl->last == SLAB_NONE)
+		dl->first = dl->at = index;
+	else
+		((struct chunk *)slab_at(&d->chunks, dl->last))->next = index;
+	dl->last = index;
+	return true;
+}
+
+/* False: there is no room, though delivery_room said so; it looks at what is free. */
+static bool hold(struct deliveries *d, struct delivery *dl, struct span octets)
+{
+	while (octets.len) {
+		struct chunk *chunk = dl->last == SLAB_NONE ? NULL : slab_at(&d->chunks, dl->last);
+		size_t n;
+
+		if (!chunk || chunk->len == CHUNK_OCTETS) {
+			if (!add_chunk(d, dl))
+				return false;
+			continue;
+		}
+		n = CHUNK_OCTETS - chunk->len;
+		n = n < octets.len ? n : octets.len;
+		memcpy(chunk->octets + chunk->len, octets.bytes, n);
+		chunk->len += (uint32_t)n;
+		dl->held += n;
+		octets.bytes += n;
+		octets.len -= n;
+	}
+	return true;
+}
+
+static uint64_t held_room(const struct deliveries *d, const struct delivery *dl)
+{
+	const uint64_t most = (uint64_t)d->config.held_max * EXPANDS + HELD_BACK;
+	const uint64_t left = most > dl->held ? most - dl->held : 0;
+	const uint64_t free = (uint64_t)(d->chunks.capacity - d->chunks.in_use) * CHUNK_OCTETS;
+
+	return left < free ? left : free;
+}
+
+/* --- the answer ------------------------------------------------------------------------------ */
+
+static void release(struct deliveries *d, uint32_t pool, uint32_t server)
+{
+	pools_release(d->config.pools, pool, server);
+	d->has_room = true;
+}
+
+/* What was asked for with this connection is over; the message, if it has come so far, is not. */
+static void drop_link(struct deliveries *d, struct delivery *dl)
+{
+	struct link *l = dl->link;
+
+	if (!l)
+		return;
+	dl->link = NULL;
+	release(d, l->pool, l->server);
+	links_abort(d->links, l);
+}
+
+static void free_delivery(struct deliveries *d, struct delivery *dl)
+{
+	forget_woken(d, dl);
+	forget_queued(d, dl);
+	forget_held(d, dl);
+	dl->state = DELIVERY_FREE;
+	slab_give(&d->slab, slab_index(&d->slab, dl));
+}
+
+/* Nothing is under way for it any more. */
+static void done(struct deliveries *d, struct delivery *dl)
+{
+	forget_queued(d, dl);
+	forget_held(d, dl);
+	dl->state = DELIVERY_DONE;
+	if (dl->session)
+		wake(d, dl);
+	else
+		free_delivery(d, dl);
+}
+
+static void answer_with(struct deliveries *d, struct delivery *dl, enum reply reply)
+{
+	dl->answer = (struct smtp_answer){.reply = reply};
+	done(d, dl);
+}
+
+static void keep_reply(struct delivery *dl, const struct hop_reply *reply)
+{
+	memcpy(dl->text, reply->text, reply->len);
+	dl->answer = (struct smtp_answer){
+		.reply = REPLY_OF_NEXT_HOP,
+		.code = reply->code,
+		.text = {dl->text, reply->len},
+	};
+}
+
+/* --- whose fault ----------------------------------------------------------------------------- */
+
+static const char *const failures[] = {
+	[HOP_FINE] = "the connection was lost",
+	[HOP_GREETING_REFUSED] = "the greeting",
+	[HOP_HELLO_REFUSED] = "the answer to EHLO",
+	[HOP_IDENTITY_REFUSED] = "the answer to XCLIENT, or it is not offered",
+	[HOP_RESET_REFUSED] = "the answer to RSET",
+	[HOP_SHUT_DOWN] = "it shut down",
+	[HOP_UNASKED] = "it spoke unasked",
+	[HOP_NO_REPLY] = "what it said is no reply of SMTP",
+};
+
+/* A sentence for the operator: what failed, and the server's words. */
+static void describe(const struct link *l, char error[POOL_ERROR_MAX])
+{
+	const struct hop_reply *r = &l->hop.reply;
+	const char *what = failures[l->hop.failure];
+	int words = 0;
+
+	if (l->flags & LINK_LATE)
+		what = l->flags & LINK_OPENED ? "no answer in time" : "no connection in time";
+	else if (!(l->flags & LINK_OPENED))
+		what = "no connection";
+	if (r->code && l->flags & LINK_OPENED)
+		while (words < r->len && r->text[words] >= ' ' && r->text[words] < 0x7f)
+			words++;
+	if (r->code && l->flags & LINK_OPENED)
+		snprintf(error, POOL_ERROR_MAX, "%s; last: %u %.*s", what, r->code, words,
+			 (const char *)r->text);
+	else
+		snprintf(error, POOL_ERROR_MAX, "%s", what);
+}
+
+/* Its greeting, or what follows, is refused for good: the server is wrong, whatever the mail. */
+static bool is_wrong(const struct link *l)
+{
+	switch (l->hop.failure) {
+	case HOP_GREETING_REFUSED:
+	case HOP_HELLO_REFUSED:
+	case HOP_IDENTITY_REFUSED:
+	case HOP_RESET_REFUSED:
+		return l->hop.reply.code >= 500 || l->hop.reply.code < 400;
+	case HOP_NO_REPLY:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void report_failure(struct deliveries *d, const struct link *l)
+{
+	char error[POOL_ERROR_MAX];
+
+	describe(l, error);
+	counter_add(&d->config.counters->relay_lost, 1);
+	if (is_wrong(l))
+		pools_wrong(d->config.pools, l->pool, l->server, error, d->now_us);
+	else
+		pools_lost(d->config.pools, l->pool, l->server, error, d->now_us);
+}
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+static void client_of(struct deliveries *d, const struct delivery *dl, struct hop_client *client)
+{
+	struct flow flow;
+
+	tcp_flow(worker_tcp(d->config.worker), dl->client, &flow);
+	*client = (struct hop_client){
+		.address = flow.remote,
+		.local = flow.local,
+		.port = flow.remote_port,
+		.local_port = flow.local_port,
+		.hello = smtp_hello(d->config.smtp, dl->session),
+		.extended = smtp_is_extended(dl->session),
+	};
+}
+
+static const struct smtp_recipient *next_recipient(void *arg)
+{
+	struct delivery *dl = arg;
+
+	return smtp_next_recipient(dl->smtp, dl->session, &dl->said);
+}
+
+static size_t write_received(struct deliveries *d, const struct delivery *dl,
+			     char field[RECEIVED_MAX])
+{
+	char id[SMTP_ID_LEN];
+	struct smtp_transaction t;
+	struct flow flow;
+	struct received r;
+
+	smtp_id(dl->session, id);
+	smtp_transaction(d->config.smtp, dl->session, &t);
+	tcp_flow(worker_tcp(d->config.worker), dl->client, &flow);
+	r = (struct received){
+		.hello = smtp_hello(d->config.smtp, dl->session),
+		.client = flow.remote,
+		.host = d->config.host,
+		.id = {(const uint8_t *)id, SMTP_ID_LEN},
+		.extended = smtp_is_extended(dl->session),
+		.over_tls = smtp_is_over_tls(dl->session),
+		.smtputf8 = t.smtputf8,
+		.now_s = dl->began_s,
+	};
+	return received_write(&r, field);
+}
+
+/* The connection is ready: the transaction is said. */
+static void ask(struct deliveries *d, struct delivery *dl)
+{
+	struct hop_mail mail = {.next = next_recipient, .arg = dl};
+	char field[RECEIVED_MAX];
+	struct hop_client client;
+
+	dl->state = DELIVERY_ASKING;
+	dl->said = dl->answered = (struct smtp_walk){0};
+	dl->has_refusal = dl->has_doubt = dl->has_later = false;
+	smtp_transaction(d->config.smtp, dl->session, &mail.transaction);
+	mail.added = write_received(d, dl, field);
+	client_of(d, dl, &client);
+	if (!links_begin(d->links, dl->link, &client, &mail)) {
+		/* Offered when EHLO was answered, and not by this server. */
+		dl->tried.bits[dl->link->server / 64] |= 1ULL << dl->link->server % 64;
+		release(d, dl->link->pool, dl->link->server);
+		links_park(d->links, dl->link);
+		dl->link = NULL;
+		enqueue(d, dl);
+	}
+}
+
+static bool take_link(struct deliveries *d, struct delivery *dl, uint32_t server, bool needs_new)
+{
+	const struct pool_config *pool = pools_config(d->config.pools, dl->pool);
+	struct hop_client client;
+
+	if (!needs_new) {
+		dl->link = links_take(d->links, dl->pool, server, dl);
+		if (dl->link) {
+			ask(d, dl);
+		} else { /* those that were idle are of no use */
+			release(d, dl->pool, server);
+			enqueue(d, dl);
+		}
+		return true;
+	}
+	client_of(d, dl, &client);
+	client.hello = (struct span){0};
+	dl->link = links_open(d->links, dl->pool, server,
+			      pool->identity == POOL_PROXY_V2 ? &client : NULL, dl);
+	dl->state = DELIVERY_ASKING;
+	return dl->link;
+}
+
+/* Takes a server, waits for room at one, or gives up. False: none has room. */
+static bool look_for_server(struct deliveries *d, struct delivery *dl)
+{
+	struct pool_tried idle;
+	uint32_t server;
+	bool needs_new;
+
+	links_idle(d->links, dl->pool, &idle);
+	switch (pools_take(d->config.pools, dl->pool, &dl->tried, &idle, d->now_us, &server,
+			   &needs_new)) {
+	case POOL_CHOSEN:
+		forget_queued(d, dl);
+		if (take_link(d, dl, server, needs_new))
+			return true;
+		release(d, dl->pool, server);
+		answer_with(d, dl, REPLY_NO_ROOM);
+		return true;
+	case POOL_ALL_BUSY:
+		enqueue(d, dl);
+		return false;
+	case POOL_ALL_WRONG:
+		answer_with(d, dl, REPLY_POOL_TRIPPED);
+		return true;
+	case POOL_ALL_DOWN:
+	default:
+		answer_with(d, dl, dl->found_wrong ? REPLY_POOL_TRIPPED : REPLY_POOL_DOWN);
+		return true;
+	}
+}
+
+/* Another server, while that is still possible. */
+static void try_again(struct deliveries *d, struct delivery *dl)
+{
+	if (++dl->tries < TRIES_MAX && d->now_us < dl->until_us) {
+		counter_add(&d->config.counters->relay_retries, 1);
+		dl->at = dl->first;
+		dl->flushed = 0;
+		dl->is_headed = false;
+		look_for_server(d, dl);
+	} else {
+		answer_with(d, dl, dl->found_wrong ? REPLY_POOL_TRIPPED : REPLY_NEXT_HOP_LOST);
+	}
+}
+
+/* Its connection is of no use any more. */
+static void fail_link(struct deliveries *d, struct delivery *dl)
+{
+	struct link *l = dl->link;
+	/* An idle connection may have ended since: that says nothing of the server. */
+	const bool stale = l->flags & LINK_USED && !(l->flags & (LINK_HEARD | LINK_LATE));
+	const bool said_why = l->hop.failure == HOP_UNASKED && dl->state == DELIVERY_SENDING;
+	const bool may_retry =
+		dl->state == DELIVERY_ASKING || (dl->state == DELIVERY_SENDING && dl->is_held);
+	const bool late = l->flags & LINK_LATE && dl->state == DELIVERY_SENT;
+
+	if (said_why)
+		keep_reply(dl, &l->hop.reply);
+	else if (!stale)
+		report_failure(d, l);
+	dl->found_wrong |= is_wrong(l);
+	if (!stale)
+		dl->tried.bits[l->server / 64] |= 1ULL << l->server % 64;
+	else
+		dl->tries--; /* there are no more of them than were idle */
+	drop_link(d, dl);
+	if (said_why)
+		done(d, dl);
+	else if (may_retry && dl->session)
+		try_again(d, dl);
+	else
+		answer_with(d, dl, late ? REPLY_NEXT_HOP_SILENT : REPLY_NEXT_HOP_LOST);
+}
+
+/* --- recipients' answers --------------------------------------------------------------------- */
+
+static struct span text_of(const struct hop_reply *reply)
+{
+	const uint8_t *end = memchr(reply->text, '\n', reply->len);
+
+	return (struct span){reply->text, end ? (size_t)(end - reply->text) : reply->len};
+}
+
+static bool is_postmaster(struct span local)
+{
+	static const char name[] = "postmaster";
+
+	if (local.len != sizeof(name) - 1)
+		return false;
+	for (size_t i = 0; i < local.len; i++)
+		if (ascii_lower(local.bytes[i]) != (uint8_t)name[i])
+			return false;
+	return true;
+}
+
+/* For when the client comes again. */
+static void remember(struct deliveries *d, const struct delivery *dl, struct span recipient,
+		     bool is_suspect)
+{
+	const struct link *l = dl->link;
+	const struct hop_reply *reply = &l->hop.reply;
+	const struct status status = status_read(text_of(reply));
+	struct span text = text_of(reply);
+	struct refusal refusal = {
+		.code = reply->code,
+		.pool = (uint16_t)l->pool,
+		.server = (uint16_t)l->server,
+		.is_suspect = is_suspect,
+	};
+	struct smtp_transaction t;
+
+	if (text.len > REFUSAL_TEXT_MAX)
+		text.len = REFUSAL_TEXT_MAX;
+	refusal.text_len = (uint16_t)text.len;
+	memcpy(refusal.text, text.bytes, text.len);
+	smtp_transaction(d->config.smtp, dl->session, &t);
+	refusals_put(d->config.refusals, t.sender, recipient,
+		     !is_suspect && status.class == 5 && status.subject == 1 && status.detail == 1,
+		     &refusal, d->now_us);
+}
+
+/* Notes what a refusal is to the transaction. False: the server is wrong. */
+static bool weigh(struct deliveries *d, struct delivery *dl, enum asked_about what,
+		  struct span recipient)
+{
+	const struct link *l = dl->link;
+	const struct hop_reply *reply = &l->hop.reply;
+	enum meaning meaning = meaning_of(what, reply->code, text_of(reply));
+	char error[POOL_ERROR_MAX];
+
+	describe(l, error);
+	if (meaning == MEANING_SERVER) {
+		pools_wrong(d->config.pools, l->pool, l->server, error, d->now_us);
+		return false;
+	}
+	if (what == ASKED_ABOUT_RECIPIENT && reply->code >= 500 &&
+	    pools_recipient_refused(d->config.pools, l->pool, l->server, error, d->now_us))
+		meaning = MEANING_DOUBT;
+	if (!dl->has_refusal || (meaning == MEANING_LATER && !dl->has_later))
+		keep_reply(dl, reply);
+	dl->has_refusal = true;
+	dl->has_later |= meaning == MEANING_LATER;
+	dl->has_doubt |= meaning == MEANING_DOUBT;
+	if (what == ASKED_ABOUT_RECIPIENT || meaning == MEANING_DOUBT)
+		remember(d, dl, recipient, meaning == MEANING_DOUBT);
+	return true;
+}
+
+/* False: the connection is of no use any more. */
+static bool take_recipients_answer(struct deliveries *d, struct delivery *dl)
+{
+	const struct smtp_recipient *r =
+		smtp_next_recipient(d->config.smtp, dl->session, &dl->answered);
+	const struct link *l = dl->link;
+
+	if (l->hop.reply.code < 300) {
+		pools_recipient_taken(d->config.pools, l->pool, l->server, d->now_us);
+		return true;
+	}
+	counter_add(&d->config.counters->relay_recipients_refused, 1);
+	if (is_postmaster(smtp_recipient_local(r)) && l->hop.reply.code >= 500) {
+		/* No refusal of it is passed on for good. */
+		dl->has_refusal = dl->has_doubt = true;
+		return true;
+	}
+	return weigh(d, dl, ASKED_ABOUT_RECIPIENT, smtp_recipient_address(r));
+}
+
+/* The client hears the refusal itself: it needs not be remembered. */
+static void forget_refusals(struct deliveries *d, struct delivery *dl)
+{
+	struct smtp_walk walk = {0};
+	const struct smtp_recipient *r;
+	struct smtp_transaction t;
+
+	smtp_transaction(d->config.smtp, dl->session, &t);
+	while ((r = smtp_next_recipient(d->config.smtp, dl->session, &walk)))
+		refusals_forget(d->config.refusals, t.sender, smtp_recipient_address(r));
+}
+
+/* What was asked for is refused, all or in part, and nothing was transferred. */
+static void refuse(struct deliveries *d, struct delivery *dl, bool all)
+{
+	struct link *l = dl->link;
+
+	dl->link = NULL;
+	l->user = NULL;
+	release(d, l->pool, l->server);
+	links_reset(d->links, l);
+	counter_add(&d->config.counters->relay_messages_refused, 1);
+	pools_answered(d->config.pools, l->pool, l->server, dl->answer.code / 100, 0);
+	if (dl->has_doubt) {
+		answer_with(d, dl, REPLY_POOL_TRIPPED);
+	} else if (!all) {
+		answer_with(d, dl, REPLY_SOME_REFUSED);
+	} else {
+		forget_refusals(d, dl);
+		done(d, dl);
+	}
+}
+
+/* MAIL and every RCPT have their answers. */
+static void take_answers(struct deliveries *d, struct delivery *dl)
+{
+	struct link *l = dl->link;
+
+	if (hop_mail_refused(&l->hop)) {
+		if (weigh(d, dl, ASKED_ABOUT_SENDER, (struct span){0}))
+			refuse(d, dl, true);
+		else
+			fail_link(d, dl);
+	} else if (dl->has_refusal) {
+		refuse(d, dl, l->hop.rcpts_taken == 0);
+	} else {
+		links_data(d->links, l);
+	}
+}
+
+/* --- the message ----------------------------------------------------------------------------- */
+
+static void send_header(struct deliveries *d, struct delivery *dl)
+{
+	char field[RECEIVED_MAX];
+	size_t len = write_received(d, dl, field);
+
+	links_send(d->links, dl->link, field, len);
+	dl->is_headed = true;
+}
+
+/* Sends what is held, as there is room. */
+static void flush(struct deliveries *d, struct delivery *dl)
+{
+	size_t room = links_room(d->links, dl->link);
+
+	if (!dl->is_headed) {
+		if (room < RECEIVED_MAX)
+			return;
+		send_header(d, dl);
+		room = links_room(d->links, dl->link);
+	}
+	while (dl->at != SLAB_NONE && room) {
+		const struct chunk *chunk = slab_at(&d->chunks, dl->at);
+		uint32_t from = (uint32_t)(dl->flushed % CHUNK_OCTETS);
+		size_t n = chunk->len - from;
+
+		n = n < room ? n : room;
+		links_send(d->links, dl->link, chunk->octets + from, n);
+		dl->flushed += n;
+		room -= n;
+		if (from + n < chunk->len || (chunk->len < CHUNK_OCTETS && !dl->is_whole))
+			return;
+		dl->at = chunk->next;
+	}
+}
+
+static bool is_flushed(const struct delivery *dl)
+{
+	return dl->is_headed && dl->flushed == dl->held;
+}
+
+static void go_on_sending(struct deliveries *d, struct delivery *dl)
+{
+	flush(d, dl);
+	if (dl->link->flags & LINK_LOST) {
+		fail_link(d, dl);
+		return;
+	}
+	if (!is_flushed(dl) || links_room(d->links, dl->link) < ROOM_LEAST)
+		return;
+	if (dl->is_whole) {
+		dl->state = DELIVERY_SENT;
+		dl->ended_us = d->now_us;
+		links_end(d->links, dl->link);
+	} else {
+		wake(d, dl);
+	}
+}
+
+/* DATA is refused though recipients were taken. */
+static void doubt_refusal(struct deliveries *d, struct delivery *dl)
+{
+	const struct link *l = dl->link;
+	const struct hop_reply *reply = &l->hop.reply;
+	enum meaning meaning = meaning_of(ASKED_ABOUT_SENDER, reply->code, text_of(reply));
+	char error[POOL_ERROR_MAX];
+
+	if (meaning < MEANING_DOUBT)
+		return;
+	dl->answer = (struct smtp_answer){.reply = REPLY_POOL_TRIPPED};
+	if (meaning == MEANING_DOUBT) {
+		remember(d, dl, (struct span){0}, true);
+		return;
+	}
+	describe(l, error);
+	pools_wrong(d->config.pools, l->pool, l->server, error, d->now_us);
+}
+
+/* The next hop has answered for the message. */
+static void take_delivery(struct deliveries *d, struct delivery *dl)
+{
+	struct link *l = dl->link;
+	const unsigned class = l->hop.reply.code / 100;
+	const bool was_sent = dl->state == DELIVERY_SENT;
+
+	keep_reply(dl, &l->hop.reply);
+	pools_answered(d->config.pools, l->pool, l->server, class,
+		       was_sent ? (uint32_t)(d->now_us - dl->ended_us) : 0);
+	counter_add(class == 2 ? &d->config.counters->relay_messages_taken
+			       : &d->config.counters->relay_messages_refused,
+		    1);
+	if (!was_sent)
+		doubt_refusal(d, dl);
+	/* LMTP has answered for each: those it has, it would get again. */
+	if (l->hop.outcome.taken && l->hop.outcome.refused)
+		dl->answer = (struct smtp_answer){.reply = REPLY_SOME_REFUSED};
+	dl->link = NULL;
+	release(d, l->pool, l->server);
+	links_park(d->links, l);
+	done(d, dl);
+}
+
+/* --- what links find ------------------------------------------------------------------------- */
+
+/* Does what a step says for its transaction; false: that has nothing more to do with it now. */
+static bool act(struct deliveries *d, struct delivery *dl, enum hop_step step)
+{
+	switch (step) {
+	case HOP_READY:
+		ask(d, dl);
+		return dl->link;
+	case HOP_RCPT:
+		if (take_recipients_answer(d, dl))
+			return true;
+		dl->found_wrong = true;
+		fail_link(d, dl);
+		return false;
+	case HOP_ASKED:
+		take_answers(d, dl);
+		return dl->link;
+	case HOP_WANTED:
+		dl->state = DELIVERY_SENDING;
+		go_on_sending(d, dl);
+		wake(d, dl);
+		return dl->link;
+	case HOP_ANSWERED:
+		take_delivery(d, dl);
+		return false;
+	case HOP_FAILED:
+		fail_link(d, dl);
+		return false;
+	default:
+		if (dl->state == DELIVERY_SENDING)
+			go_on_sending(d, dl);
+		return false;
+	}
+}
+
+/* One that serves nobody: a trial, or one that was reset. False: it is done with. */
+static bool act_alone(struct deliveries *d, struct link *l, enum hop_step step)
+{
+	switch (step) {
+	case HOP_WAIT:
+		return false;
+	case HOP_READY:
+		if (l->is_trial)
+			release(d, l->pool, l->server);
+		l->is_trial = false;
+		links_park(d->links, l);
+		return false;
+	default:
+		if (!(l->flags & LINK_USED))
+			report_failure(d, l);
+		if (l->is_trial)
+			release(d, l->pool, l->server);
+		links_abort(d->links, l);
+		return false;
+	}
+}
+
+static void note_greeting(struct deliveries *d, struct link *l, enum hop_step step)
+{
+	if (step != HOP_READY || l->flags & LINK_GREETED)
+		return;
+	l->flags |= LINK_GREETED;
+	pools_greeted(d->config.pools, l->pool, l->server, l->hop.offers & 0xff, l->hop.size_max,
+		      d->now_us);
+}
+
+static void serve_links(struct deliveries *d)
+{
+	struct link *l;
+
+	while ((l = links_next(d->links))) {
+		enum hop_step step;
+
+		do {
+			step = links_step(d->links, l);
+			note_greeting(d, l, step);
+		} while (l->user ? act(d, l->user, step) : act_alone(d, l, step));
+	}
+}
+
+/* In turn, but nobody waits for another pool's servers. */
+static void serve_queue(struct deliveries *d)
+{
+	uint64_t busy[POOLS_MAX / 64] = {0};
+	struct delivery *dl = d->queued, *next;
+
+	d->queue_us = d->now_us + QUEUE_US;
+	d->has_room = false;
+	for (; dl; dl = next) {
+		const uint64_t bit = 1ULL << dl->pool % 64;
+
+		next = dl->next_queued;
+		if (d->now_us >= dl->until_us)
+			answer_with(d, dl, REPLY_POOL_BUSY);
+		else if (!(busy[dl->pool / 64] & bit) && !look_for_server(d, dl))
+			busy[dl->pool / 64] |= bit;
+	}
+}
+
+/* What links found, and what follows from it. */
+static void serve(struct deliveries *d)
+{
+	serve_links(d);
+	if (d->queued && (d->has_room || d->now_us >= d->queue_us)) {
+		serve_queue(d);
+		serve_links(d);
+	}
+}
+
+static void try_servers(struct deliveries *d)
+{
+	uint32_t pool, server;
+
+	d->trial_us = d->now_us + TRIAL_US;
+	while (pools_take_trial(d->config.pools, d->now_us, &d->trial_at, &pool, &server)) {
+		struct link *l = links_open(d->links, pool, server, NULL, NULL);
+
+		if (!l) {
+			release(d, pool, server);
+			return;
+		}
+		l->is_trial = true;
+	}
+}
+
+void deliveries_run(struct deliveries *d, struct tcp_conn *c, unsigned news)
+{
+	links_run(d->links, c, news);
+	serve(d);
+}
+
+bool deliveries_is_mine(const struct tcp_conn *c)
+{
+	return links_is_mine(c);
+}
+
+uint64_t deliveries_turn(struct deliveries *d)
+{
+	uint64_t due;
+
+	if (d->now_us >= d->trial_us && !d->draining)
+		try_servers(d);
+	due = links_turn(d->links);
+	serve(d);
+	if (d->queued && d->queue_us < due)
+		due = d->queue_us;
+	return !d->draining && d->trial_us < due ? d->trial_us : due;
+}
+
+void deliveries_drain(struct deliveries *d)
+{
+	d->draining = true;
+	links_drain(d->links);
+}
+
+/* --- what the mail service asks --------------------------------------------------------------
+ */
+
+static bool is_to_be_held(const struct deliveries *d, const struct smtp_session *s)
+{
+	struct smtp_transaction t;
+
+	smtp_transaction(d->config.smtp, s, &t);
+	return t.declared_size && t.declared_size <= d->config.held_max &&
+	       (uint64_t)(d->chunks.capacity - d->chunks.in_use) * CHUNK_OCTETS >
+		       (uint64_t)d->config.held_max * EXPANDS;
+}
+
+static void begin_asking(struct deliveries *d, struct delivery *dl)
+{
+	dl->until_us = d->now_us + HOP_SETUP_MS * 1000ULL;
+	look_for_server(d, dl);
+	serve(d);
+}
+
+uint32_t delivery_begin(struct deliveries *d, struct smtp_session *s, struct tcp_conn *client,
+			uint16_t pool)
+{
+	uint32_t index = slab_take(&d->slab), number = index + 1;
+	struct delivery *dl;
+
+	if (index == SLAB_NONE)
+		return DELIVERY_NONE;
+	dl = slab_at(&d->slab, index);
+	memset(dl, 0, offsetof(struct delivery, text));
+	dl->smtp = d->config.smtp;
+	dl->session = s;
+	dl->client = client;
+	dl->pool = pool;
+	dl->first = dl->last = dl->at = SLAB_NONE;
+	dl->began_s = d->now_s;
+	dl->is_held = is_to_be_held(d, s);
+	if (dl->is_held)
+		dl->state = DELIVERY_HOLDING;
+	else
+		begin_asking(d, dl);
+	return number;
+}
+
+enum delivery_standing delivery_standing(const struct deliveries *d, uint32_t number)
+{
+	switch (delivery_of(d, number)->state) {
+	case DELIVERY_HOLDING:
+	case DELIVERY_SENDING:
+		return DELIVERY_WANTS;
+	case DELIVERY_DONE:
+		return DELIVERY_ANSWERED;
+	default:
+		return DELIVERY_WAITS;
+	}
+}
+
+size_t delivery_room(struct deliveries *d, uint32_t number)
+{
+	struct delivery *dl = delivery_of(d, number);
+	uint64_t room = 0;
+
+	switch (dl->state) {
+	case DELIVERY_DONE:
+		return SIZE_MAX;
+	case DELIVERY_HOLDING:
+		room = held_room(d, dl);
+		if (room >= ROOM_LEAST)
+			break;
+		/* More than was declared, or than there is memory for: it is streamed. */
+		dl->is_held = false;
+		begin_asking(d, dl);
+		return 0;
+	case DELIVERY_SENDING:
+		if (is_flushed(dl))
+			room = links_room(d->links, dl->link);
+		break;
+	default:
+		break;
+	}
+	return room < ROOM_LEAST ? 0 : (room - HELD_BACK) / EXPANDS;
+}
+
+void delivery_body(struct deliveries *d, uint32_t number, const struct span *spans, size_t n)
+{
+	struct delivery *dl = delivery_of(d, number);
+
+	for (size_t i = 0; i < n; i++) {
+		if (dl->state == DELIVERY_SENDING) {
+			links_send(d->links, dl->link, spans[i].bytes, spans[i].len);
+			counter_add(&d->config.counters->relay_octets, spans[i].len);
+		} else if (dl->state == DELIVERY_HOLDING && !hold(d, dl, spans[i])) {
+			answer_with(d, dl, REPLY_NO_ROOM);
+		}
+	}
+}
+
+void delivery_end(struct deliveries *d, uint32_t number)
+{
+	struct delivery *dl = delivery_of(d, number);
+
+	dl->is_whole = true;
+	if (dl->state == DELIVERY_HOLDING)
+		begin_asking(d, dl);
+	else if (dl->state == DELIVERY_SENDING)
+		go_on_sending(d, dl);
+}
+
+bool delivery_is_past_end(const struct deliveries *d, uint32_t number)
+{
+	return delivery_of(d, number)->state == DELIVERY_SENT;
+}
+
+const struct smtp_answer *delivery_answer(const struct deliveries *d, uint32_t number)
+{
+	return &delivery_of(d, number)->answer;
+}
+
+void delivery_close(struct deliveries *d, uint32_t number)
+{
+	struct delivery *dl = delivery_of(d, number);
+
+	forget_woken(d, dl);
+	dl->session = NULL;
+	dl->client = NULL;
+	if (dl->state == DELIVERY_SENT)
+		return; /* it cannot be called back: its answer ends it */
+	drop_link(d, dl);
+	free_delivery(d, dl);
+}

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Thread, Time, Memory, Rules: links.h. */
+#include "worker/links.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/counter.h"
+#include "base/slab.h"
+
+enum {
+	TICK_SHIFT = 10,
+	OUT_OCTETS = 16 << 10,	   /* commands between two sends */
+	UNRESOLVED_US = 10 * 1000, /* until the next hop's link address is asked for again */
+	STALL_MS = 120 * 1000,	   /* for a next hop that takes nothing of a message */
+	WANTED_US = 20 * 1000,	   /* between two looks whether others want an idle one's place */
+	MARK = 1,		   /* of a connection's user: it is a link */
+};
+
+struct links {
+	struct links_config config;
+	struct tcp *tcp;
+	struct wheel wheel;
+	struct slab slab;
+	uint64_t now_us, look_us;
+	uint32_t *first_of; /* a pool's first server among all */
+	struct link **idle; /* by server, last parked first */
+	uint32_t n_servers, n_idle;
+	struct link *news, **news_end;
+	bool draining;
+	uint8_t out[OUT_OCTETS];
+};
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static bool list_servers(struct links *all)
+{
+	const uint32_t n = pools_count(all->config.pools);
+
+	all->first_of = calloc(n + 1, sizeof(*all->first_of));
+	if (!all->first_of)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		all->first_of[i + 1] =
+			all->first_of[i] + pools_config(all->config.pools, i)->n_servers;
+	all->n_servers = all->first_of[n];
+	all->idle = calloc(all->n_servers + 1, sizeof(struct link *));
+	return all->idle;
+}
+
+struct links *links_new(const struct links_config *config, uint64_t now_us)
+{
+	struct links *all = calloc(1, sizeof(*all));
+
+	if (!all)
+		return NULL;
+	all->config = *config;
+	all->tcp = worker_tcp(config->worker);
+	all->now_us = now_us;
+	all->news_end = &all->news;
+	wheel_init(&all->wheel, now_us, TICK_SHIFT);
+	if (!list_servers(all) || !slab_init(&all->slab, sizeof(struct link), 64, config->links)) {
+		links_free(all);
+		return NULL;
+	}
+	return all;
+}
+
+void links_free(struct links *all)
+{
+	if (!all)
+		return;
+	slab_release(&all->slab);
+	free(all->first_of);
+	free(all->idle);
+	free(all);
+}
+
+void links_set_time(struct links *all, uint64_t now_us)
+{
+	all->now_us = now_us;
+}
+
+/* --- connections ----------------------------------------------------------------------------- */
+
+bool links_is_mine(const struct tcp_conn *c)
+{
+	return (uintptr_t)tcp_user(c) & MARK;
+}
+
+static struct link *link_of(const struct tcp_conn *c)
+{
+	return (struct link *)((uintptr_t)tcp_user(c) & ~(uintptr_t)MARK);
+}
+
+static void tell(struct links *all, struct link *l)
+{
+	if (l->flags & LINK_NEWS)
+		return;
+	l->flags |= LINK_NEWS;
+	l->next_news = NULL;
+	*all->news_end = l;
+	all->news_end = &l->next_news;
+}
+
+struct link *links_next(struct links *all)
+{
+	struct link *l = all->news;
+
+	if (!l)
+		return NULL;
+	all->news = l->next_news;
+	if (!all->news)
+		all->news_end = &all->news;
+	l->flags &= (uint16_t)~LINK_NEWS;
+	return l;
+}
+
+static void forget_news(struct links *all, const struct link *l)
+{
+	struct link **at = &all->news;
+
+	if (!(l->flags & LINK_NEWS))
+		return;
+	while (*at != l)
+		at = &(*at)->next_news;
+	*at = l->next_news;
+	if (all->news_end == &l->next_news)
+		all->news_end = at;
+}
+
+static struct link **idle_of(struct links *all, uint32_t pool, uint32_t server)
+{
+	return &all->idle[all->first_of[pool] + server];
+}
+
+static void unlist_idle(struct links *all, struct link *l)
+{
+	if (!(l->flags & LINK_IDLE))
+		return;
+	if (l->prev)
+		l->prev->next = l->next;
+	else
+		*idle_of(all, l->pool, l->server) = l->next;
+	if (l->next)
+		l->next->prev = l->prev;
+	l->flags &= (uint16_t)~LINK_IDLE;
+	all->n_idle--;
+}
+
+static void give_back(struct links *all, struct link *l)
+{
+	unlist_idle(all, l);
+	forget_news(all, l);
+	wheel_cancel(&all->wheel, &l->timer);
+	pools_closed(all->config.pools, l->pool, l->server);
+	slab_give(&all->slab, slab_index(&all->slab, l));
+}
+
+void links_abort(struct links *all, struct link *l)
+{
+	if (l->conn) {
+		tcp_set_user(l->conn, NULL);
+		tcp_abort(all->tcp, l->conn);
+	}
+	give_back(all, l);
+}
+
+/* In good order: QUIT, and nothing more is waited for. */
+static void leave(struct links *all, struct link *l)
+{
+	struct smtp_out out = {.bytes = all->out, .size = sizeof(all->out)};
+
+	if (l->conn) {
+		hop_quit(&l->hop, &out);
+		tcp_send(all->tcp, l->conn, out.bytes, out.len);
+		tcp_set_user(l->conn, NULL);
+		tcp_close(all->tcp, l->conn);
+	}
+	give_back(all, l);
+}
+
+/* --- time ------------------------------------------------------------------------------------ */
+
+static uint64_t ms_to_us(uint64_t ms)
+{
+	return ms * 1000;
+}
+
+static uint64_t time_for(uint8_t state)
+{
+	switch (state) {
+	case HOP_STATE_IDLE:
+		return ms_to_us(HOP_IDLE_MS);
+	case HOP_STATE_MESSAGE:
+		return ms_to_us(STALL_MS);
+	case HOP_STATE_ENDED:
+		return ms_to_us(HOP_FINAL_MS);
+	default:
+		return ms_to_us(HOP_REPLY_MS);
+	}
+}
+
+static void give_time(struct links *all, struct link *l)
+{
+	l->awaited = l->hop.state;
+	wheel_arm(&all->wheel, &l->timer, all->now_us + time_for(l->hop.state));
+}
+
+static void connect_link(struct links *all, struct link *l)
+{
+	const struct pool_server_config *server =
+		&pools_config(all->config.pools, l->pool)->servers[l->server];
+	struct tcp_conn *c;
+
+	switch (worker_connect(all->config.worker, &server->address, server->port, &c)) {
+	case WORKER_CONNECTING:
+		l->conn = c;
+		tcp_set_user(c, (void *)((uintptr_t)l | MARK));
+		wheel_arm(&all->wheel, &l->timer, l->connect_until_us);
+		return;
+	case WORKER_UNRESOLVED:
+		if (all->now_us < l->connect_until_us) {
+			wheel_arm(&all->wheel, &l->timer, all->now_us + UNRESOLVED_US);
+			return;
+		}
+		break;
+	case WORKER_NO_ROUTE:
+	case WORKER_FULL:
+		break;
+	}
+	l->flags |= LINK_LOST;
+	tell(all, l);
+}
+
+static void time_is_over(struct links *all, struct link *l)
+{
+	if (l->flags & LINK_IDLE) {
+		leave(all, l);
+	} else if (!l->conn && !(l->flags & LINK_LOST) && !(l->flags & LINK_OPENED)) {
+		connect_link(all, l);
+	} else {
+		l->flags |= LINK_LATE;
+		tell(all, l);
+	}
+}
+
+/* Places that others wait for are made free. */
+static void make_way(struct links *all)
+{
+	for (uint32_t pool = 0; pool < pools_count(all->config.pools); pool++)
+		for (uint32_t i = all->first_of[pool]; i < all->first_of[pool + 1]; i++)
+			if (all->idle[i] &&
+			    pools_is_wanted(all->config.pools, pool, i - all->first_of[pool]))
+				leave(all, all->idle[i]);
+}
+
+uint64_t links_turn(struct links *all)
+{
+	struct timer *t;
+	uint64_t due;
+
+	while ((t = wheel_next(&all->wheel, all->now_us)))
+		time_is_over(all, (struct link *)t);
+	if (all->n_idle && all->now_us >= all->look_us) {
+		make_way(all);
+		all->look_us = all->now_us + WANTED_US;
+	}
+	due = wheel_next_due(&all->wheel);
+	return all->n_idle && all->look_us < due ? all->look_us : due;
+}
+
+void links_drain(struct links *all)
+{
+	all->draining = true;
+	for (uint32_t i = 0; i < all->n_servers; i++)
+		while (all->idle[i])
+			leave(all, all->idle[i]);
+}
+
+/* --- opening, taking, parking ---------------------------------------------------------------- */
+
+/* What lies unread would be taken for the answer to what is asked next. */
+static bool has_more(const struct link *l)
+{
+	return tcp_readable(l->conn) || tcp_is_peer_done(l->conn);
+}
+
+void links_idle(const struct links *all, uint32_t pool, struct pool_tried *idle)
+{
+	const uint32_t first = all->first_of[pool], n = all->first_of[pool + 1] - first;
+
+	*idle = (struct pool_tried){0};
+	for (uint32_t i = 0; i < n; i++)
+		if (all->idle[first + i])
+			idle->bits[i / 64] |= 1ULL << i % 64;
+}
+
+struct link *links_take(struct links *all, uint32_t pool, uint32_t server, void *user)
+{
+	struct link *l;
+
+	while ((l = *idle_of(all, pool, server)) && has_more(l))
+		links_abort(all, l);
+	if (!l)
+		return NULL;
+	unlist_idle(all, l);
+	l->user = user;
+	l->flags &= (uint16_t)~LINK_HEARD;
+	give_time(all, l);
+	return l;
+}
+
+struct link *links_open(struct links *all, uint32_t pool, uint32_t server,
+			const struct hop_client *client, void *user)
+{
+	const struct pool_config *config = pools_config(all->config.pools, pool);
+	uint32_t index = slab_take(&all->slab);
+	struct link *l;
+
+	if (index == SLAB_NONE) {
+		pools_closed(all->config.pools, pool, server);
+		return NULL;
+	}
+	l = slab_at(&all->slab, index);
+	memset(l, 0, sizeof(*l));
+	l->pool = pool;
+	l->server = server;
+	l->user = user;
+	l->connect_until_us = all->now_us + ms_to_us(HOP_CONNECT_MS);
+	/* The engine's header for PROXY v2 waits for the connection. */
+	if (client)
+		l->hop.client = *client;
+	l->hop.protocol = config->protocol == POOL_LMTP ? HOP_LMTP : HOP_SMTP;
+	counter_add(&all->config.counters->relay_connections, 1);
+	connect_link(all, l);
+	return l;
+}
+
+void links_park(struct links *all, struct link *l)
+{
+	const struct pool_config *config = pools_config(all->config.pools, l->pool);
+	struct link **first = idle_of(all, l->pool, l->server);
+
+	l->user = NULL;
+	if (has_more(l)) {
+		links_abort(all, l);
+		return;
+	}
+	if (all->draining || config->identity == POOL_PROXY_V2 ||
+	    ++l->uses >= HOP_CONNECTION_USES || !hop_is_idle(&l->hop) ||
+	    pools_is_wanted(all->config.pools, l->pool, l->server)) {
+		leave(all, l);
+		return;
+	}
+	l->flags |= LINK_IDLE | LINK_USED;
+	l->prev = NULL;
+	l->next = *first;
+	if (l->next)
+		l->next->prev = l;
+	*first = l;
+	all->n_idle++;
+	give_time(all, l);
+}
+
+/* --- octets ---------------------------------------------------------------------------------- */
+
+size_t links_room(const struct links *all, const struct link *l)
+{
+	return l->conn ? tcp_send_room(all->tcp, l->conn) : 0;
+}
+
+void links_send(struct links *all, struct link *l, const void *octets, size_t len)
+{
+	if (!len || l->flags & LINK_LOST)
+		return;
+	if (l->conn && tcp_send(all->tcp, l->conn, octets, len) == len)
+		return;
+	/* Part of a command or of a message is worse than none. */
+	counter_add(&all->config.counters->relay_no_buffer, 1);
+	l->flags |= LINK_LOST;
+	tell(all, l);
+}
+
+static struct smtp_out out_for(struct links *all, const struct link *l)
+{
+	const size_t room = links_room(all, l);
+
+	return (struct smtp_out){
+		.bytes = all->out,
+		.size = room < sizeof(all->out) ? room : sizeof(all->out),
+	};
+}
+
+static void send_out(struct links *all, struct link *l, const struct smtp_out *out)
+{
+	links_send(all, l, out->bytes, out->len);
+	if (l->awaited != l->hop.state)
+		give_time(all, l);
+}
+
+enum hop_step links_step(struct links *all, struct link *l)
+{
+	struct smtp_out out = out_for(all, l);
+	enum hop_step step;
+	struct span in;
+	size_t had;
+
+	if (l->flags & (LINK_LOST | LINK_LATE))
+		return HOP_FAILED;
+	if (!(l->flags & LINK_OPENED))
+		return HOP_WAIT;
+	do {
+		in = tcp_read(all->tcp, l->conn, 0);
+		had = in.len;
+		out.len = 0;
+		step = hop_feed(&l->hop, &in, &out);
+		send_out(all, l, &out);
+		tcp_consume(all->tcp, l->conn, had - in.len);
+		out = out_for(all, l);
+	} while (step == HOP_WAIT && had && !(l->flags & LINK_LOST));
+	if (l->flags & LINK_LOST)
+		return HOP_FAILED;
+	if (step == HOP_WAIT && tcp_is_peer_done(l->conn))
+		return HOP_FAILED;
+	if (step != HOP_WAIT && step != HOP_FAILED && step != HOP_READY)
+		l->flags |= LINK_HEARD;
+	return step;
+}
+
+bool links_begin(struct links *all, struct link *l, const struct hop_client *client,
+		 const struct hop_mail *mail)
+{
+	struct smtp_out out = out_for(all, l);
+	bool can = hop_begin(&l->hop, client, mail, &out);
+
+	send_out(all, l, &out);
+	tell(all, l); /* what found no room follows */
+	return can;
+}
+
+void links_data(struct links *all, struct link *l)
+{
+	struct smtp_out out = out_for(all, l);
+
+	hop_data(&l->hop, &out);
+	send_out(all, l, &out);
+}
+
+void links_reset(struct links *all, struct link *l)
+{
+	struct smtp_out out = out_for(all, l);
+
+	hop_reset(&l->hop, &out);
+	send_out(all, l, &out);
+}
+
+void links_end(struct links *all, struct link *l)
+{
+	struct smtp_out out = out_for(all, l);
+
+	hop_end(&l->hop, &out);
+	send_out(all, l, &out);
+}
+
+/* --- news ------------------------------------------------------------------------------------ */
+
+static void open_engine(struct links *all, struct link *l)
+{
+	const struct pool_config *config = pools_config(all->config.pools, l->pool);
+	const struct hop_client client = l->hop.client;
+	struct smtp_out out = {.bytes = all->out, .size = sizeof(all->out)};
+
+	hop_open(&l->hop, config->protocol == POOL_LMTP ? HOP_LMTP : HOP_SMTP,
+		 config->identity == POOL_XCLIENT    ? HOP_XCLIENT
+		 : config->identity == POOL_PROXY_V2 ? HOP_PROXY_V2
+						     : HOP_IDENTITY_NONE,
+		 all->config.host, &client, &out);
+	l->flags |= LINK_OPENED;
+	links_send(all, l, out.bytes, out.len);
+	give_time(all, l);
+}
+
+void links_run(struct links *all, struct tcp_conn *c, unsigned news)
+{
+	struct link *l = link_of(c);
+
+	if (news & TCP_ENDED) {
+		tcp_set_user(c, NULL);
+		l->conn = NULL;
+		l->flags |= LINK_LOST;
+	} else if (news & TCP_OPENED) {
+		open_engine(all, l);
+	} else if (news & TCP_ROOM && l->hop.state == HOP_STATE_MESSAGE) {
+		give_time(all, l);
+	}
+	if (l->flags & LINK_IDLE && (news & (TCP_BYTES | TCP_PEER_DONE | TCP_ENDED))) {
+		/* A server that shuts an idle connection does what it may. */
+		links_abort(all, l);
+		return;
+	}
+	tell(all, l);
+}
