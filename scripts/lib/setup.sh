@@ -43,12 +43,30 @@ install_packages() {
 	[ "$(id -u)" = 0 ] || die "not root, and these packages are missing: ${missing[*]}"
 	echo "installing ${missing[*]}"
 	export DEBIAN_FRONTEND=noninteractive
-	# A mail server that is installed for its tools must not begin to serve.
+	# A mail server that is installed to be tested with gets no configuration, and does not begin to serve.
 	if printf '%s\n' "${missing[@]}" | grep -qx postfix; then
 		echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
 	fi
-	apt-get -q update && apt-get -q -y --no-remove --no-install-recommends \
-		-o DPkg::Lock::Timeout=300 install "${missing[@]}"
+	apt-get -q update && apt_install_starting_nothing "${missing[@]}" && keep_from_booting "${missing[@]}"
+}
+
+# apt_install_starting_nothing PACKAGE...: dpkg finds these for what starts services in their stead.
+apt_install_starting_nothing() {
+	local folder status=0
+	folder=$(mktemp -d) && ln -s /bin/true "$folder/invoke-rc.d" &&
+		ln -s /bin/true "$folder/deb-systemd-invoke" || return 1
+	apt-get -q -y --no-remove --no-install-recommends -o DPkg::Lock::Timeout=300 \
+		-o DPkg::Path="$folder:$PATH" install "$@" || status=$?
+	rm -r "$folder"
+	return $status
+}
+
+# keep_from_booting PACKAGE...: their services are not started with the machine either.
+keep_from_booting() {
+	local service
+	for service in $(dpkg -L "$@" 2>/dev/null | sed -n 's|^/etc/init.d/||p'); do
+		update-rc.d "$service" disable >/dev/null || return 1
+	done
 }
 
 # configure FOLDER COMPILER [MESON OPTION]...: once; ninja notices later changes by itself.

@@ -46,14 +46,26 @@ FRESH_MACHINE = """
 dpkg-query() { return 1; }
 debconf-set-selections() { cat >/dev/null; }
 id() { echo 0; }
-apt-get() { echo "apt-get $*"; }
+dpkg() { echo /etc/init.d/planted; }
+update-rc.d() { echo "update-rc.d $*" >&2; }
+apt-get() {
+	local words=$* path
+	echo "apt-get $words"
+	[[ $words == *DPkg::Path=* ]] || return 0
+	path=${words##*DPkg::Path=}
+	path=${path%% *}
+	PATH=$path type -p invoke-rc.d deb-systemd-invoke | xargs readlink >&2
+}
 install_packages """
 
 
-def asked_of_apt(*sections):
-    done = subprocess.run(["/bin/bash", "-c", FRESH_MACHINE + " ".join(sections)], cwd=TREE, check=True,
+def on_a_fresh_machine(*sections):
+    return subprocess.run(["/bin/bash", "-c", FRESH_MACHINE + " ".join(sections)], cwd=TREE, check=True,
                           text=True, capture_output=True)
-    return done.stdout.splitlines()[-1].split()
+
+
+def asked_of_apt(*sections):
+    return on_a_fresh_machine(*sections).stdout.splitlines()[-1].split()
 
 
 def test_to_build_no_mail_server_is_installed():
@@ -64,7 +76,12 @@ def test_to_build_no_mail_server_is_installed():
 
 def test_to_test_all_is_installed_and_nothing_that_is_there_removed():
     asked = asked_of_apt("build", "test")
-    assert {"libdpdk-dev", "postfix", "libcmocka-dev", "--no-remove"} <= set(asked)
+    assert {"libdpdk-dev", "postfix", "dovecot-lmtpd", "libcmocka-dev", "--no-remove"} <= set(asked)
+
+
+def test_what_is_installed_to_test_with_starts_neither_now_nor_with_the_machine():
+    done = on_a_fresh_machine("test")
+    assert done.stderr.splitlines()[-3:] == ["/bin/true", "/bin/true", "update-rc.d planted disable"], done
 
 
 def test_passing_tests_pass(run_checks):
