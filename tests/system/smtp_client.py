@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Says lines to an SMTP server, one behind the other's reply, by Python's smtplib.
 
-    smtp_client.py [--source IP] [--hold] [--connections N] ADDRESS PORT LINE...
+    smtp_client.py [--source IP] [--hold] [--connections N] [--piece N] ADDRESS PORT LINE...
 
-Prints the replies, the greeting first, as a JSON list of "CODE TEXT", the lines of one joined by \\n;
+A line that is @FILE stands for the octets of that file, which are sent as they are; with --piece no
+more than N octets at a time. Prints the replies, the greeting first, as a JSON list of "CODE TEXT", the lines of one joined by \\n;
 null where the connection ended instead. With --hold it then says `held`, and what the server says of
 its own accord next. With --connections N-1 others are greeted before, and what each of them is told
 at the end is printed as a second list.
@@ -12,7 +13,9 @@ at the end is printed as a second list.
 
 import argparse
 import json
+import pathlib
 import smtplib
+import socket
 
 
 def reply(server):
@@ -29,9 +32,19 @@ def connect(args):
     return server, f"{code} {text.decode()}"
 
 
-def say(server, line):
+def send_file(server, path, piece):
+    octets = pathlib.Path(path).read_bytes()
+    server.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for at in range(0, len(octets), piece or len(octets)):
+        server.sock.sendall(octets[at:at + piece] if piece else octets)
+
+
+def say(server, line, piece):
     try:
-        server.putcmd(line)
+        if line.startswith("@"):
+            send_file(server, line[1:], piece)
+        else:
+            server.putcmd(line)
     except (smtplib.SMTPServerDisconnected, OSError):
         return None
     return reply(server)
@@ -45,6 +58,7 @@ def main():
     parser.add_argument("--timeout", type=float, default=20)
     parser.add_argument("--hold", action="store_true")
     parser.add_argument("--connections", type=int, default=1)
+    parser.add_argument("--piece", type=int)
     parser.add_argument("lines", nargs="*")
     args = parser.parse_args()
     others = [connect(args)[0] for _ in range(args.connections - 1)]
@@ -52,7 +66,7 @@ def main():
     said = [greeting]
     for line in args.lines:
         if said[-1] is not None:
-            said.append(say(server, line))
+            said.append(say(server, line, args.piece))
     print(json.dumps(said), flush=True)
     if others:
         print(json.dumps([reply(other) for other in others]), flush=True)
