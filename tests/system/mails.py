@@ -26,6 +26,11 @@ def large(size, seed=1):
     return HEAD + b"".join(text[at:at + 76] + b"\r\n" for at in range(0, len(text), 76))
 
 
+def numbered(number, size):
+    """One of many that differ."""
+    return f"X-Number: {number}\r\n".encode() + large(size, seed=number)
+
+
 HARD = {
     "dots at line starts": HEAD + b".\r\n..\r\n...\r\n.text\r\n. \r\ntext.\r\n.\r\n\r\n.\r\n",
     "dots from the first line on": b".Subject: odd\r\n\r\n.\r\n",
@@ -71,6 +76,14 @@ def added_to(message, stored, allowed=()):
     return [field for field, name in zip(added, names) if name == "Received"]
 
 
+def numbers_of(stored, size):
+    """Which of the numbered were stored, each checked to be whole."""
+    for message in stored:
+        number = int(re.search(rb"^X-Number: (\d+)\r\n", message, re.MULTILINE)[1])
+        added_to(numbered(number, size), message)
+        yield number
+
+
 # --- clients ---------------------------------------------------------------------------------------
 
 
@@ -87,3 +100,18 @@ def swaks(lab, address, data, *recipients, source=None, host="client", options=(
                    *(["--local-interface", source] if source else []), "--helo", "client.example",
                    "--from", SENDER, "--to", ",".join(recipients), "--data", f"@{data}",
                    "--no-data-fixup", "--suppress-data", "--timeout", 120, *options, timeout=300)
+
+
+def start_crowd(lab, address, count, at_once, size, recipients, *options, port=25):
+    """mail_crowd.py, whose last line is next_json's."""
+    return lab.start("client", PYTHON, HERE / "mail_crowd.py", *options, count, at_once, size,
+                     recipients, address, port, name="mail_crowd")
+
+
+def crowd(lab, *words, timeout=300):
+    """What it says at its end."""
+    client = start_crowd(lab, *words)
+    said = client.next_json(timeout)
+    assert client.wait() == 0, client.story()
+    lab.ended(client)
+    return said

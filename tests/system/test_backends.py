@@ -8,7 +8,8 @@ import pytest
 
 from backends import LMTP, SMTP, Dovecot, Hostile, MailStore, Postfix, runs_in_group
 from lab import BACKEND, CLIENT, patiently
-from mails import HARD, HEAD, SENDER, added_to, corpus, stuffed, swaks, talk
+from mails import (HARD, HEAD, SENDER, added_to, corpus, crowd, numbers_of, start_crowd, stuffed, swaks,
+                   talk)
 from services import versions
 
 BOTH = [BACKEND["ipv4"], BACKEND["ipv6"]]
@@ -190,3 +191,28 @@ def test_a_server_that_was_killed_starts_again(gateway_lab, send, kind):
         server.start()
         assert send(HEAD + b"second\r\n", BOTH[0], options=options).returncode == 0
         server.wait_for_messages(2)
+
+
+# --- many ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [MailStore, Hostile])
+def test_a_crowd_s_mail_is_stored_whole(gateway_lab, kind):
+    count, size = 300, 5000
+    with kind(gateway_lab, BOTH[0]) as server:
+        said = crowd(gateway_lab, BOTH[0], count, 20, size, ANNA)
+        assert said == {"replies": {"250 2.0.0": count}, "attempts": count}
+        stored = server.wait_for_messages(count)
+    assert sorted(numbers_of([one.octets for one in stored], size)) == list(range(1, count + 1))
+
+
+def test_a_crowd_comes_again_when_it_is_put_off(gateway_lab):
+    with Hostile(gateway_lab, BOTH[0], stages={"MAIL": "451 4.3.0 later"}) as server:
+        client = start_crowd(gateway_lab, BOTH[0], 5, 5, 100, ANNA, "--again", 60)
+        patiently(lambda: len(server.events("command")) > 20, "many attempts")
+        server.plan()
+        said = client.next_json()
+        assert client.wait() == 0
+        gateway_lab.ended(client)
+        assert said["replies"] == {"250 2.0.0": 5} and said["attempts"] > 5
+        assert server.count() == 5

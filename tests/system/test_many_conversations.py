@@ -3,8 +3,6 @@
 ends those it is about."""
 
 import json
-import pathlib
-import re
 from itertools import chain
 
 import pytest
@@ -56,12 +54,6 @@ def counters(gateway):
     return json.loads(gateway.control("--json", "counters"))
 
 
-def memory(gateway):
-    """Octets resident."""
-    status = pathlib.Path(f"/proc/{gateway.process.popen.pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) << 10
-
-
 def begin(gateway, version, network, count, each, *parts):
     """Clients that are all greeted and then wait for our word, as they do behind each part."""
     parts = [word for part in parts for word in ["-", *chain(*part)]]
@@ -86,15 +78,15 @@ def test_thousands_of_conversations_an_octet_a_write_leave_nothing(gateway, vers
     """Each asks for somebody who does not exist: the verdict on their network would be just, so its
     operator has allowed it."""
     start_roomy(gateway, f", allow: {ALLOWED}")
-    resident = [memory(gateway)]
+    resident = [gateway.memory()]
     crowd = begin(gateway, version, NETWORK[version], count, EACH, UNTIL_ALL_ARE_ASKED,
                   UNTIL_ALL_ARE_GONE)
     patiently(lambda: connections(gateway)["open"] == count, "all are open at once")
-    resident.append(memory(gateway))
+    resident.append(gateway.memory())
     crowd.say("go on")
     crowd.wait_for("held", TIMEOUT)
     assert connections(gateway)["open"] == count
-    resident.append(memory(gateway))
+    resident.append(gateway.memory())
     said = end(crowd)
     assert (said["conversations"], said["octets"]) == (count, count * OCTETS)
     greeted, asked = ((octets - resident[0]) // count for octets in resident[1:])

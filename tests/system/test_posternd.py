@@ -11,8 +11,9 @@ import subprocess
 import pytest
 
 from conftest import make_lab
-from gateway import SMTP_CLIENT, GUESSER, HONEST, POSTERNCTL, POSTERND, VERDICT, Gateway
+from gateway import GUESSER, HONEST, POSTERNCTL, POSTERND, VERDICT, Gateway
 from lab import GATEWAY, PYTHON, patiently
+from mails import SMTP_CLIENT
 from services import SMTP, versions
 from shield import Shield, ShieldError
 
