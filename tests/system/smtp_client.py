@@ -4,8 +4,8 @@
 
     smtp_client.py [--source IP] [--hold] [--connections N] [--piece N] ADDRESS PORT LINE...
 
-A line that is @FILE stands for the octets of that file, which are sent as they are; with --piece no
-more than N octets at a time. Prints the replies, the greeting first, as a JSON list of "CODE TEXT", the lines of one joined by \\n;
+A line that is @FILE stands for the octets of that file, which are sent as they are, with --piece no
+more than N at a time; it is left out unless the last reply was 354. Prints the replies, the greeting first, as a JSON list of "CODE TEXT", the lines of one joined by \\n;
 null where the connection ended instead. With --hold it then says `held`, and what the server says of
 its own accord next. With --connections N-1 others are greeted before, and what each of them is told
 at the end is printed as a second list.
@@ -65,7 +65,7 @@ def main():
     server, greeting = connect(args)
     said = [greeting]
     for line in args.lines:
-        if said[-1] is not None:
+        if said[-1] is not None and (line[0] != "@" or said[-1].startswith("354")):
             said.append(say(server, line, args.piece))
     print(json.dumps(said), flush=True)
     if others:
