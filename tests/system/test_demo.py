@@ -29,6 +29,8 @@ def test_it_shows_all_and_leaves_nothing_twice(new_lab):
         assert run.returncode == 0, told
         for shown in ("RCPT TO:<anna@example.net>\n    <-  250 2.1.5",
                       "RCPT TO:<anno@example.net>\n    <** 550 5.1.1", "<** 421 4.7.1",
+                      "250 2.0.0 kept as 1.eml (", "| Received: from client.example ([198.18.66.5])",
+                      "    | Subject: hello\n    | \n    | This came through the gateway.\n",
                       "198.18.66.6  shut out  harvest", "stopped in order"):
             assert shown in told
         assert is_gone(new_lab)
