@@ -13,6 +13,7 @@ enum {
 	HOP_HEADER_PROXY_MAX = 52, /* of PROXY v2: 16 and two IPv6 addresses with ports */
 
 	HOP_CONNECT_MS = 10 * 1000,
+	HOP_RESOLVE_MS = 3 * 1000,  /* until its link address is known, and a route to it */
 	HOP_REPLY_MS = 60 * 1000,   /* to any command, and for the greeting */
 	HOP_SETUP_MS = 100 * 1000,  /* in all until 354: clients wait 2 minutes, RFC 5321
 				       4.5.3.2.5 */

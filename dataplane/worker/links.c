@@ -217,15 +217,15 @@ static void connect_link(struct links *all, struct link *l)
 	case WORKER_CONNECTING:
 		l->conn = c;
 		tcp_set_user(c, (void *)((uintptr_t)l | MARK));
-		wheel_arm(&all->wheel, &l->timer, l->connect_until_us);
+		wheel_arm(&all->wheel, &l->timer, all->now_us + ms_to_us(HOP_CONNECT_MS));
 		return;
 	case WORKER_UNRESOLVED:
-		if (all->now_us < l->connect_until_us) {
+	case WORKER_NO_ROUTE: /* routes may be on their way, too, as at the start */
+		if (all->now_us < l->resolve_until_us) {
 			wheel_arm(&all->wheel, &l->timer, all->now_us + UNRESOLVED_US);
 			return;
 		}
 		break;
-	case WORKER_NO_ROUTE:
 	case WORKER_FULL:
 		break;
 	}
@@ -327,7 +327,7 @@ struct link *links_open(struct links *all, uint32_t pool, uint32_t server,
 	l->pool = pool;
 	l->server = server;
 	l->user = user;
-	l->connect_until_us = all->now_us + ms_to_us(HOP_CONNECT_MS);
+	l->resolve_until_us = all->now_us + ms_to_us(HOP_RESOLVE_MS);
 	/* The engine's header for PROXY v2 waits for the connection. */
 	if (client)
 		l->hop.client = *client;

@@ -43,7 +43,7 @@ struct link {
 	void *user;		  /* the transaction's; NULL: none */
 	struct link *next, *prev; /* of the idle */
 	struct link *next_news;
-	uint64_t connect_until_us;
+	uint64_t resolve_until_us;
 	uint32_t pool, server;
 	uint32_t uses;
 	uint16_t flags;
