@@ -164,8 +164,9 @@ struct hop {
 	uint8_t hello[SMTP_HELO_MAX]; /* client.hello, kept */
 };
 
-/* host stays. With PROXY v2 the client's header comes first, and the connection is for it alone;
- * client may be NULL otherwise. out has room for HOP_HEADER_PROXY_MAX. */
+/* host stays. With PROXY v2 the client's header comes first, and the connection is for it alone: an
+ * address of zeros for nobody, who only tries the server. client may be NULL otherwise. out has
+ * room for HOP_HEADER_PROXY_MAX. */
 void hop_open(struct hop *h, enum hop_protocol protocol, enum hop_identity identity,
 	      const char *host, const struct hop_client *client, struct smtp_out *out);
 

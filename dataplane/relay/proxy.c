@@ -11,6 +11,7 @@
 #include "relay/hop_private.h"
 
 enum {
+	VERSION_2_LOCAL = 0x20,
 	VERSION_2_PROXY = 0x21,
 	TCP_OVER_IPV4 = 0x11,
 	TCP_OVER_IPV6 = 0x21,
@@ -30,9 +31,19 @@ static void put_number(struct smtp_out *out, uint16_t number)
 	put(out, octets, sizeof(octets));
 }
 
+/* Nobody's but our own. */
+static void put_local(struct smtp_out *out)
+{
+	static const uint8_t version_and_family[2] = {VERSION_2_LOCAL, 0};
+
+	put(out, version_and_family, sizeof(version_and_family));
+	put_number(out, 0);
+}
+
 void proxy_write(const struct hop_client *client, struct smtp_out *out)
 {
 	static const uint8_t signature[12] = "\r\n\r\n\0\r\nQUIT\n";
+	static const struct ip_addr nobody;
 	/* Addresses are of one family, so where one is IPv6 the other goes mapped. */
 	const bool v4 = ip_addr_is_v4(&client->address) && ip_addr_is_v4(&client->local);
 	const uint8_t version_and_family[2] = {VERSION_2_PROXY, v4 ? TCP_OVER_IPV4 : TCP_OVER_IPV6};
@@ -40,6 +51,10 @@ void proxy_write(const struct hop_client *client, struct smtp_out *out)
 
 	assert(out->size - out->len >= HOP_HEADER_PROXY_MAX);
 	put(out, signature, sizeof(signature));
+	if (memcmp(&client->address, &nobody, sizeof(nobody)) == 0) {
+		put_local(out);
+		return;
+	}
 	put(out, version_and_family, sizeof(version_and_family));
 	put_number(out, (uint16_t)(2 * len + 2 * sizeof(uint16_t)));
 	put(out, client->address.octets + at, len);

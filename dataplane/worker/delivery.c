@@ -48,10 +48,10 @@ struct delivery {
 	struct pool_tried tried;
 	struct smtp_walk said, answered; /* over the recipients */
 	uint64_t until_us;		 /* for the answer to DATA, or to the message held */
-	uint64_t ended_us;
-	uint64_t held, flushed; /* octets */
-	uint32_t first, last;	/* chunks */
-	uint32_t at;		/* the chunk being sent */
+	uint64_t whole_us, ended_us;	 /* when the client, and we, said the end */
+	uint64_t held, flushed;		 /* octets */
+	uint32_t first, last;		 /* chunks */
+	uint32_t at;			 /* the chunk being sent */
 	uint32_t began_s;
 	uint16_t pool;
 	uint8_t state, tries;
@@ -431,6 +431,7 @@ static void ask(struct deliveries *d, struct delivery *dl)
 	struct hop_client client;
 
 	dl->state = DELIVERY_ASKING;
+	dl->link->until_us = dl->until_us;
 	dl->said = dl->answered = (struct smtp_walk){0};
 	dl->has_refusal = dl->has_doubt = dl->has_later = false;
 	smtp_transaction(d->config.smtp, dl->session, &mail.transaction);
@@ -466,6 +467,8 @@ static bool take_link(struct deliveries *d, struct delivery *dl, uint32_t server
 	dl->link = links_open(d->links, dl->pool, server,
 			      pool->identity == POOL_PROXY_V2 ? &client : NULL, dl);
 	dl->state = DELIVERY_ASKING;
+	if (dl->link)
+		dl->link->until_us = dl->until_us;
 	return dl->link;
 }
 
@@ -499,47 +502,68 @@ static bool look_for_server(struct deliveries *d, struct delivery *dl)
 	}
 }
 
+/* What is held is sent from its beginning. */
+static struct delivery *begin_anew(struct delivery *dl)
+{
+	dl->at = dl->first;
+	dl->flushed = 0;
+	dl->is_headed = false;
+	return dl;
+}
+
 /* Another server, while that is still possible. */
 static void try_again(struct deliveries *d, struct delivery *dl)
 {
 	if (++dl->tries < TRIES_MAX && d->now_us < dl->until_us) {
 		counter_add(&d->config.counters->relay_retries, 1);
-		dl->at = dl->first;
-		dl->flushed = 0;
-		dl->is_headed = false;
-		look_for_server(d, dl);
+		look_for_server(d, begin_anew(dl));
 	} else {
 		answer_with(d, dl, dl->found_wrong ? REPLY_POOL_TRIPPED : REPLY_NEXT_HOP_LOST);
 	}
 }
 
+/* What a connection that failed says of its server. */
+static void blame(struct deliveries *d, struct delivery *dl)
+{
+	const struct link *l = dl->link;
+
+	/* It is our own doing, or one that was idle has ended since. */
+	if (l->flags & LINK_OURS ||
+	    (l->flags & LINK_USED && !(l->flags & (LINK_HEARD | LINK_LATE)))) {
+		dl->tries--;
+		return;
+	}
+	report_failure(d, l);
+	dl->found_wrong |= is_wrong(l);
+	dl->tried.bits[l->server / 64] |= 1ULL << l->server % 64;
+}
+
 /* Its connection is of no use any more. */
 static void fail_link(struct deliveries *d, struct delivery *dl)
 {
-	struct link *l = dl->link;
-	/* An idle connection may have ended since: that says nothing of the server. */
-	const bool stale = l->flags & LINK_USED && !(l->flags & (LINK_HEARD | LINK_LATE));
-	const bool said_why = l->hop.failure == HOP_UNASKED && dl->state == DELIVERY_SENDING;
+	const struct link *l = dl->link;
 	const bool may_retry =
 		dl->state == DELIVERY_ASKING || (dl->state == DELIVERY_SENDING && dl->is_held);
 	const bool late = l->flags & LINK_LATE && dl->state == DELIVERY_SENT;
+	const bool is_ours = l->flags & LINK_OURS;
 
-	if (said_why)
+	/* It said why before it went. */
+	if (l->hop.failure == HOP_UNASKED && dl->state == DELIVERY_SENDING) {
 		keep_reply(dl, &l->hop.reply);
-	else if (!stale)
-		report_failure(d, l);
-	dl->found_wrong |= is_wrong(l);
-	if (!stale)
-		dl->tried.bits[l->server / 64] |= 1ULL << l->server % 64;
-	else
-		dl->tries--; /* there are no more of them than were idle */
-	drop_link(d, dl);
-	if (said_why)
+		drop_link(d, dl);
 		done(d, dl);
-	else if (may_retry && dl->session)
+		return;
+	}
+	blame(d, dl);
+	drop_link(d, dl);
+	if (may_retry && dl->session && is_ours) {
+		enqueue(d, begin_anew(dl));
+		d->has_room = false; /* not before some time has passed */
+	} else if (may_retry && dl->session) {
 		try_again(d, dl);
-	else
+	} else {
 		answer_with(d, dl, late ? REPLY_NEXT_HOP_SILENT : REPLY_NEXT_HOP_LOST);
+	}
 }
 
 /* --- recipients' answers --------------------------------------------------------------------- */
@@ -740,6 +764,7 @@ static void go_on_sending(struct deliveries *d, struct delivery *dl)
 	if (dl->is_whole) {
 		dl->state = DELIVERY_SENT;
 		dl->ended_us = d->now_us;
+		dl->link->until_us = dl->whole_us + HOP_FINAL_MS * 1000ULL;
 		links_end(d->links, dl->link);
 	} else {
 		wake(d, dl);
@@ -838,7 +863,7 @@ static bool act_alone(struct deliveries *d, struct link *l, enum hop_step step)
 		links_park(d->links, l);
 		return false;
 	default:
-		if (!(l->flags & LINK_USED))
+		if (!(l->flags & (LINK_USED | LINK_OURS)))
 			report_failure(d, l);
 		if (l->is_trial)
 			release(d, l->pool, l->server);
@@ -926,14 +951,18 @@ bool deliveries_is_mine(const struct tcp_conn *c)
 	return links_is_mine(c);
 }
 
-uint64_t deliveries_turn(struct deliveries *d)
+void deliveries_turn(struct deliveries *d)
 {
-	uint64_t due;
-
 	if (d->now_us >= d->trial_us && !d->draining)
 		try_servers(d);
-	due = links_turn(d->links);
+	links_turn(d->links);
 	serve(d);
+}
+
+uint64_t deliveries_next_due(const struct deliveries *d)
+{
+	uint64_t due = links_next_due(d->links);
+
 	if (d->queued && d->queue_us < due)
 		due = d->queue_us;
 	return !d->draining && d->trial_us < due ? d->trial_us : due;
@@ -1047,6 +1076,7 @@ void delivery_end(struct deliveries *d, uint32_t number)
 	struct delivery *dl = delivery_of(d, number);
 
 	dl->is_whole = true;
+	dl->whole_us = d->now_us;
 	if (dl->state == DELIVERY_HOLDING)
 		begin_asking(d, dl);
 	else if (dl->state == DELIVERY_SENDING)

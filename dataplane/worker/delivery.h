@@ -49,8 +49,9 @@ void deliveries_set_time(struct deliveries *d, uint64_t now_us, uint32_t now_s);
 /* Whether a connection is to a next hop; its news. */
 bool deliveries_is_mine(const struct tcp_conn *c);
 void deliveries_run(struct deliveries *d, struct tcp_conn *c, unsigned news);
-/* Timers, and trials of servers that are down. Returns when it next wants a turn. */
-uint64_t deliveries_turn(struct deliveries *d);
+/* Timers, and trials of servers that are down; and when they next want a turn. */
+void deliveries_turn(struct deliveries *d);
+uint64_t deliveries_next_due(const struct deliveries *d);
 /* The next client whose conversation may go on, or NULL. */
 struct tcp_conn *deliveries_next(struct deliveries *d);
 /* Keeps no idle connection any more. */

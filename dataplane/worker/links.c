@@ -203,8 +203,12 @@ static uint64_t time_for(uint8_t state)
 
 static void give_time(struct links *all, struct link *l)
 {
+	uint64_t due = all->now_us + time_for(l->hop.state);
+
+	if (l->until_us && l->until_us < due && l->hop.state != HOP_STATE_MESSAGE)
+		due = l->until_us;
 	l->awaited = l->hop.state;
-	wheel_arm(&all->wheel, &l->timer, all->now_us + time_for(l->hop.state));
+	wheel_arm(&all->wheel, &l->timer, due);
 }
 
 static void connect_link(struct links *all, struct link *l)
@@ -227,6 +231,7 @@ static void connect_link(struct links *all, struct link *l)
 		}
 		break;
 	case WORKER_FULL:
+		l->flags |= LINK_OURS;
 		break;
 	}
 	l->flags |= LINK_LOST;
@@ -255,10 +260,9 @@ static void make_way(struct links *all)
 				leave(all, all->idle[i]);
 }
 
-uint64_t links_turn(struct links *all)
+void links_turn(struct links *all)
 {
 	struct timer *t;
-	uint64_t due;
 
 	while ((t = wheel_next(&all->wheel, all->now_us)))
 		time_is_over(all, (struct link *)t);
@@ -266,7 +270,12 @@ uint64_t links_turn(struct links *all)
 		make_way(all);
 		all->look_us = all->now_us + WANTED_US;
 	}
-	due = wheel_next_due(&all->wheel);
+}
+
+uint64_t links_next_due(const struct links *all)
+{
+	const uint64_t due = wheel_next_due(&all->wheel);
+
 	return all->n_idle && all->look_us < due ? all->look_us : due;
 }
 
@@ -343,6 +352,7 @@ void links_park(struct links *all, struct link *l)
 	struct link **first = idle_of(all, l->pool, l->server);
 
 	l->user = NULL;
+	l->until_us = 0;
 	if (has_more(l)) {
 		links_abort(all, l);
 		return;
@@ -378,7 +388,7 @@ void links_send(struct links *all, struct link *l, const void *octets, size_t le
 		return;
 	/* Part of a command or of a message is worse than none. */
 	counter_add(&all->config.counters->relay_no_buffer, 1);
-	l->flags |= LINK_LOST;
+	l->flags |= LINK_LOST | LINK_OURS;
 	tell(all, l);
 }
 

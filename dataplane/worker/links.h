@@ -10,7 +10,7 @@
  *
  * Thread: the owning worker. Time: links_set_time's, the turn's. Memory: a slab of links_new's, of
  * which untouched pages cost nothing. Rules: every step is given HOP_REPLY_MS (relay/limits.h), the
- * answer to a message HOP_FINAL_MS.
+ * answer to a message HOP_FINAL_MS; a transaction may have less.
  */
 #ifndef POSTERN_WORKER_LINKS_H
 #define POSTERN_WORKER_LINKS_H
@@ -34,6 +34,7 @@ enum link_flag {
 	LINK_NEWS = 1 << 5,    /* it is in the list of those */
 	LINK_LATE = 1 << 6,    /* its time is over */
 	LINK_LOST = 1 << 7,    /* its connection is gone */
+	LINK_OURS = 1 << 8,    /* and that is not the server's fault */
 };
 
 struct link {
@@ -44,6 +45,7 @@ struct link {
 	struct link *next, *prev; /* of the idle */
 	struct link *next_news;
 	uint64_t resolve_until_us;
+	uint64_t until_us; /* its transaction waits no longer for the next reply; 0: no bound */
 	uint32_t pool, server;
 	uint32_t uses;
 	uint16_t flags;
@@ -68,8 +70,9 @@ void links_set_time(struct links *all, uint64_t now_us);
 bool links_is_mine(const struct tcp_conn *c);
 /* News of such a connection. */
 void links_run(struct links *all, struct tcp_conn *c, unsigned news);
-/* Timers. Returns when it next wants a turn. */
-uint64_t links_turn(struct links *all);
+/* Timers; and when they next want a turn. */
+void links_turn(struct links *all);
+uint64_t links_next_due(const struct links *all);
 /* Every idle one is closed, and none is kept from now on. */
 void links_drain(struct links *all);
 

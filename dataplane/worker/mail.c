@@ -914,9 +914,10 @@ static uint64_t turn(void *state, uint64_t now_us)
 	give_up_the_overdue(m);
 	more = sweeps_turn(&m->sweeps, m->tcp, end_swept, m);
 	if (m->deliveries) {
-		relay_due = deliveries_turn(m->deliveries);
+		deliveries_turn(m->deliveries);
 		converse_on(m);
 		look_at_offers(m);
+		relay_due = deliveries_next_due(m->deliveries);
 	}
 	verdicts_turn(&m->verdicts);
 	due = smtp_next_due(m->smtp);

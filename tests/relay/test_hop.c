@@ -1054,6 +1054,7 @@ static void client_is_told_by_proxy_v2(void **state)
 				    "\0\0\0\0\0\0\0\0\0\0\xff\xff\xcb\x00\x71\x09"
 				    "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07"
 				    "\x9c\x40\x00\x19";
+	static const char local[] = "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 	static const uint8_t client[4] = {203, 0, 113, 9};
 	struct ip_addr v6_local;
 
@@ -1064,6 +1065,9 @@ static void client_is_told_by_proxy_v2(void **state)
 	expect_header(v4, sizeof(v4) - 1);
 	t.client.local = v6_local;
 	expect_header(mixed, sizeof(mixed) - 1);
+	/* Who only tries the server is nobody's client. */
+	t.client.address = (struct ip_addr){0};
+	expect_header(local, sizeof(local) - 1);
 }
 
 static void after_the_header_the_server_greets_as_ever(void **state)
