@@ -482,6 +482,13 @@ bool has_credit(const struct harvest *h, uint64_t key, uint32_t now_s)
 	return s.score < 0 && s.delivered;
 }
 
+bool harvest_has_delivered(const struct harvest *h, const struct ip_addr *address)
+{
+	struct place p = entries_find(h, entries_key(address, client_len(address)));
+
+	return p.bucket && score_unpack(load(score_word(&p))).delivered;
+}
+
 /* Whether a verdict holds at this entry now. */
 static bool is_dropped(const struct harvest *h, uint64_t key, uint8_t len, uint32_t now_s)
 {

@@ -59,6 +59,7 @@ struct delivery {
 	bool is_whole;	/* the client has said the end */
 	bool is_headed; /* the Received field was sent */
 	bool is_woken, is_queued;
+	bool is_known;	  /* the client: mail of its was delivered before */
 	bool found_wrong; /* a server was */
 	bool has_refusal, has_doubt, has_later;
 	struct smtp_answer answer;
@@ -627,7 +628,9 @@ static bool weigh(struct deliveries *d, struct delivery *dl, enum asked_about wh
 		pools_wrong(d->config.pools, l->pool, l->server, error, d->now_us);
 		return false;
 	}
+	/* A stranger may be refused for what it is (a block list), as often as it likes. */
 	if (what == ASKED_ABOUT_RECIPIENT && reply->code >= 500 &&
+	    (meaning == MEANING_MAIL || dl->is_known) &&
 	    pools_recipient_refused(d->config.pools, l->pool, l->server, error, d->now_us))
 		meaning = MEANING_DOUBT;
 	if (!dl->has_refusal || (meaning == MEANING_LATER && !dl->has_later))
@@ -995,7 +998,7 @@ static void begin_asking(struct deliveries *d, struct delivery *dl)
 }
 
 uint32_t delivery_begin(struct deliveries *d, struct smtp_session *s, struct tcp_conn *client,
-			uint16_t pool)
+			uint16_t pool, bool is_known)
 {
 	uint32_t index = slab_take(&d->slab), number = index + 1;
 	struct delivery *dl;
@@ -1008,6 +1011,7 @@ uint32_t delivery_begin(struct deliveries *d, struct smtp_session *s, struct tcp
 	dl->session = s;
 	dl->client = client;
 	dl->pool = pool;
+	dl->is_known = is_known;
 	dl->first = dl->last = dl->at = SLAB_NONE;
 	dl->began_s = d->now_s;
 	dl->is_held = is_to_be_held(d, s);

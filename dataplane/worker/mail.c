@@ -491,6 +491,14 @@ static void answer_no(struct mail *m, struct smtp_session *s, const struct smtp_
 		delivery_close(m->deliveries, number);
 }
 
+static uint32_t begin_delivery(struct mail *m, struct smtp_session *s, uint16_t pool)
+{
+	struct harvest_client client = client_of(m, s);
+
+	return delivery_begin(m->deliveries, s, smtp_user(s), pool,
+			      harvest_has_delivered(m->config->harvest, &client.address));
+}
+
 /* DATA: the next hop is asked, or the message is held until it is. */
 static enum led answer_data(struct mail *m, struct smtp_session *s, bool more, struct smtp_out *out)
 {
@@ -509,7 +517,7 @@ static enum led answer_data(struct mail *m, struct smtp_session *s, bool more, s
 		return LED_ON;
 	}
 	if (t->delivery == DELIVERY_NONE)
-		t->delivery = delivery_begin(m->deliveries, s, smtp_user(s), t->pool);
+		t->delivery = begin_delivery(m, s, t->pool);
 	if (t->delivery == DELIVERY_NONE) {
 		answer_no(m, s, &no_room, out);
 		return LED_ON;

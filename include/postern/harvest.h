@@ -87,6 +87,9 @@ struct harvest_client {
 	uint64_t sender;  /* digest of the envelope sender (harvest_digest) */
 };
 
+/* Whether a client's mail was ever delivered, as long as it is remembered. */
+bool harvest_has_delivered(const struct harvest *h, const struct ip_addr *address);
+
 enum harvest_standing {
 	HARVEST_WELCOME,
 	HARVEST_LIMITED, /* 450 4.7.1 before any lookup; postmaster exempt */

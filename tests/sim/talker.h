@@ -15,7 +15,7 @@
 #include "worker/worker.h"
 
 enum {
-	TALKS_MAX = 64,
+	TALKS_MAX = 128,
 	TALK_HEARD_MAX = 16 << 10,
 	TALK_CODES_MAX = 256,
 };

@@ -264,6 +264,38 @@ static void a_server_that_is_wrong_bounces_nothing(void **state)
 	}
 }
 
+/* A server that refuses strangers for what they are goes on serving others. */
+static void what_is_refused_of_strangers_takes_no_server_away(void **state)
+{
+	struct gateway *g = open_with(1);
+	struct pool_server_status status;
+	struct talk *k;
+
+	server_rule(&g->servers[0], "RCPT", "554 5.7.1 blocked by a list\r\n", 0);
+	for (unsigned i = 0; i < 2 * POOL_REFUSED_MAX; i++)
+		gateway_talk_for(g, SECOND_US, TALK_IN_TURN, EHLO MAIL TO("user") MESSAGE QUIT);
+	pools_status(g->mail.pools, 0, 0, sim_wire_now(g->world.wire), &status);
+	assert_int_equal(status.state, POOL_WELL);
+	/* Of who has had mail delivered it does say something. */
+	g->servers[0].n_rules = 0;
+	k = gateway_talk_for(g, SECOND_US, TALK_IN_TURN, EHLO MAIL TO("other") MESSAGE QUIT);
+	assert_string_equal(k->codes, "220 250 250 250 354 250 221");
+	server_rule(&g->servers[0], "RCPT", "554 5.7.1 blocked by a list\r\n", 0);
+	for (unsigned i = 0; i < POOL_REFUSED_MAX; i++) {
+		char lines[256];
+
+		snprintf(lines, sizeof(lines),
+			 EHLO "MAIL FROM:<a%u@example.org>\r\n" TO("user") MESSAGE QUIT, i);
+		k = talk_begin(&g->talks, &(struct ip_addr){0}, WORLD_PORT, TALK_IN_TURN, lines);
+		k->to = sim_address(WORLD_ANSWERER + 1, false);
+		gateway_run(g, SECOND_US);
+		assert_non_null(strstr(k->codes, "451"));
+	}
+	pools_status(g->mail.pools, 0, 0, sim_wire_now(g->world.wire), &status);
+	assert_int_equal(status.state, POOL_WRONG);
+	gateway_close(g);
+}
+
 /* --- servers that are not there -------------------------------------------------------------- */
 
 static void a_pool_that_is_down_says_so_and_comes_back(void **state)
@@ -535,6 +567,7 @@ int main(void)
 		cmocka_unit_test(who_refuses_some_delays_those_alone),
 		cmocka_unit_test(a_message_refused_behind_its_end_is_refused_in_its_words),
 		cmocka_unit_test(a_server_that_is_wrong_bounces_nothing),
+		cmocka_unit_test(what_is_refused_of_strangers_takes_no_server_away),
 		cmocka_unit_test(a_pool_that_is_down_says_so_and_comes_back),
 		cmocka_unit_test(another_server_takes_what_one_did_not),
 		cmocka_unit_test(a_server_that_says_nothing_is_given_up),
