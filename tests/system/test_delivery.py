@@ -20,7 +20,7 @@ from mails import (HARD, HEAD, SENDER, added_to, corpus, crowd, large, numbers_o
 from services import SMTP, versions
 
 ANNA, OTTO, IDA, EMIL = (f"{user}@example.net" for user in ("anna", "otto", "ida", "emil"))
-DIRECTORY = f"{ANNA}\n{OTTO}\n{IDA} pool=second\n{EMIL}\n"
+DIRECTORY = f"{ANNA}\n{OTTO}\n{EMIL}\n{IDA}"
 FIRST, SECOND = "198.18.2.1", "198.18.2.2"
 SECOND_POOL = pool("second", [f"{SECOND}:25"])
 ID = r"\([0-9A-Za-z]{12}\)"
@@ -37,9 +37,10 @@ def rcpt(recipient):
 
 @pytest.fixture
 def start(gateway_lab, tmp_path):
-    """Starts posternd with the pools given. Its server need not be there yet."""
+    """Starts posternd with the pools given; where there is a second, it is Ida's."""
     def start_it(*pools, lab=gateway_lab, **more):
-        gateway = Gateway(lab, tmp_path, pools=pools or [pool()], directory=DIRECTORY, **more)
+        directory = DIRECTORY + (" pool=second\n" if SECOND_POOL in pools else "\n")
+        gateway = Gateway(lab, tmp_path, pools=pools or [pool()], directory=directory, **more)
         started.append(gateway)
         gateway.start()
         return gateway
@@ -353,11 +354,13 @@ def test_a_server_that_refuses_one_is_heard_at_the_next_attempt(gateway_lab, sta
 
 
 def test_a_refusal_is_no_evidence_of_guessing(gateway_lab, start):
-    with Hostile(gateway_lab, FIRST, stages={"RCPT": "550 5.1.1 nobody is called so"}):
+    with Hostile(gateway_lab, FIRST, stages={"RCPT": "550 5.1.1 nobody is called so"}) as server:
         gateway = start()
         for _ in range(3):
-            for recipient in [ANNA, OTTO, EMIL]:
-                send(gateway, TEXT, recipient)
+            for recipient in [ANNA, OTTO, IDA, EMIL]:
+                said = send(gateway, TEXT, recipient)
+                assert said[-1].startswith("550 5.1.1 nobody is called so"), said
+        assert len([line for line in server.commands() if line.startswith("RCPT")]) == 4
         assert gateway.shut_out() == set()
         assert gateway.knock("ipv4", HONEST) == "open"
 
