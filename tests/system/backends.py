@@ -339,7 +339,7 @@ class Hostile(Server):
         self.plan(**self.first_plan)
 
     def plan(self, **plan):
-        """How it treats the connections that come from now on."""
+        """How it behaves from now on."""
         unfinished = self.folder / "unfinished"
         unfinished.write_text(json.dumps(plan))
         unfinished.rename(self.folder / "plan.json")

@@ -4,7 +4,7 @@
 
     hostile.py FOLDER PORT ADDRESS...
 
-FOLDER/plan.json says how it behaves; it is read anew for each connection.
+FOLDER/plan.json says how it behaves from now on; who gives it another plan renames that one there.
 
     stages    what it does at a stage, by the stage's name: a reply in place of its own, or
               {"reply": TEXT, "octets": N, "delay_s": S, "then": "close" | "hang"}
@@ -59,6 +59,14 @@ class Server:
         self.connections, self.messages = (
             itertools.count(1 + len(list(folder.glob(f"*.{kind}")))) for kind in ("heard", "message"))
         self.open = 0
+        self.read_plan, self.inode = {}, None
+
+    def plan(self):
+        path = self.folder / "plan.json"
+        if path.stat().st_ino != self.inode:
+            self.inode = path.stat().st_ino
+            self.read_plan = json.loads(path.read_text())
+        return self.read_plan
 
     def note(self, connection, event, **more):
         self.journal.write(json.dumps({"connection": connection, "event": event, **more}) + "\n")
@@ -67,10 +75,9 @@ class Server:
         number = next(self.connections)
         self.open += 1
         self.note(number, "open", peer=writer.get_extra_info("peername")[0], open=self.open)
-        plan = json.loads((self.folder / "plan.json").read_text())
         try:
             with (self.folder / f"{number}.heard").open("wb", buffering=0) as heard:
-                await Conversation(self, plan, number, reader, writer, heard).run()
+                await Conversation(self, number, reader, writer, heard).run()
         except (Over, OSError):
             pass
         finally:
@@ -80,12 +87,16 @@ class Server:
 
 
 class Conversation:
-    def __init__(self, server, plan, number, reader, writer, heard):
-        self.server, self.plan, self.number = server, plan, number
+    def __init__(self, server, number, reader, writer, heard):
+        self.server, self.number = server, number
         self.reader, self.writer, self.heard = reader, writer, heard
         self.held = bytearray()
         self.client = {}  # as XCLIENT or PROXY names it
         self.sender, self.recipients = None, []
+
+    @property
+    def plan(self):
+        return self.server.plan()
 
     async def run(self):
         if self.plan.get("proxy"):

@@ -354,13 +354,12 @@ def test_a_server_that_refuses_one_is_heard_at_the_next_attempt(gateway_lab, sta
 
 
 def test_a_refusal_is_no_evidence_of_guessing(gateway_lab, start):
-    with Hostile(gateway_lab, FIRST, stages={"RCPT": "550 5.1.1 nobody is called so"}) as server:
+    with Hostile(gateway_lab, FIRST, stages={"RCPT": "550 5.1.1 nobody is called so"}):
         gateway = start()
         for _ in range(3):
             for recipient in [ANNA, OTTO, IDA, EMIL]:
                 said = send(gateway, TEXT, recipient)
                 assert said[-1].startswith("550 5.1.1 nobody is called so"), said
-        assert len([line for line in server.commands() if line.startswith("RCPT")]) == 4
         assert gateway.shut_out() == set()
         assert gateway.knock("ipv4", HONEST) == "open"
 
