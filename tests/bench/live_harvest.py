@@ -25,9 +25,10 @@ import subprocess
 import tempfile
 import threading
 
+from backends import MailStore
 from by_hand import GATEWAY_MAC, MAC
 from gateway import POSTERND, Gateway
-from lab import BY_HAND, GATEWAY, ROOT, Lab
+from lab import BACKEND, BY_HAND, GATEWAY, ROOT, Lab
 from link import MAIN, WORKER, command
 from services import SMTP
 
@@ -88,12 +89,13 @@ def running(lab, folder, recipients):
     gateway.config.write_text(gateway.config.read_text().replace(
         "clients: 4K", "clients: 64K, first_ttl: 1h"))
     write_directory(gateway.directory, recipients)
-    gateway.process = lab.start("gw", *command(POSTERND, "-c", gateway.config), name="posternd")
-    try:
-        gateway.process.wait_for("ready", PATIENCE_S)
-        yield gateway
-    finally:
-        status = gateway.process.stop(PATIENCE_S)
+    with MailStore(lab, BACKEND["ipv4"]):
+        gateway.process = lab.start("gw", *command(POSTERND, "-c", gateway.config), name="posternd")
+        try:
+            gateway.process.wait_for("ready", PATIENCE_S)
+            yield gateway
+        finally:
+            status = gateway.process.stop(PATIENCE_S)
     assert status == 0, gateway.process.story()
     lab.ended(gateway.process)
 

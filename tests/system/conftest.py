@@ -8,9 +8,10 @@ import sys
 
 import pytest
 
+from backends import MailStore
 from by_hand import Link, Peer
 from gateway import Gateway
-from lab import Lab, remove_abandoned, ROOT
+from lab import BACKEND, Lab, remove_abandoned, ROOT
 
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))  # shield.py
 
@@ -173,11 +174,12 @@ def gateway_lab():
 
 @pytest.fixture
 def gateway(gateway_lab, tmp_path):
-    gateway = Gateway(gateway_lab, tmp_path)
-    yield gateway
-    for process in list(gateway_lab.processes):
-        process.kill()
-        gateway_lab.ended(process)
+    """With a server behind it, or it would put all mail off."""
+    with MailStore(gateway_lab, BACKEND["ipv4"]):
+        yield Gateway(gateway_lab, tmp_path)
+        for process in list(gateway_lab.processes):
+            process.kill()
+            gateway_lab.ended(process)
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ import json
 
 import pytest
 
+from backends import MailStore
 from by_hand import GATEWAY_MAC, MAC
 from conftest import make_lab
 from gateway import Gateway
-from lab import BY_HAND, CLIENT, GATEWAY, patiently
+from lab import BACKEND, BY_HAND, CLIENT, GATEWAY, patiently
 from services import SMTP, versions
 from shield import Shield
 
@@ -42,9 +43,10 @@ PREFIXES = ["198.18.72.0/24", *CROWD_VERDICT.values()]
 def gateway(tmp_path_factory):
     lab = make_lab("--queues", "2")
     gateway = Gateway(next(lab), tmp_path_factory.mktemp("gateway"), cores="[0, 0, 1]")
-    gateway.start()
-    yield gateway
-    gateway.stop()
+    with MailStore(gateway.lab, BACKEND["ipv4"]):
+        gateway.start()
+        yield gateway
+        gateway.stop()
     lab.close()
 
 

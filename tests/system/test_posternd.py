@@ -10,9 +10,10 @@ import subprocess
 
 import pytest
 
+from backends import MailStore
 from conftest import make_lab
 from gateway import GUESSER, HONEST, POSTERNCTL, POSTERND, VERDICT, Gateway
-from lab import GATEWAY, PYTHON, patiently
+from lab import BACKEND, GATEWAY, PYTHON, patiently
 from mails import SMTP_CLIENT
 from services import SMTP, versions
 from shield import Shield, ShieldError
@@ -124,13 +125,12 @@ def test_the_directory_answers_for_a_recipient(running, version):
     said, = running.talk(version, "EHLO client.example", "MAIL FROM:<a@client.example>",
                          "RCPT TO:<anna@example.net>", "RCPT TO:<Anna+list@EXAMPLE.net>",
                          "RCPT TO:<nobody@example.net>", "RCPT TO:<postmaster@example.net>",
-                         "RCPT TO:<Postmaster>", "RCPT TO:<anna@elsewhere.example>", "DATA",
-                         "QUIT")
+                         "RCPT TO:<Postmaster>", "RCPT TO:<anna@elsewhere.example>", "QUIT")
     assert said[0].startswith("220 mx1.example.net")
     assert said[1].startswith("250 mx1.example.net") and "SIZE 52428800" in said[1]
     codes = [line[:9] for line in said[2:]]
     assert codes == ["250 2.1.0", "250 2.1.5", "250 2.1.5", "550 5.1.1", "250 2.1.5", "250 2.1.5",
-                     "550 5.7.1", "451 4.4.1", "221 2.0.0"], said
+                     "550 5.7.1", "221 2.0.0"], said
 
 
 @versions
@@ -392,8 +392,9 @@ def two_queues():
 
 def test_a_verdict_ends_the_guessers_conversations_with_every_worker(two_queues, tmp_path):
     gateway = Gateway(two_queues, tmp_path, cores="[0, 0, 1]")
-    gateway.start()
-    said, others = gateway.guess("ipv4", "--connections", 8)
-    assert said[-1] is None or said[-1].startswith("421 4.7.1"), said
-    assert [line and line[:9] for line in others] == ["421 4.7.1"] * 7, others
-    gateway.stop()
+    with MailStore(two_queues, BACKEND["ipv4"]):
+        gateway.start()
+        said, others = gateway.guess("ipv4", "--connections", 8)
+        assert said[-1] is None or said[-1].startswith("421 4.7.1"), said
+        assert [line and line[:9] for line in others] == ["421 4.7.1"] * 7, others
+        gateway.stop()
