@@ -480,9 +480,9 @@ bool pools_take_trial(struct pools *p, uint64_t now_us, uint32_t *at, uint32_t *
 	return false;
 }
 
-bool pools_is_wanted(const struct pools *p, uint32_t pool, uint32_t server)
+uint32_t pools_wanted(const struct pools *p, uint32_t pool)
 {
-	return atomic_load_explicit(&p->pools[pool].wants, memory_order_relaxed) > 0;
+	return atomic_load_explicit(&p->pools[pool].wants, memory_order_relaxed);
 }
 
 void pools_want(struct pools *p, uint32_t pool, bool wanted)

@@ -72,6 +72,7 @@ struct deliveries {
 	struct slab slab, chunks;
 	struct delivery *woken, **woken_end;
 	struct delivery *queued, **queued_end;
+	uint32_t waits[POOLS_MAX]; /* of the queued */
 	uint64_t now_us, trial_us, queue_us;
 	uint32_t now_s, trial_at;
 	bool draining, has_room; /* a server has less to do: who waits for one may go on */
@@ -81,18 +82,19 @@ struct deliveries {
 
 struct deliveries *deliveries_new(const struct deliveries_config *config, uint64_t now_us)
 {
-	const struct links_config links = {
+	const uint64_t chunks = config->held_octets / sizeof(struct chunk) + 1;
+	struct deliveries *d = calloc(1, sizeof(*d));
+	struct links_config links = {
 		.worker = config->worker,
 		.pools = config->pools,
 		.host = config->host,
 		.links = config->links,
 		.counters = config->counters,
 	};
-	const uint64_t chunks = config->held_octets / sizeof(struct chunk) + 1;
-	struct deliveries *d = calloc(1, sizeof(*d));
 
 	if (!d)
 		return NULL;
+	links.waits = d->waits;
 	d->config = *config;
 	d->now_us = now_us;
 	d->woken_end = &d->woken;
@@ -173,6 +175,7 @@ static void enqueue(struct deliveries *d, struct delivery *dl)
 	dl->next_queued = NULL;
 	*d->queued_end = dl;
 	d->queued_end = &dl->next_queued;
+	d->waits[dl->pool]++;
 	pools_want(d->config.pools, dl->pool, true);
 }
 
@@ -188,6 +191,7 @@ static void forget_queued(struct deliveries *d, struct delivery *dl)
 	if (d->queued_end == &dl->next_queued)
 		d->queued_end = at;
 	dl->is_queued = false;
+	d->waits[dl->pool]--;
 	pools_want(d->config.pools, dl->pool, false);
 }
 
@@ -629,8 +633,8 @@ static bool weigh(struct deliveries *d, struct delivery *dl, enum asked_about wh
 		return false;
 	}
 	/* A stranger may be refused for what it is (a block list), as often as it likes. */
-	if (what == ASKED_ABOUT_RECIPIENT && reply->code >= 500 &&
-	    (meaning == MEANING_MAIL || dl->is_known) &&
+	if (reply->code >= 500 &&
+	    (dl->is_known || (what == ASKED_ABOUT_RECIPIENT && meaning == MEANING_MAIL)) &&
 	    pools_recipient_refused(d->config.pools, l->pool, l->server, error, d->now_us))
 		meaning = MEANING_DOUBT;
 	if (!dl->has_refusal || (meaning == MEANING_LATER && !dl->has_later))

@@ -14,7 +14,9 @@ enum {
 	UNRESOLVED_US = 10 * 1000, /* until the next hop's link address is asked for again */
 	STALL_MS = 120 * 1000,	   /* for a next hop that takes nothing of a message */
 	WANTED_US = 20 * 1000,	   /* between two looks whether others want an idle one's place */
-	MARK = 1,		   /* of a connection's user: it is a link */
+	SHARED_USES = 8, /* transactions of ours in a row, while others wait for their turn */
+	LEAVE_US = 5 * 1000 * 1000, /* for a server to close behind QUIT */
+	MARK = 1,		    /* of a connection's user: it is a link */
 };
 
 struct links {
@@ -166,17 +168,33 @@ void links_abort(struct links *all, struct link *l)
 	give_back(all, l);
 }
 
-/* In good order: QUIT, and nothing more is waited for. */
+/* In good order: QUIT. Its place is free when the server has let go of it, no sooner: a new one
+ * might be open there beside it. */
 static void leave(struct links *all, struct link *l)
 {
 	struct smtp_out out = {.bytes = all->out, .size = sizeof(all->out)};
 
-	if (l->conn) {
-		hop_quit(&l->hop, &out);
-		tcp_send(all->tcp, l->conn, out.bytes, out.len);
-		tcp_set_user(l->conn, NULL);
-		tcp_close(all->tcp, l->conn);
+	if (!l->conn) {
+		give_back(all, l);
+		return;
 	}
+	unlist_idle(all, l);
+	hop_quit(&l->hop, &out);
+	tcp_send(all->tcp, l->conn, out.bytes, out.len);
+	tcp_shutdown(all->tcp, l->conn);
+	l->flags |= LINK_LEAVING;
+	wheel_arm(&all->wheel, &l->timer, all->now_us + LEAVE_US);
+}
+
+/* What a server says behind QUIT is thrown away until it closes. */
+static void go_on_leaving(struct links *all, struct link *l)
+{
+	tcp_consume(all->tcp, l->conn, tcp_readable(l->conn));
+	if (!tcp_is_peer_done(l->conn))
+		return;
+	tcp_set_user(l->conn, NULL);
+	tcp_close(all->tcp, l->conn);
+	l->conn = NULL;
 	give_back(all, l);
 }
 
@@ -240,7 +258,9 @@ static void connect_link(struct links *all, struct link *l)
 
 static void time_is_over(struct links *all, struct link *l)
 {
-	if (l->flags & LINK_IDLE) {
+	if (l->flags & LINK_LEAVING) {
+		links_abort(all, l);
+	} else if (l->flags & LINK_IDLE) {
 		leave(all, l);
 	} else if (!l->conn && !(l->flags & LINK_LOST) && !(l->flags & LINK_OPENED)) {
 		connect_link(all, l);
@@ -250,13 +270,17 @@ static void time_is_over(struct links *all, struct link *l)
 	}
 }
 
+static bool others_wait(const struct links *all, uint32_t pool)
+{
+	return pools_wanted(all->config.pools, pool) > all->config.waits[pool];
+}
+
 /* Places that others wait for are made free. */
 static void make_way(struct links *all)
 {
 	for (uint32_t pool = 0; pool < pools_count(all->config.pools); pool++)
 		for (uint32_t i = all->first_of[pool]; i < all->first_of[pool + 1]; i++)
-			if (all->idle[i] &&
-			    pools_is_wanted(all->config.pools, pool, i - all->first_of[pool]))
+			if (all->idle[i] && others_wait(all, pool))
 				leave(all, all->idle[i]);
 }
 
@@ -346,9 +370,19 @@ struct link *links_open(struct links *all, uint32_t pool, uint32_t server,
 	return l;
 }
 
+/* Whether it serves the next transaction, too. */
+static bool is_kept(const struct links *all, const struct link *l)
+{
+	const bool in_turn = all->config.waits[l->pool] && l->uses % SHARED_USES;
+
+	return !all->draining &&
+	       pools_config(all->config.pools, l->pool)->identity != POOL_PROXY_V2 &&
+	       l->uses < HOP_CONNECTION_USES && hop_is_idle(&l->hop) &&
+	       (in_turn || !others_wait(all, l->pool));
+}
+
 void links_park(struct links *all, struct link *l)
 {
-	const struct pool_config *config = pools_config(all->config.pools, l->pool);
 	struct link **first = idle_of(all, l->pool, l->server);
 
 	l->user = NULL;
@@ -357,9 +391,8 @@ void links_park(struct links *all, struct link *l)
 		links_abort(all, l);
 		return;
 	}
-	if (all->draining || config->identity == POOL_PROXY_V2 ||
-	    ++l->uses >= HOP_CONNECTION_USES || !hop_is_idle(&l->hop) ||
-	    pools_is_wanted(all->config.pools, l->pool, l->server)) {
+	l->uses++;
+	if (!is_kept(all, l)) {
 		leave(all, l);
 		return;
 	}
@@ -499,6 +532,13 @@ void links_run(struct links *all, struct tcp_conn *c, unsigned news)
 		tcp_set_user(c, NULL);
 		l->conn = NULL;
 		l->flags |= LINK_LOST;
+		if (l->flags & LINK_LEAVING) {
+			give_back(all, l);
+			return;
+		}
+	} else if (l->flags & LINK_LEAVING) {
+		go_on_leaving(all, l);
+		return;
 	} else if (news & TCP_OPENED) {
 		open_engine(all, l);
 	} else if (news & TCP_ROOM && l->hop.state == HOP_STATE_MESSAGE) {

@@ -35,6 +35,7 @@ enum link_flag {
 	LINK_LATE = 1 << 6,    /* its time is over */
 	LINK_LOST = 1 << 7,    /* its connection is gone */
 	LINK_OURS = 1 << 8,    /* and that is not the server's fault */
+	LINK_LEAVING = 1 << 9, /* QUIT was said: it counts until the server has closed */
 };
 
 struct link {
@@ -57,7 +58,8 @@ struct links_config {
 	struct worker *worker;
 	struct pools *pools;
 	const char *host;
-	uint32_t links; /* capacity */
+	uint32_t links;	       /* capacity */
+	const uint32_t *waits; /* a pool each: the worker's own transactions that wait for room */
 	struct postern_counters *counters;
 };
 

@@ -121,9 +121,8 @@ void pools_closed(struct pools *p, uint32_t pool, uint32_t server);
  */
 bool pools_take_trial(struct pools *p, uint64_t now_us, uint32_t *at, uint32_t *pool,
 		      uint32_t *server);
-/* Whether somebody waits for room at a server of the pool: who has an idle connection to it closes
- * it. */
-bool pools_is_wanted(const struct pools *p, uint32_t pool, uint32_t server);
+/* Transactions, over all workers, that wait for room at a pool's servers. */
+uint32_t pools_wanted(const struct pools *p, uint32_t pool);
 void pools_want(struct pools *p, uint32_t pool, bool wanted); /* by one worker more, or less */
 
 /* What was found. error: of the server's reply or of ours; cut at POOL_ERROR_MAX, and what is not

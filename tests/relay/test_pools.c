@@ -303,13 +303,13 @@ static void who_waits_for_room_is_known_until_the_last_has_it(void **state)
 	struct world w;
 
 	begin(&w, 2);
-	assert_false(pools_is_wanted(w.p, 0, 1));
+	assert_false(pools_wanted(w.p, 0));
 	pools_want(w.p, 0, true);
 	pools_want(w.p, 0, true);
 	pools_want(w.p, 0, false);
-	assert_true(pools_is_wanted(w.p, 0, 1));
+	assert_true(pools_wanted(w.p, 0));
 	pools_want(w.p, 0, false);
-	assert_false(pools_is_wanted(w.p, 0, 1));
+	assert_false(pools_wanted(w.p, 0));
 	end(&w);
 }
 
