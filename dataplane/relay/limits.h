@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Every quantity that a next hop controls, and its bound; and the times it is given. */
+/* Every quantity that a next hop or a load balancer before us controls, and its bound; and the
+ * times they are given. */
 #ifndef POSTERN_RELAY_LIMITS_H
 #define POSTERN_RELAY_LIMITS_H
 
@@ -20,6 +21,11 @@ enum {
 	HOP_FINAL_MS = 240 * 1000,  /* for the reply to the end of the message */
 	HOP_IDLE_MS = 20 * 1000,    /* a connection is kept for the next transaction */
 	HOP_CONNECTION_USES = 1000, /* transactions on one connection */
+
+	PROXY_LINE_MAX = 107,			/* octets of version 1, CRLF too: its own 2.1 */
+	PROXY_MORE_MAX = 2048,			/* of version 2 behind the first 16 */
+	PROXY_OCTETS_MAX = 16 + PROXY_MORE_MAX, /* of either */
+	PROXY_HEADER_MS = 10 * 1000,		/* until it has come */
 };
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The PROXY protocol's header, version 2: who the client is, in binary, before the first word.
+ * The PROXY protocol's header, version 2, as we say it to a next hop: who the client is, in binary,
+ * before the first word.
  *
  * Thread, Time, Memory: hop.h.
  * Rules: haproxy's proxy-protocol.txt, 2.2. No TLVs.
