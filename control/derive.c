@@ -108,16 +108,16 @@ void derive_mail(const struct config *config, struct mail_config *mail)
 	};
 }
 
-struct mail_network *derive_proxies(const struct config *config, uint32_t *n)
+struct ip_network *derive_proxies(const struct config *config, uint32_t *n)
 {
-	struct mail_network *all = calloc((size_t)config->n_proxy_from + 1, sizeof(*all));
+	struct ip_network *all = calloc((size_t)config->n_proxy_from + 1, sizeof(*all));
 
 	if (!all)
 		return NULL;
 	*n = config->n_proxy_from;
 	for (uint32_t i = 0; i < *n; i++)
-		all[i] = (struct mail_network){config->proxy_from[i].address,
-					       config->proxy_from[i].prefix_len};
+		all[i] = (struct ip_network){config->proxy_from[i].address,
+					     config->proxy_from[i].prefix_len};
 	return all;
 }
 

@@ -25,7 +25,7 @@ void derive_harvest(const struct config *config, struct harvest_config *harvest)
 struct plane_neighbour *derive_neighbours(const struct config *config, uint32_t *n);
 
 /* The load balancers' networks, *n of them, to be freed; NULL: no memory. */
-struct mail_network *derive_proxies(const struct config *config, uint32_t *n);
+struct ip_network *derive_proxies(const struct config *config, uint32_t *n);
 
 /* The configuration's pools in its order, to be freed by pools_free; NULL: no memory. */
 struct pools *derive_pools(const struct config *config);

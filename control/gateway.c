@@ -183,6 +183,8 @@ static int mail_start(struct gateway *g, char *error, size_t len)
 			if (g->dataplane_config.interfaces[i].kind == DATAPLANE_AF_XDP)
 				m->shield.ports |= 1U << i;
 	}
+	g->dataplane_config.unlimited = m->proxy_from;
+	g->dataplane_config.n_unlimited = m->n_proxy_from;
 	g->dataplane_config.service = &mail_service;
 	g->dataplane_config.service_config = m;
 	return dataplane_start(&g->dataplane, &g->dataplane_config, error, len);

@@ -44,7 +44,7 @@ struct gateway {
 	struct mail_config mail;
 	struct plane_neighbour *neighbours;
 	struct config_network *allow;
-	struct mail_network *proxies;
+	struct ip_network *proxies;
 	struct ip_endpoint *backends;
 	struct pools *pools;
 	struct notices *notices, *orders; /* one a worker, from it and to it */

@@ -26,6 +26,8 @@ struct rows {
 
 struct clients {
 	struct siphash_key key;
+	const struct ip_network *unlimited;
+	uint32_t n_unlimited;
 	struct rows kinds[CLIENTS_KINDS];
 };
 
@@ -61,6 +63,8 @@ struct clients *clients_new(const struct clients_config *config)
 	if (!c)
 		return NULL;
 	c->key = config->key;
+	c->unlimited = config->unlimited;
+	c->n_unlimited = config->n_unlimited;
 	for (unsigned kind = 0; kind < CLIENTS_KINDS; kind++) {
 		uint32_t limit = config->limits[kind];
 
@@ -103,6 +107,12 @@ static struct cells find(const struct clients *c, enum clients_kind kind,
 	}};
 }
 
+static bool is_counted(const struct clients *c, enum clients_kind kind,
+		       const struct ip_addr *client)
+{
+	return c->kinds[kind].counters && !ip_networks_hold(c->unlimited, c->n_unlimited, client);
+}
+
 static uint32_t smaller(uint32_t a, uint32_t b)
 {
 	return a < b ? a : b;
@@ -112,7 +122,7 @@ uint32_t clients_add(struct clients *c, enum clients_kind kind, const struct ip_
 {
 	struct cells at;
 
-	if (!c->kinds[kind].counters)
+	if (!is_counted(c, kind, client))
 		return 0;
 	at = find(c, kind, client);
 	return 1 + smaller(atomic_fetch_add_explicit(at.row[0], 1, memory_order_relaxed),
@@ -123,7 +133,7 @@ void clients_sub(struct clients *c, enum clients_kind kind, const struct ip_addr
 {
 	struct cells at;
 
-	if (!c->kinds[kind].counters)
+	if (!is_counted(c, kind, client))
 		return;
 	at = find(c, kind, client);
 	for (unsigned i = 0; i < ROWS; i++) {
@@ -139,7 +149,7 @@ uint32_t clients_count(const struct clients *c, enum clients_kind kind,
 {
 	struct cells at;
 
-	if (!c->kinds[kind].counters)
+	if (!is_counted(c, kind, client))
 		return 0;
 	at = find(c, kind, client);
 	return smaller(atomic_load_explicit(at.row[0], memory_order_relaxed),

@@ -42,6 +42,10 @@ enum clients_kind {
 struct clients_config {
 	uint64_t conns;			/* there can be over all workers, 1.. */
 	uint32_t limits[CLIENTS_KINDS]; /* 0: not counted */
+	/* Whose are not counted either: behind one of these are many clients. They stay until
+	 * clients_free. */
+	const struct ip_network *unlimited;
+	uint32_t n_unlimited;
 	struct siphash_key key;
 };
 
@@ -49,7 +53,7 @@ struct clients_config {
 struct clients *clients_new(const struct clients_config *config);
 void clients_free(struct clients *c);
 
-/* Counts one more; how many the client has with it. 0 where the kind is not counted. */
+/* Counts one more; how many the client has with it. 0 where they are not counted. */
 uint32_t clients_add(struct clients *c, enum clients_kind kind, const struct ip_addr *client);
 /* Takes one back. */
 void clients_sub(struct clients *c, enum clients_kind kind, const struct ip_addr *client);

@@ -630,7 +630,7 @@ static bool take_bytes(struct tcp *t, struct tcp_conn *c, struct segment *s)
 		conn_drop(t, c);
 		return false;
 	}
-	if (!(c->flags & CONN_HEARD))
+	if (!(c->flags & CONN_HEARD) && seq_lt(c->rcv_nxt, s->h.seq + s->len))
 		c->flags |= CONN_EARLY;
 	rte_pktmbuf_adj(m, (uint16_t)(s->net->tcp_at + s->net->header_len));
 	s->m = NULL;

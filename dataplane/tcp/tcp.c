@@ -563,6 +563,11 @@ bool tcp_spoke_early(const struct tcp_conn *c)
 	return c->flags & CONN_EARLY;
 }
 
+void tcp_forgive_early(struct tcp_conn *c)
+{
+	c->flags &= ~(uint32_t)CONN_EARLY;
+}
+
 enum tcp_end tcp_end_of(const struct tcp_conn *c)
 {
 	return c->end;

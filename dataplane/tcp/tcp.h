@@ -160,6 +160,8 @@ bool tcp_is_over_limit(const struct tcp_conn *c);
  * lost on the way; so it is never true of him. True from the news of such bytes on. Of a connection
  * we opened it says that the peer spoke first. */
 bool tcp_spoke_early(const struct tcp_conn *c);
+/* What came so far is none of that: who sent it was to speak first. */
+void tcp_forgive_early(struct tcp_conn *c);
 
 /* The bytes that arrived in order and were not consumed yet, from `skip` octets on: one
  * contiguous run, len 0 when there is none. Valid until the next call that takes t. */

@@ -339,6 +339,8 @@ static int open_clients(struct dataplane *dp, char *error, size_t len)
 		.conns = (uint64_t)dp->n_workers * dp->config.conns,
 		.limits = {[CLIENTS_HALF_OPEN] = dp->config.client_half_open,
 			   [CLIENTS_OPEN] = dp->config.client_conns},
+		.unlimited = dp->config.unlimited,
+		.n_unlimited = dp->config.n_unlimited,
 		.key = dp->keys.hash, /* what the table hashes has another length */
 	};
 

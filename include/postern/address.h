@@ -55,4 +55,19 @@ static inline bool ip_addr_match(const struct ip_addr *a, const struct ip_addr *
 	return rest == 0 || (a->octets[whole] ^ b->octets[whole]) >> (8 - rest) == 0;
 }
 
+/* In mapped form: an IPv4 prefix counts from 96. */
+struct ip_network {
+	struct ip_addr address; /* bits behind the prefix are zero */
+	uint8_t prefix_len;
+};
+
+static inline bool ip_networks_hold(const struct ip_network *networks, uint32_t n,
+				    const struct ip_addr *a)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (ip_addr_match(a, &networks[i].address, networks[i].prefix_len))
+			return true;
+	return false;
+}
+
 #endif

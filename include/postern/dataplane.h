@@ -55,9 +55,13 @@ struct dataplane_config {
 	uint32_t client_half_open; /* handshakes; beyond that it gets cookies */
 	uint32_t client_conns;	   /* beyond that the service is told, beyond twice that it is
 				      refused */
-	uint32_t receive_window;   /* octets a connection */
-	uint32_t send_queue;	   /* octets a connection */
-	uint32_t buffers;	   /* mbufs a worker for kept bytes */
+	/* Who may have as many as there can be: load balancers. The caller's until dataplane_stop.
+	 */
+	const struct ip_network *unlimited;
+	uint32_t n_unlimited;
+	uint32_t receive_window; /* octets a connection */
+	uint32_t send_queue;	 /* octets a connection */
+	uint32_t buffers;	 /* mbufs a worker for kept bytes */
 	uint32_t idle_timeout_ms;
 	uint32_t user_timeout_ms; /* for ours to be acknowledged; 0: tcp's own bound */
 	int only_owner;		  /* -1: steer by hash; else this worker owns every flow (tests) */

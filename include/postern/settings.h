@@ -23,12 +23,6 @@ struct pools;
 struct refusals;
 struct worker_service;
 
-/* In mapped form: an IPv4 prefix counts from 96. */
-struct mail_network {
-	struct ip_addr address; /* bits behind the prefix are zero */
-	uint8_t prefix_len;
-};
-
 /* The kernel's map of flagged sources, for the workers to write. */
 struct mail_shield {
 	int flagged_fd;		  /* -1: no kernel drops for us */
@@ -46,7 +40,7 @@ struct mail_config {
 	uint32_t buffered_max; /* octets; what declares no more is held until it is whole; 0:
 				  nothing */
 	uint64_t relay_octets; /* memory for messages that are held, a worker */
-	const struct mail_network *proxy_from; /* load balancers: they say PROXY first */
+	const struct ip_network *proxy_from; /* load balancers: they say PROXY first */
 	uint32_t n_proxy_from;
 	struct pools *pools; /* numbered as the recipients' are; NULL: DATA is 451 4.4.1 */
 	struct harvest *harvest;

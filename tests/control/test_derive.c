@@ -247,7 +247,7 @@ static void mail_is_as_the_configuration_says(void **state)
 static void load_balancers_are_as_the_configuration_says(void **state)
 {
 	struct config c = config_of(all_said);
-	struct mail_network *proxies;
+	struct ip_network *proxies;
 	uint32_t n = 0;
 
 	proxies = derive_proxies(&c, &n);

@@ -116,6 +116,32 @@ static void a_kind_without_a_limit_is_not_counted(void **state)
 	clients_free(c);
 }
 
+static void who_has_no_limit_is_not_counted(void **state)
+{
+	const struct ip_network unlimited[] = {{v4(0x0a000000), 96 + 8}, {v6(7, 0), 64}};
+	const struct clients_config config = {
+		.conns = 10,
+		.limits = {[CLIENTS_HALF_OPEN] = 5, [CLIENTS_OPEN] = 5},
+		.unlimited = unlimited,
+		.n_unlimited = 2,
+	};
+	struct clients *c = clients_new(&config);
+	const struct ip_addr theirs[] = {v4(0x0affffff), v6(7, 99)},
+			     others[] = {v4(0x0b000000), v6(8, 99)};
+
+	assert_non_null(c);
+	for (unsigned kind = 0; kind < CLIENTS_KINDS; kind++)
+		for (unsigned i = 0; i < 2; i++) {
+			assert_int_equal(clients_add(c, kind, &theirs[i]), 0);
+			assert_int_equal(clients_count(c, kind, &theirs[i]), 0);
+			clients_sub(c, kind, &theirs[i]);
+			assert_int_equal(clients_sum(c, kind), 0);
+			assert_int_equal(clients_add(c, kind, &others[i]), 1);
+			clients_sub(c, kind, &others[i]);
+		}
+	clients_free(c);
+}
+
 /* Against exact counts: never too low, and back to 0 at the end. */
 static void a_random_walk_comes_back_to_nothing(void **state)
 {
@@ -248,6 +274,7 @@ int main(void)
 		cmocka_unit_test(half_open_and_open_are_counted_apart),
 		cmocka_unit_test(an_ipv4_client_is_an_address_and_an_ipv6_client_a_64),
 		cmocka_unit_test(a_kind_without_a_limit_is_not_counted),
+		cmocka_unit_test(who_has_no_limit_is_not_counted),
 		cmocka_unit_test(a_random_walk_comes_back_to_nothing),
 		cmocka_unit_test(few_innocents_are_over_the_limit_among_a_million),
 		cmocka_unit_test(two_threads_lose_no_count),

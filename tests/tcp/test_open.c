@@ -638,6 +638,29 @@ static void a_client_that_speaks_behind_a_lost_greeting_is_early(void **state)
 	peer_release(&p);
 }
 
+/* Who was to speak first, and then to wait: what comes twice was said once. */
+static void a_client_that_was_forgiven_is_early_by_what_it_says_next(void **state)
+{
+	for (int waits = 0; waits < 2; waits++) {
+		struct peer p;
+
+		peer_init_open(&p);
+		peer_send(&p, TCP_ACK, hello, HELLO);
+		assert_true(tcp_spoke_early(p.conn));
+		tcp_forgive_early(p.conn);
+		peer_send_at(&p, TCP_ACK, p.seq - HELLO, p.ack, hello, HELLO);
+		peer_expect(&p, TCP_ACK, 0);
+		assert_int_equal(p.read_len, HELLO);
+		assert_false(tcp_spoke_early(p.conn));
+		greet(&p);
+		p.ack -= waits ? 0 : GREETING;
+		peer_send(&p, TCP_ACK, hello, HELLO);
+		assert_int_equal(p.read_len, 2 * HELLO);
+		assert_int_equal(tcp_spoke_early(p.conn), !waits);
+		peer_release(&p);
+	}
+}
+
 static void a_client_whose_first_bytes_come_out_of_order_is_early(void **state)
 {
 	struct peer p;
@@ -849,6 +872,7 @@ int main(void)
 		cmocka_unit_test(a_client_that_speaks_with_the_third_ack_is_early),
 		cmocka_unit_test(a_client_that_speaks_in_a_burst_is_early),
 		cmocka_unit_test(a_client_that_speaks_behind_a_lost_greeting_is_early),
+		cmocka_unit_test(a_client_that_was_forgiven_is_early_by_what_it_says_next),
 		cmocka_unit_test(a_client_whose_first_bytes_come_out_of_order_is_early),
 		cmocka_unit_test(a_syn_ack_that_comes_again_is_acknowledged_and_changes_nothing),
 		cmocka_unit_test(bytes_on_a_syn_are_left_to_come_again),
