@@ -23,7 +23,7 @@
 
 enum {
 	CHUNK_OCTETS = 64 << 10,
-	VERSION = 1,
+	VERSION = 2,
 	BYTE_ORDER_MARK = 0x01020304,
 };
 

@@ -6,7 +6,8 @@
  * Rules: before anything is written the table is asked whether the verdict still runs: what was
  * ended while its notice waited stays ended. A prefix's clients with credit are spared before it is
  * flagged, and if they cannot be, the workers alone keep the prefix out: they know whom to let in.
- * A client's own verdict ends its being spared.
+ * A client's own verdict ends its being spared. Of whom load balancers name the kernel is not told:
+ * it sees their addresses, and the workers answer 421.
  */
 #include "control/flags.h"
 
@@ -221,7 +222,7 @@ static bool bring_about(struct flags *f, struct harvest_verdict *v, bool is_told
 			return false;
 		v->until_s = until_s;
 	}
-	if (f->config.shield)
+	if (f->config.shield && !v->by_proxy)
 		carry_out_in_kernel(f, v, is_told);
 	return true;
 }

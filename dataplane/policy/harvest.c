@@ -356,8 +356,8 @@ static bool has_proved(const struct harvest *h, const struct score *s, const str
 	return s->score <= PROVED && (c->delivered[0] + c->delivered[1]) * h->good >= -PROVED;
 }
 
-/* One verdict more before. */
-static void level_up(const struct harvest *h, const struct place *p, uint32_t now_s)
+/* One verdict more. */
+static void level_up(const struct harvest *h, const struct place *p, bool by_proxy, uint32_t now_s)
 {
 	uint64_t word = load(score_word(p));
 	struct score s;
@@ -366,6 +366,7 @@ static void level_up(const struct harvest *h, const struct place *p, uint32_t no
 		s = score_at(h, word, now_s);
 		if (s.level < LEVEL_MAX)
 			s.level++;
+		s.by_proxy = by_proxy;
 	} while (is_theirs(p, word) && !swap(score_word(p), &word, score_pack(&s)));
 }
 
@@ -380,7 +381,7 @@ static void tell(const struct harvest *h, struct harvest_verdicts *verdicts,
 
 /* Whoever sets the time tells of it; the others find it set. */
 static void drop(const struct harvest *h, const struct place *p, uint8_t len, uint64_t key,
-		 uint32_t now_s, struct harvest_verdicts *verdicts)
+		 bool by_proxy, uint32_t now_s, struct harvest_verdicts *verdicts)
 {
 	uint64_t word = load(until_word(p));
 	struct counts c = counts_at(load(counts_word(p)), now_s);
@@ -388,6 +389,7 @@ static void drop(const struct harvest *h, const struct place *p, uint8_t len, ui
 	struct harvest_verdict v = {
 		.kind = HARVEST_VERDICT_DROP,
 		.level = s.level,
+		.by_proxy = by_proxy,
 		.ttl_s = ttl_of(h, &s),
 		.score = s.score,
 		.unknown_today = c.unknown_today,
@@ -400,7 +402,7 @@ static void drop(const struct harvest *h, const struct place *p, uint8_t len, ui
 	until.drop_s = v.until_s = now_s + v.ttl_s;
 	if (!until_change(p, &word, &until))
 		return;
-	level_up(h, p, now_s);
+	level_up(h, p, by_proxy, now_s);
 	entries_key_address(key, &v.address);
 	v.prefix_len = len;
 	tell(h, verdicts, &v);
@@ -489,27 +491,34 @@ bool harvest_has_delivered(const struct harvest *h, const struct ip_addr *addres
 	return p.bucket && score_unpack(load(score_word(&p))).delivered;
 }
 
-/* Whether a verdict holds at this entry now. */
-static bool is_dropped(const struct harvest *h, uint64_t key, uint8_t len, uint32_t now_s)
+/* Which verdicts are asked for. */
+enum verdicts_asked { ANY_VERDICT, DROPS };
+
+/* Whether one holds at this entry now. */
+static bool is_shut_out(const struct harvest *h, uint64_t key, uint8_t len,
+			enum verdicts_asked asked, uint32_t now_s)
 {
 	struct place p = entries_find(h, key);
 
 	if (!p.bucket)
 		return false;
 	expire(h, &p, len, now_s);
-	return until_unpack(load(until_word(&p))).drop_s > now_s;
+	return until_unpack(load(until_word(&p))).drop_s > now_s &&
+	       (asked == ANY_VERDICT || !score_unpack(load(score_word(&p))).by_proxy);
 }
 
-static bool is_gone(const struct harvest *h, const struct ip_addr *address, uint64_t key,
-		    uint8_t len, uint32_t now_s)
+static bool is_gone(const struct harvest *h, const struct ip_addr *address,
+		    enum verdicts_asked asked, uint32_t now_s)
 {
+	const uint8_t len = client_len(address);
+	const uint64_t key = entries_key(address, len);
 	uint8_t lens[PREFIXES_MAX];
 	size_t n = prefixes_of(address, lens);
 
-	if (is_dropped(h, key, len, now_s))
+	if (is_shut_out(h, key, len, asked, now_s))
 		return true;
 	for (size_t i = 0; i < n; i++)
-		if (is_dropped(h, entries_key(address, lens[i]), lens[i], now_s) &&
+		if (is_shut_out(h, entries_key(address, lens[i]), lens[i], asked, now_s) &&
 		    !has_credit(h, key, now_s))
 			return true;
 	return false;
@@ -517,9 +526,13 @@ static bool is_gone(const struct harvest *h, const struct ip_addr *address, uint
 
 bool harvest_is_gone(struct harvest *h, const struct ip_addr *address, uint32_t now_s)
 {
-	uint8_t len = client_len(address);
+	return !h->config.observe && is_gone(h, address, ANY_VERDICT, now_s) &&
+	       !harvest_is_allowed(h, address);
+}
 
-	return !h->config.observe && is_gone(h, address, entries_key(address, len), len, now_s) &&
+bool harvest_is_dropped(struct harvest *h, const struct ip_addr *address, uint32_t now_s)
+{
+	return !h->config.observe && is_gone(h, address, DROPS, now_s) &&
 	       !harvest_is_allowed(h, address);
 }
 
@@ -535,7 +548,7 @@ enum harvest_standing harvest_standing(struct harvest *h, const struct harvest_c
 		return HARVEST_WELCOME;
 	p = client->null_sender ? entries_find(h, key)
 				: entries_find(h, sender_key(h, key, client->sender));
-	if (is_gone(h, &client->address, key, len, now_s))
+	if (is_gone(h, &client->address, ANY_VERDICT, now_s))
 		is = HARVEST_GONE;
 	else if (p.bucket && until_unpack(load(until_word(&p))).null_s > now_s)
 		is = HARVEST_LIMITED;
@@ -602,7 +615,7 @@ static enum harvest_answer verdict(struct asking *a)
 			     a->verdicts);
 		return a->h->config.observe ? HARVEST_ANSWER : HARVEST_SHUT_DOOR;
 	}
-	drop(a->h, &a->place, a->len, a->key, a->now_s, a->verdicts);
+	drop(a->h, &a->place, a->len, a->key, a->client->by_proxy, a->now_s, a->verdicts);
 	return a->h->config.observe ? HARVEST_ANSWER : HARVEST_SHUT_OUT;
 }
 
@@ -645,7 +658,7 @@ static enum harvest_answer prefixes_add(struct asking *a, int32_t value)
 		added = score_add(a->h, &p, value, harvest_line(a->h, lens[i]), a->now_s, &step);
 		if (added == ADDED || is_allowed(a))
 			continue;
-		drop(a->h, &p, lens[i], key, a->now_s, a->verdicts);
+		drop(a->h, &p, lens[i], key, a->client->by_proxy, a->now_s, a->verdicts);
 		if (a->h->config.observe || has_credit(a->h, a->key, a->now_s))
 			continue;
 		if (added == BEYOND)

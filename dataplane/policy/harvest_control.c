@@ -133,6 +133,7 @@ int harvest_shut_out(struct harvest *h, const struct ip_addr *address, uint8_t p
 	do {
 		s = score_unpack(word);
 		s.by_hand = by_hand;
+		s.by_proxy = false;
 	} while (is_theirs(&p, word) &&
 		 !atomic_compare_exchange_strong(score_word(&p), &word, score_pack(&s)));
 	word = load(until_word(&p));
@@ -166,6 +167,7 @@ static size_t running_of(const struct harvest *h, const struct harvest_bucket *b
 	v.delivered_today = c.delivered_today;
 	if (until.drop_s > now_s) {
 		v.by_hand = s.by_hand;
+		v.by_proxy = s.by_proxy;
 		v.level = s.level && !s.by_hand ? s.level - 1 : s.level;
 		v.score = s.score;
 		v.until_s = until.drop_s;
@@ -174,7 +176,7 @@ static size_t running_of(const struct harvest *h, const struct harvest_bucket *b
 	}
 	if (until.null_s > now_s) {
 		v.kind = HARVEST_VERDICT_NULL;
-		v.by_hand = false;
+		v.by_hand = v.by_proxy = false;
 		v.level = 0;
 		v.score = (int16_t)(s.null_score * (SCORE_ONE / NULL_ONE));
 		v.until_s = until.null_s;

@@ -51,11 +51,12 @@ static_assert(sizeof(struct harvest_bucket) == 256, "32 octets an entry");
 struct score {
 	int16_t score;	    /* 1/256 */
 	int16_t null_score; /* 1/16, 12 bits */
-	uint32_t minute;    /* 22 bits: up to when both have faded */
+	uint32_t minute;    /* 21 bits: up to when both have faded */
 	uint8_t level;	    /* 4 bits: verdicts before */
 	uint8_t tag;
 	bool delivered; /* something once was */
 	bool by_hand;	/* its verdict is harvest_shut_out's */
+	bool by_proxy;	/* its verdict is the workers' alone */
 };
 
 struct until {

@@ -5,7 +5,7 @@
  * Thread: any. Finding and changing an entry takes no lock; making one claims its bucket for the
  * some ten nanoseconds that takes, because two workers that meet a client at the same moment must
  * not make two entries of it: its guesses would be counted twice over.
- * Time: seconds since the epoch; minutes modulo 2^22 (8 years) in a score word.
+ * Time: seconds since the epoch; minutes modulo 2^21 (4 years) in a score word.
  * Memory: buckets of eight entries. A full one gives up the entry that says least: the oldest of
  * the lowest absolute score, of those not shut out while there is another. One that has just
  * changed counts as one at the line: else in a table full of the guessers of this week each
@@ -19,11 +19,12 @@
 #include "policy/harvest_private.h"
 
 enum {
-	MINUTE_BITS = 22,
+	MINUTE_BITS = 21,
 	MINUTE_MASK = (1 << MINUTE_BITS) - 1,
 	MINUTE_SHIFT = 28,
 	NULL_SHIFT = 16,
 	NULL_MASK = 0xfff,
+	BY_PROXY_SHIFT = 49,
 	LEVEL_SHIFT = 50,
 	TAG_SHIFT = 54,
 	DELIVERED_SHIFT = 62,
@@ -132,8 +133,9 @@ uint64_t score_pack(const struct score *s)
 {
 	return (uint16_t)s->score | (uint64_t)((uint16_t)s->null_score & NULL_MASK) << NULL_SHIFT |
 	       (uint64_t)(s->minute & MINUTE_MASK) << MINUTE_SHIFT |
-	       (uint64_t)s->level << LEVEL_SHIFT | (uint64_t)s->tag << TAG_SHIFT |
-	       (uint64_t)s->delivered << DELIVERED_SHIFT | (uint64_t)s->by_hand << BY_HAND_SHIFT;
+	       (uint64_t)s->by_proxy << BY_PROXY_SHIFT | (uint64_t)s->level << LEVEL_SHIFT |
+	       (uint64_t)s->tag << TAG_SHIFT | (uint64_t)s->delivered << DELIVERED_SHIFT |
+	       (uint64_t)s->by_hand << BY_HAND_SHIFT;
 }
 
 struct score score_unpack(uint64_t word)
@@ -148,6 +150,7 @@ struct score score_unpack(uint64_t word)
 		.tag = (uint8_t)(word >> TAG_SHIFT),
 		.delivered = word >> DELIVERED_SHIFT & 1,
 		.by_hand = word >> BY_HAND_SHIFT & 1,
+		.by_proxy = word >> BY_PROXY_SHIFT & 1,
 	};
 }
 

@@ -84,7 +84,8 @@ struct harvest_client {
 	bool null_sender; /* MAIL FROM:<>: a score of its own, never the drop */
 	bool no_evidence; /* nothing it does is scored: opened by a cookie while those are guessed
 			     at */
-	uint64_t sender;  /* digest of the envelope sender (harvest_digest) */
+	bool by_proxy;	 /* a load balancer before us names it: the kernel never sees its address */
+	uint64_t sender; /* digest of the envelope sender (harvest_digest) */
 };
 
 /* Whether a client's mail was ever delivered, as long as it is remembered. */
@@ -99,6 +100,8 @@ enum harvest_standing {
 /* Whether a client, or a prefix it comes from and is not spared, is shut out: at a SYN where the
  * kernel has no shield, at a greeting, and when a verdict ends conversations. */
 bool harvest_is_gone(struct harvest *h, const struct ip_addr *address, uint32_t now_s);
+/* The same, by a verdict whose end is the drop. */
+bool harvest_is_dropped(struct harvest *h, const struct ip_addr *address, uint32_t now_s);
 
 /* Before the recipients are looked up. */
 enum harvest_standing harvest_standing(struct harvest *h, const struct harvest_client *client,
@@ -135,6 +138,7 @@ struct harvest_verdict {
 	uint8_t level;		/* how often before, as the doubling of the TTL */
 	bool observed;		/* nothing came of it */
 	bool by_hand;		/* harvest_shut_out's */
+	bool by_proxy;		/* of whom load balancers name: 421 by the workers, no drop */
 	uint32_t until_s, ttl_s;
 	int16_t score;				 /* 1/256 */
 	uint16_t unknown_today, delivered_today; /* of the client that crossed */

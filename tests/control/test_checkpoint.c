@@ -240,7 +240,7 @@ static void what_is_foreign_or_of_the_future_is_told_as_that(void **state)
 		const char *says;
 	} cases[] = {
 		{0, 'x', "no checkpoint of Postern's"},
-		{8, 2, "version 2, where this program knows version 1"},
+		{8, 3, "version 3, where this program knows version 2"},
 		{12, 1, "another byte order"},
 	};
 	struct harvest *h = new_harvest();

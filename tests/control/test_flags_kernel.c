@@ -384,6 +384,29 @@ static void what_has_expired_is_taken_out_of_the_map(void **state)
 	verdicts_end(&w);
 }
 
+/* Neither by the notice, nor when all is written anew, as after a loss or a restart. */
+static void of_whom_a_load_balancer_names_nothing_is_written(void **state)
+{
+	struct world w;
+
+	begin(&w);
+	verdicts_guess_behind_a_balancer(&w, "192.0.2.7");
+	verdicts_guess(&w, "192.0.3.8", false);
+	flags_take(w.flags);
+	assert_int_equal(flagged_s("192.0.2.7"), 0);
+	assert_in_range(flagged_s("192.0.3.8"), 295, 300);
+	assert_int_equal(verdicts_standing(&w, "192.0.2.7"), HARVEST_GONE);
+	assert_int_equal(empty_maps(state), 0);
+	atomic_fetch_add(&w.notices->dropped, 1);
+	flags_tick(w.flags);
+	assert_int_equal(flagged_s("192.0.2.7"), 0);
+	assert_in_range(flagged_s("192.0.3.8"), 295, 300);
+	/* It is ended as any is. */
+	assert_true(unban(&w, "192.0.2.7").was_out);
+	assert_int_equal(verdicts_standing(&w, "192.0.2.7"), HARVEST_WELCOME);
+	verdicts_end(&w);
+}
+
 static void a_prefix_whose_clients_cannot_be_spared_is_left_to_the_workers(void **state)
 {
 	struct flags_counts counts;
@@ -438,6 +461,8 @@ int main(void)
 				       empty_maps),
 		cmocka_unit_test_setup(explain_tells_what_the_kernel_dropped, empty_maps),
 		cmocka_unit_test_setup(what_has_expired_is_taken_out_of_the_map, empty_maps),
+		cmocka_unit_test_setup(of_whom_a_load_balancer_names_nothing_is_written,
+				       empty_maps),
 		cmocka_unit_test_setup(
 			a_prefix_whose_clients_cannot_be_spared_is_left_to_the_workers, empty_maps),
 	};

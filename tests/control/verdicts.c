@@ -76,17 +76,22 @@ struct config_network verdicts_network(const char *text)
 	return n;
 }
 
-static enum harvest_answer ask(struct world *w, const char *client, enum harvest_evidence evidence,
-			       struct harvest_loan *loan, struct harvest_verdicts *verdicts)
+static struct harvest_client client_of(const char *client)
 {
-	const struct harvest_client c = {.address = verdicts_address(client), .sender = 7};
+	return (struct harvest_client){.address = verdicts_address(client), .sender = 7};
+}
+
+static enum harvest_answer ask(struct world *w, const struct harvest_client *c,
+			       enum harvest_evidence evidence, struct harvest_loan *loan,
+			       struct harvest_verdicts *verdicts)
+{
 	struct recipient_address a = {.domain = "example.net", .domain_len = 11};
 	enum harvest_answer answer;
 	char local[16];
 
 	a.local = local;
 	a.local_len = (uint16_t)snprintf(local, sizeof(local), "n%u", names++);
-	harvest_recipients(w->harvest, &c, &a, &evidence, 1, loan, now_s, &answer, verdicts);
+	harvest_recipients(w->harvest, c, &a, &evidence, 1, loan, now_s, &answer, verdicts);
 	return answer;
 }
 
@@ -99,30 +104,43 @@ static void tell(struct world *w, const struct harvest_verdicts *verdicts, bool 
 	}
 }
 
-static void guess(struct world *w, const char *client, struct harvest_verdicts *verdicts)
+static void guess(struct world *w, const struct harvest_client *c,
+		  struct harvest_verdicts *verdicts)
 {
 	struct harvest_loan loan = {0};
 	unsigned n = 0;
 
 	do
 		assert_true(n++ < 100);
-	while (ask(w, client, HARVEST_UNKNOWN, &loan, verdicts) == HARVEST_ANSWER && !verdicts->n);
+	while (ask(w, c, HARVEST_UNKNOWN, &loan, verdicts) == HARVEST_ANSWER && !verdicts->n);
 	assert_true(verdicts->n > 0);
 }
 
 void verdicts_guess(struct world *w, const char *client, bool is_flagged)
 {
+	const struct harvest_client c = client_of(client);
 	struct harvest_verdicts verdicts;
 
-	guess(w, client, &verdicts);
+	guess(w, &c, &verdicts);
 	tell(w, &verdicts, is_flagged);
+}
+
+void verdicts_guess_behind_a_balancer(struct world *w, const char *client)
+{
+	struct harvest_client c = client_of(client);
+	struct harvest_verdicts verdicts;
+
+	c.by_proxy = true;
+	guess(w, &c, &verdicts);
+	tell(w, &verdicts, false);
 }
 
 void verdicts_guess_silently(struct world *w, const char *client)
 {
+	const struct harvest_client c = client_of(client);
 	struct harvest_verdicts verdicts;
 
-	guess(w, client, &verdicts);
+	guess(w, &c, &verdicts);
 }
 
 void verdicts_guess_together(struct world *w, const char *prefix)
@@ -131,29 +149,31 @@ void verdicts_guess_together(struct world *w, const char *prefix)
 
 	for (unsigned i = 100; !verdicts.n; i++) {
 		struct harvest_loan loan = {0};
+		struct harvest_client c;
 		char client[64];
 
 		assert_true(i < 200);
 		snprintf(client, sizeof(client), "%s%u", prefix, i);
-		ask(w, client, HARVEST_UNKNOWN, &loan, &verdicts);
+		c = client_of(client);
+		ask(w, &c, HARVEST_UNKNOWN, &loan, &verdicts);
 	}
 	tell(w, &verdicts, false);
 }
 
 void verdicts_deliver(struct world *w, const char *client, unsigned n)
 {
-	const struct harvest_client c = {.address = verdicts_address(client), .sender = 7};
+	const struct harvest_client c = client_of(client);
 	struct harvest_verdicts verdicts;
 	struct harvest_loan loan = {0};
 
 	while (n--)
-		ask(w, client, HARVEST_GOOD, &loan, &verdicts);
+		ask(w, &c, HARVEST_GOOD, &loan, &verdicts);
 	harvest_settle(w->harvest, &c, &loan, HARVEST_DELIVERED, now_s, &verdicts);
 }
 
 enum harvest_standing verdicts_standing(struct world *w, const char *client)
 {
-	const struct harvest_client c = {.address = verdicts_address(client), .sender = 7};
+	const struct harvest_client c = client_of(client);
 
 	return harvest_standing(w->harvest, &c, now_s);
 }

@@ -35,6 +35,8 @@ struct config_network verdicts_network(const char *text);
 /* It asks for unknown ones until it is shut out, and the worker tells of it, having told the kernel
  * or not. */
 void verdicts_guess(struct world *w, const char *client, bool is_flagged);
+/* The same behind a load balancer, and so the kernel is not told. */
+void verdicts_guess_behind_a_balancer(struct world *w, const char *client);
 /* Without telling anybody. */
 void verdicts_guess_silently(struct world *w, const char *client);
 /* Clients of a prefix ("192.0.2.") guess, each one recipient, until it is shut out; told of. */

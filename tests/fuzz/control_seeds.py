@@ -3,7 +3,7 @@
 
 import struct
 
-HEAD = b"pstnhrv\0" + struct.pack("=II", 1, 0x01020304)
+HEAD = b"pstnhrv\0" + struct.pack("=II", 2, 0x01020304)
 MASK = (1 << 64) - 1
 
 
@@ -65,7 +65,7 @@ def checkpoint_seeds():
     # The first chunk is good: nothing of it may be left.
     yield "file-torn", b"\1" + HEAD + chunk(0, records["v4"])
     yield "file-no-key", b"\1" + HEAD + chunk(0, records["v4"]) + chunk(1, record(0)) + chunk(2, b"")
-    yield "file-other-version", b"\1" + HEAD[:8] + struct.pack("=II", 2, 0x01020304)
+    yield "file-other-version", b"\1" + HEAD[:8] + struct.pack("=II", 1, 0x01020304)
 
 
 CONFIG = """\

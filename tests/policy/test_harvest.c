@@ -1110,6 +1110,77 @@ static void what_runs_can_be_walked_in_pieces(void **state)
 	end(&w);
 }
 
+/* A verdict on whom load balancers name is told as that, whoever asks and after a restart, and a
+ * later one is judged anew. */
+static void who_is_named_by_a_load_balancer_is_gone_but_not_dropped(void **state)
+{
+	struct harvest_client named = v4(1), direct = v4(1 << 8), by_hand = v4(2 << 8);
+	struct harvest_verdict running[8];
+	struct world w, after;
+	uint32_t at = 0;
+	size_t n;
+
+	begin(&w, false);
+	begin(&after, false);
+	named.by_proxy = true;
+	while (ask(&w, &named, HARVEST_UNKNOWN, NULL) == HARVEST_ANSWER)
+		;
+	assert_true(w.verdicts.at[0].by_proxy);
+	while (ask(&w, &direct, HARVEST_UNKNOWN, NULL) == HARVEST_ANSWER)
+		;
+	assert_false(w.verdicts.at[0].by_proxy);
+	carry_over(&w, &after);
+	n = harvest_running(after.h, &at, after.now_s, running, 8);
+	assert_int_equal(n, 2);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(running[i].by_proxy,
+				 ip_addr_equal(&running[i].address, &named.address));
+	assert_true(harvest_is_gone(after.h, &named.address, after.now_s));
+	assert_false(harvest_is_dropped(after.h, &named.address, after.now_s));
+	assert_true(harvest_is_gone(after.h, &direct.address, after.now_s));
+	assert_true(harvest_is_dropped(after.h, &direct.address, after.now_s));
+	assert_false(harvest_is_dropped(after.h, &by_hand.address, after.now_s));
+	/* Its level, its score and its time are a verdict's like any other's. */
+	assert_int_equal(story(&after, &named.address, 0).level,
+			 story(&after, &direct.address, 0).level);
+	assert_int_equal(story(&after, &named.address, 0).score,
+			 story(&after, &direct.address, 0).score);
+
+	assert_int_equal(harvest_shut_out(after.h, &named.address, 128, after.now_s + 60, true,
+					  after.now_s),
+			 0);
+	assert_true(harvest_is_dropped(after.h, &named.address, after.now_s));
+	w.now_s += 300;
+	named.by_proxy = false;
+	while (ask(&w, &named, HARVEST_UNKNOWN, NULL) == HARVEST_ANSWER)
+		;
+	assert_true(harvest_is_dropped(w.h, &named.address, w.now_s));
+	end(&w);
+	end(&after);
+}
+
+static void a_prefix_is_shut_out_as_who_brought_it_to_that(void **state)
+{
+	const struct harvest_client other = v4(200);
+	struct harvest_verdict told = {0};
+	struct world w;
+
+	begin(&w, false);
+	for (uint32_t i = 1; !told.prefix_len; i++) {
+		struct harvest_client c = v4(i);
+
+		c.by_proxy = true;
+		ask(&w, &c, HARVEST_UNKNOWN, NULL);
+		if (w.verdicts.n)
+			told = w.verdicts.at[0];
+	}
+	assert_int_equal(told.prefix_len, 120);
+	assert_true(told.by_proxy);
+	assert_true(harvest_is_gone(w.h, &other.address, w.now_s));
+	assert_false(harvest_is_dropped(w.h, &other.address, w.now_s));
+	end(&w);
+}
+
 static void unban_ends_it_at_once(void **state)
 {
 	struct harvest_client c = v4(1);
@@ -1412,6 +1483,8 @@ int main(void)
 		cmocka_unit_test(of_many_networks_each_is_found_and_no_other),
 		cmocka_unit_test(who_is_shut_out_by_hand_is_so_until_then_only),
 		cmocka_unit_test(what_runs_can_be_walked_in_pieces),
+		cmocka_unit_test(who_is_named_by_a_load_balancer_is_gone_but_not_dropped),
+		cmocka_unit_test(a_prefix_is_shut_out_as_who_brought_it_to_that),
 		cmocka_unit_test(unban_ends_it_at_once),
 		cmocka_unit_test(a_story_tells_why_and_until_when),
 		cmocka_unit_test(a_checkpoint_carries_all_of_it_over_a_restart),
