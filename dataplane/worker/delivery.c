@@ -11,6 +11,7 @@
 #include "base/slab.h"
 #include "relay/meaning.h"
 #include "relay/received.h"
+#include "worker/balancers.h"
 #include "worker/links.h"
 
 enum {
@@ -386,7 +387,7 @@ static void client_of(struct deliveries *d, const struct delivery *dl, struct ho
 {
 	struct flow flow;
 
-	tcp_flow(worker_tcp(d->config.worker), dl->client, &flow);
+	client_flow(worker_tcp(d->config.worker), dl->session, &flow);
 	*client = (struct hop_client){
 		.address = flow.remote,
 		.local = flow.local,
@@ -414,7 +415,7 @@ static size_t write_received(struct deliveries *d, const struct delivery *dl,
 
 	smtp_id(dl->session, id);
 	smtp_transaction(d->config.smtp, dl->session, &t);
-	tcp_flow(worker_tcp(d->config.worker), dl->client, &flow);
+	client_flow(worker_tcp(d->config.worker), dl->session, &flow);
 	r = (struct received){
 		.hello = smtp_hello(d->config.smtp, dl->session),
 		.client = flow.remote,

@@ -7,6 +7,7 @@
 
 #include "base/counter.h"
 #include "base/slab.h"
+#include "worker/users.h"
 
 enum {
 	TICK_SHIFT = 10,
@@ -16,7 +17,6 @@ enum {
 	WANTED_US = 20 * 1000,	   /* between two looks whether others want an idle one's place */
 	SHARED_USES = 8, /* transactions of ours in a row, while others wait for their turn */
 	LEAVE_US = 5 * 1000 * 1000, /* for a server to close behind QUIT */
-	MARK = 1,		    /* of a connection's user: it is a link */
 };
 
 struct links {
@@ -87,12 +87,12 @@ void links_set_time(struct links *all, uint64_t now_us)
 
 bool links_is_mine(const struct tcp_conn *c)
 {
-	return (uintptr_t)tcp_user(c) & MARK;
+	return user_kind(tcp_user(c)) == USER_LINK;
 }
 
 static struct link *link_of(const struct tcp_conn *c)
 {
-	return (struct link *)((uintptr_t)tcp_user(c) & ~(uintptr_t)MARK);
+	return user_object(tcp_user(c));
 }
 
 static void tell(struct links *all, struct link *l)
@@ -238,7 +238,7 @@ static void connect_link(struct links *all, struct link *l)
 	switch (worker_connect(all->config.worker, &server->address, server->port, &c)) {
 	case WORKER_CONNECTING:
 		l->conn = c;
-		tcp_set_user(c, (void *)((uintptr_t)l | MARK));
+		tcp_set_user(c, user_of(l, USER_LINK));
 		wheel_arm(&all->wheel, &l->timer, all->now_us + ms_to_us(HOP_CONNECT_MS));
 		return;
 	case WORKER_UNRESOLVED:

@@ -22,8 +22,10 @@
 #include "relay/hop.h"
 #include "relay/received.h"
 #include "smtp/smtp.h"
+#include "worker/balancers.h"
 #include "worker/delivery.h"
 #include "worker/sweep.h"
+#include "worker/users.h"
 #include "worker/verdicts.h"
 #include "worker/worker.h"
 
@@ -56,6 +58,7 @@ struct mail {
 	struct verdicts verdicts;
 	struct notices *orders;
 	struct sweeps sweeps;
+	struct balancers balancers;
 	uint64_t now_us;
 	uint32_t now_s;
 	uint64_t cookies_bad, cookies_since_us; /* as the minute began */
@@ -97,20 +100,28 @@ static struct transaction *transaction_of(struct mail *m, struct smtp_session *s
 	return (struct transaction *)smtp_transaction_user(m->smtp, s);
 }
 
-/* Anybody could have guessed its cookie, and those who try are many. */
-static bool gives_no_evidence(const struct mail *m, const struct tcp_conn *c)
+/* Whether it is who it says it is: a load balancer's word is enough. */
+static bool is_proved(const struct smtp_session *s)
 {
-	return !tcp_is_proved(c) && m->now_us < m->guessed_until_us;
+	return client_balanced(s) || tcp_is_proved(client_conn(s));
+}
+
+/* Anybody could have guessed its cookie, and those who try are many. */
+static bool gives_no_evidence(const struct mail *m, const struct smtp_session *s)
+{
+	return !is_proved(s) && m->now_us < m->guessed_until_us;
 }
 
 static struct harvest_client client_of(struct mail *m, struct smtp_session *s)
 {
-	const struct tcp_conn *c = smtp_user(s);
-	struct harvest_client client = {.no_evidence = gives_no_evidence(m, c)};
+	struct harvest_client client = {
+		.no_evidence = gives_no_evidence(m, s),
+		.by_proxy = client_balanced(s) != NULL,
+	};
 	struct smtp_transaction t;
 	struct flow flow;
 
-	tcp_flow(m->tcp, c, &flow);
+	client_flow(m->tcp, s, &flow);
 	client.address = flow.remote;
 	if (smtp_transaction(m->smtp, s, &t)) {
 		client.null_sender = t.sender.len == 0;
@@ -245,7 +256,7 @@ static void decided(struct mail *m, const struct harvest_verdicts *verdicts)
 		const struct harvest_verdict *v = &verdicts->at[i];
 
 		verdicts_take(&m->verdicts, v);
-		if (!verdict_drops(v))
+		if (!verdict_shuts_out(v))
 			continue;
 		if (!sweeps_begin(&m->sweeps, m->tcp, &v->address, v->prefix_len))
 			counter_add(&m->counters->mail_sweeps_full, 1);
@@ -400,11 +411,11 @@ static bool is_gone(const struct mail *m, const struct ip_addr *address)
 	return harvest_is_gone(m->config->harvest, address, m->now_s);
 }
 
-static bool is_conn_gone(const struct mail *m, const struct tcp_conn *c)
+static bool is_client_gone(const struct mail *m, const struct smtp_session *s)
 {
 	struct flow flow;
 
-	tcp_flow(m->tcp, c, &flow);
+	client_flow(m->tcp, s, &flow);
 	return is_gone(m, &flow.remote);
 }
 
@@ -422,31 +433,49 @@ static bool send_out(struct mail *m, struct tcp_conn *c, const struct smtp_out *
 	return false;
 }
 
+/* The kernel lets no segment of its peer through. */
+static bool is_unheard(const struct mail *m, const struct tcp_conn *c)
+{
+	struct flow flow;
+
+	tcp_flow(m->tcp, c, &flow);
+	return is_shielded(m, tcp_port(c)) &&
+	       harvest_is_dropped(m->config->harvest, &flow.remote, m->now_s);
+}
+
 /* Who is dropped in the kernel does not answer any more: what is said to him is said once. */
 static void close_connection(struct mail *m, struct tcp_conn *c)
 {
 	tcp_set_user(c, NULL);
-	if (is_shielded(m, tcp_port(c)) && is_conn_gone(m, c))
+	if (is_unheard(m, c))
 		tcp_close_unheard(m->tcp, c);
 	else
 		tcp_close(m->tcp, c);
 }
 
-static void finish(struct mail *m, struct tcp_conn *c, struct smtp_session *s, enum harvest_end end)
+/* Its connection is nobody's then. */
+static void end_conversation(struct mail *m, struct tcp_conn *c, struct smtp_session *s,
+			     enum harvest_end end)
 {
+	struct balanced *bd = client_balanced(s);
+
 	settle(m, s, end);
 	leave_delivery(m, s);
 	smtp_close(m->smtp, s);
+	balanced_free(&m->balancers, bd);
+	tcp_set_user(c, NULL);
+}
+
+static void finish(struct mail *m, struct tcp_conn *c, struct smtp_session *s, enum harvest_end end)
+{
+	end_conversation(m, c, s, end);
 	close_connection(m, c);
 }
 
 /* It cannot go on, and that is our fault. */
 static void break_off(struct mail *m, struct tcp_conn *c, struct smtp_session *s)
 {
-	settle(m, s, HARVEST_FAILED);
-	leave_delivery(m, s);
-	smtp_close(m->smtp, s);
-	tcp_set_user(c, NULL);
+	end_conversation(m, c, s, HARVEST_FAILED);
 	tcp_abort(m->tcp, c);
 }
 
@@ -495,7 +524,7 @@ static uint32_t begin_delivery(struct mail *m, struct smtp_session *s, uint16_t 
 {
 	struct harvest_client client = client_of(m, s);
 
-	return delivery_begin(m->deliveries, s, smtp_user(s), pool,
+	return delivery_begin(m->deliveries, s, client_conn(s), pool,
 			      harvest_has_delivered(m->config->harvest, &client.address));
 }
 
@@ -566,7 +595,7 @@ static enum led answer_delivery(struct mail *m, struct smtp_session *s, struct s
 	smtp_answer_delivery(m->smtp, s, answer, out);
 	delivery_close(m->deliveries, number);
 	/* It was let go on to here. */
-	return unless(m->draining || is_conn_gone(m, smtp_user(s)));
+	return unless(m->draining || is_client_gone(m, s));
 }
 
 /* --- the conversation ------------------------------------------------------------------------ */
@@ -687,55 +716,46 @@ static void converse_on(struct mail *m)
 
 /* --- the beginning --------------------------------------------------------------------------- */
 
-static void turn_away(struct mail *m, struct tcp_conn *c, enum reply reply)
+/* What is said to it is all. bd: NULL where its client opened it. */
+static void let_go(struct mail *m, struct tcp_conn *c, struct balanced *bd,
+		   const struct smtp_out *out)
 {
-	struct smtp_out out = {.bytes = m->out, .size = sizeof(m->out)};
-
-	counter_add(&m->counters->mail_turned_away, 1);
-	smtp_turn_away(m->smtp, reply, &out);
-	if (send_out(m, c, &out))
+	balanced_free(&m->balancers, bd);
+	tcp_set_user(c, NULL);
+	if (send_out(m, c, out))
 		close_connection(m, c);
 	else
 		tcp_abort(m->tcp, c);
 }
 
-/* The row to turn it away with, or REPLY_NONE. */
-static enum reply why_not(const struct mail *m, const struct tcp_conn *c)
+static void turn_away(struct mail *m, struct tcp_conn *c, struct balanced *bd, enum reply reply)
 {
+	struct smtp_out out = {.bytes = m->out, .size = sizeof(m->out)};
+
+	counter_add(&m->counters->mail_turned_away, 1);
+	smtp_turn_away(m->smtp, reply, &out);
+	let_go(m, c, bd, &out);
+}
+
+/* The row to turn it away with, or REPLY_NONE. */
+static enum reply why_not(const struct mail *m, const struct tcp_conn *c, const struct balanced *bd)
+{
+	struct flow flow;
+
+	tcp_flow(m->tcp, c, &flow);
 	if (m->draining)
 		return REPLY_DRAINING;
 	if (tcp_is_over_limit(c))
 		return REPLY_CLIENT_LIMITED;
-	return is_conn_gone(m, c) ? REPLY_SHUT_OUT_BEFORE : REPLY_NONE;
-}
-
-static void open_conversation(struct mail *m, struct tcp_conn *c)
-{
-	struct smtp_out out = {.bytes = m->out, .size = sizeof(m->out)};
-	enum reply why = why_not(m, c);
-	struct smtp_session *s;
-
-	if (why != REPLY_NONE) {
-		turn_away(m, c, why);
-		return;
-	}
-	s = smtp_open(m->smtp, tcp_spoke_early(c) ? SMTP_SPOKE_EARLY : 0, c, m->now_us, &out);
-	tcp_set_user(c, s);
-	if (send_out(m, c, &out)) {
-		if (!s)
-			close_connection(m, c);
-	} else if (s) {
-		break_off(m, c, s);
-	} else {
-		tcp_abort(m->tcp, c);
-	}
+	return is_gone(m, bd ? &bd->client.remote : &flow.remote) ? REPLY_SHUT_OUT_BEFORE
+								  : REPLY_NONE;
 }
 
 /* Who speaks before he is greeted does not wait for anybody's answer. */
 static void end_early_talk(struct mail *m, struct tcp_conn *c, struct smtp_session *s, bool greeted)
 {
 	counter_add(&m->counters->mail_early_talkers, 1);
-	if (tcp_is_proved(c))
+	if (is_proved(s))
 		note(m, s, HARVEST_EARLY_TALK);
 	if (greeted)
 		refuse(m, c, s, REPLY_SPOKE_EARLY, HARVEST_ABANDONED);
@@ -743,10 +763,128 @@ static void end_early_talk(struct mail *m, struct tcp_conn *c, struct smtp_sessi
 		finish(m, c, s, HARVEST_ABANDONED);
 }
 
+/* early: octets came that are the client's. */
+static void open_conversation(struct mail *m, struct tcp_conn *c, struct balanced *bd, bool early)
+{
+	struct smtp_out out = {.bytes = m->out, .size = sizeof(m->out)};
+	void *user = bd ? user_of(bd, USER_BALANCED) : c;
+	enum reply why = why_not(m, c, bd);
+	struct smtp_session *s;
+
+	if (why != REPLY_NONE) {
+		turn_away(m, c, bd, why);
+		return;
+	}
+	s = smtp_open(m->smtp, early ? SMTP_SPOKE_EARLY : 0, user, m->now_us, &out);
+	if (!s) {
+		let_go(m, c, bd, &out);
+		return;
+	}
+	tcp_set_user(c, s);
+	if (!send_out(m, c, &out))
+		break_off(m, c, s);
+	else if (early)
+		end_early_talk(m, c, s, false);
+}
+
+/* A load balancer says first who the client is, and nobody is greeted before that. */
+static void begin(struct mail *m, struct tcp_conn *c)
+{
+	struct balanced *bd;
+
+	if (!balancers_opened(&m->balancers, m->tcp, c)) {
+		open_conversation(m, c, NULL, tcp_spoke_early(c));
+		return;
+	}
+	if (m->draining) {
+		turn_away(m, c, NULL, REPLY_DRAINING);
+		return;
+	}
+	bd = balanced_new(&m->balancers, c, m->now_us);
+	if (bd)
+		tcp_set_user(c, user_of(bd, USER_BALANCED));
+	else
+		turn_away(m, c, NULL, REPLY_OVERLOADED);
+}
+
+static void give_up_header(struct mail *m, struct balanced *bd)
+{
+	struct tcp_conn *c = bd->conn;
+
+	counter_add(&m->counters->mail_proxy_malformed, 1);
+	balanced_free(&m->balancers, bd);
+	tcp_set_user(c, NULL);
+	tcp_abort(m->tcp, c);
+}
+
+/* The header is speech before the greeting that was asked for; what lies behind it is the client's,
+ * and was not. */
+static void open_balanced(struct mail *m, struct balanced *bd, bool is_named)
+{
+	struct tcp_conn *c = bd->conn;
+
+	tcp_forgive_early(c);
+	if (is_named) {
+		counter_add(&m->counters->mail_proxied, 1);
+	} else {
+		balanced_free(&m->balancers, bd);
+		bd = NULL;
+	}
+	open_conversation(m, c, bd, tcp_readable(c) > 0);
+}
+
+/* It wanted to know whether anybody is there, if it has said nothing at all. */
+static void end_headless(struct mail *m, struct balanced *bd)
+{
+	const struct smtp_out nothing = {0};
+
+	if (tcp_readable(bd->conn))
+		give_up_header(m, bd);
+	else
+		let_go(m, bd->conn, bd, &nothing);
+}
+
+static void hear_header(struct mail *m, struct tcp_conn *c, struct balanced *bd)
+{
+	switch (balanced_read(&m->balancers, bd, m->tcp)) {
+	case PROXY_NAMED:
+		open_balanced(m, bd, true);
+		break;
+	case PROXY_UNNAMED:
+		open_balanced(m, bd, false);
+		break;
+	case PROXY_PART:
+		if (tcp_is_peer_done(c))
+			end_headless(m, bd);
+		break;
+	default:
+		give_up_header(m, bd);
+	}
+}
+
+static void go_on_to_greet(struct mail *m, struct tcp_conn *c, struct balanced *bd, unsigned news)
+{
+	if (!(news & TCP_ENDED)) {
+		hear_header(m, c, bd);
+		return;
+	}
+	balanced_free(&m->balancers, bd);
+	tcp_set_user(c, NULL);
+}
+
+static void go_on(struct mail *m, struct tcp_conn *c, struct smtp_session *s, unsigned news)
+{
+	if (news & TCP_ENDED)
+		end_conversation(m, c, s, HARVEST_ABANDONED);
+	else if (tcp_spoke_early(c))
+		end_early_talk(m, c, s, true);
+	else
+		converse(m, c, s);
+}
+
 static void run(void *state, struct tcp_conn *c, unsigned news, uint64_t now_us)
 {
 	struct mail *m = state;
-	struct smtp_session *s;
 
 	set_time(m, now_us);
 	if (deliveries_is_mine(c)) {
@@ -755,20 +893,11 @@ static void run(void *state, struct tcp_conn *c, unsigned news, uint64_t now_us)
 		return;
 	}
 	if ((news & TCP_OPENED) && !(news & TCP_ENDED))
-		open_conversation(m, c);
-	s = tcp_user(c);
-	if (!s)
-		return;
-	if (news & TCP_ENDED) {
-		settle(m, s, HARVEST_ABANDONED);
-		leave_delivery(m, s);
-		smtp_close(m->smtp, s);
-		tcp_set_user(c, NULL);
-	} else if (tcp_spoke_early(c)) {
-		end_early_talk(m, c, s, !(news & TCP_OPENED));
-	} else {
-		converse(m, c, s);
-	}
+		begin(m, c);
+	if (user_kind(tcp_user(c)) == USER_BALANCED)
+		go_on_to_greet(m, c, user_object(tcp_user(c)), news);
+	if (tcp_user(c) && user_kind(tcp_user(c)) == USER_PLAIN)
+		go_on(m, c, tcp_user(c), news);
 }
 
 /* --- turns ----------------------------------------------------------------------------------- */
@@ -780,13 +909,13 @@ static bool admits(void *state, const struct ip_addr *address, uint8_t port, uin
 	if (is_shielded(m, port))
 		return true;
 	set_time(m, now_us);
-	return !is_gone(m, address);
+	return !harvest_is_dropped(m->config->harvest, address, m->now_s);
 }
 
 /* When buffers are few, who does not take what was said to him does not get to keep one. */
 static void give_up(struct mail *m, struct smtp_session *s, enum reply why)
 {
-	struct tcp_conn *c = smtp_user(s);
+	struct tcp_conn *c = client_conn(s);
 	bool ours = m->stress && why == REPLY_IDLE_TOO_LONG;
 
 	if (tcp_pool_is_low(m->tcp) && tcp_unacknowledged(c))
@@ -804,18 +933,51 @@ static void give_up_the_overdue(struct mail *m)
 		give_up(m, s, why);
 }
 
+static void give_up_late_headers(struct mail *m)
+{
+	struct balanced *bd;
+
+	while ((bd = balancers_next_overdue(&m->balancers, m->now_us)))
+		give_up_header(m, bd);
+}
+
+/* Before it has said who the client is a load balancer speaks for itself. */
+static bool client_swept(void *arg, const struct tcp_conn *c, struct ip_addr *client)
+{
+	const struct mail *m = arg;
+	struct flow flow;
+
+	switch (user_kind(tcp_user(c))) {
+	case USER_PLAIN:
+		client_flow(m->tcp, tcp_user(c), &flow);
+		break;
+	case USER_BALANCED:
+		tcp_flow(m->tcp, c, &flow);
+		break;
+	default:
+		return false;
+	}
+	*client = flow.remote;
+	return true;
+}
+
 /* A verdict ends its client's other conversations; a prefix's spares those with credit. */
 static void end_swept(void *arg, struct tcp_conn *c)
 {
 	struct mail *m = arg;
 	struct smtp_session *s = tcp_user(c);
 
+	if (user_kind(s) == USER_BALANCED) {
+		if (m->draining)
+			turn_away(m, c, user_object(s), REPLY_DRAINING);
+		return;
+	}
 	/* Whose message is on its way to an answer hears it. */
-	if (deliveries_is_mine(c) || is_past_end(m, s))
+	if (is_past_end(m, s))
 		return;
 	if (m->draining) {
 		refuse(m, c, s, REPLY_DRAINING, HARVEST_FAILED);
-	} else if (is_conn_gone(m, c)) {
+	} else if (is_client_gone(m, s)) {
 		counter_add(&m->counters->mail_swept, 1);
 		refuse(m, c, s, REPLY_SHUT_OUT_BEFORE, HARVEST_ABANDONED);
 	}
@@ -909,10 +1071,16 @@ static void look_at_offers(struct mail *m)
 		m->settings = settings;
 }
 
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 static uint64_t turn(void *state, uint64_t now_us)
 {
 	struct mail *m = state;
-	uint64_t due, relay_due = UINT64_MAX;
+	const struct sweeps_owner swept = {client_swept, end_swept, m};
+	uint64_t relay_due = UINT64_MAX;
 	bool more;
 
 	set_time(m, now_us);
@@ -920,7 +1088,8 @@ static uint64_t turn(void *state, uint64_t now_us)
 	look_at_load(m);
 	take_orders(m);
 	give_up_the_overdue(m);
-	more = sweeps_turn(&m->sweeps, m->tcp, end_swept, m);
+	give_up_late_headers(m);
+	more = sweeps_turn(&m->sweeps, m->tcp, &swept);
 	if (m->deliveries) {
 		deliveries_turn(m->deliveries);
 		converse_on(m);
@@ -928,8 +1097,9 @@ static uint64_t turn(void *state, uint64_t now_us)
 		relay_due = deliveries_next_due(m->deliveries);
 	}
 	verdicts_turn(&m->verdicts);
-	due = smtp_next_due(m->smtp);
-	return more ? now_us : due < relay_due ? due : relay_due;
+	if (more)
+		return now_us;
+	return sooner(sooner(smtp_next_due(m->smtp), balancers_next_due(&m->balancers)), relay_due);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -975,6 +1145,7 @@ static void stop(void *state)
 	struct mail *m = state;
 
 	deliveries_free(m->deliveries);
+	balancers_release(&m->balancers);
 	smtp_free(m->smtp);
 	if (--m->config->users == 0) {
 		refusals_free(m->config->refusals);
@@ -1019,7 +1190,10 @@ static void *start(struct worker *w, void *service_config)
 	verdicts_init(&m->verdicts, &config->shield, &config->notices[worker_index(w)],
 		      m->counters);
 	config->users++;
-	if (!m->smtp || (config->pools && !start_relay(m, smtp.envelopes))) {
+	if (!m->smtp ||
+	    !balancers_init(&m->balancers, config->proxy_from, config->n_proxy_from,
+			    config->sessions) ||
+	    (config->pools && !start_relay(m, smtp.envelopes))) {
 		stop(m);
 		return NULL;
 	}

@@ -48,23 +48,19 @@ static void advance(struct sweeps *s, uint32_t looked)
 	s->n = kept;
 }
 
-bool sweeps_turn(struct sweeps *s, const struct tcp *t, void (*each)(void *arg, struct tcp_conn *c),
-		 void *arg)
+bool sweeps_turn(struct sweeps *s, const struct tcp *t, const struct sweeps_owner *owner)
 {
 	if (!s->n)
 		return false;
 	grow(s, t);
 	for (uint32_t i = 0; i < SWEEP_LOOKED && i < s->all; i++) {
 		struct tcp_conn *c;
-		struct flow flow;
+		struct ip_addr client;
 
 		s->cursor = s->cursor + 1 < s->all ? s->cursor + 1 : 0;
 		c = tcp_conn_at(t, s->cursor);
-		if (!c)
-			continue;
-		tcp_flow(t, c, &flow);
-		if (is_sought(s, &flow.remote))
-			each(arg, c);
+		if (c && owner->client(owner->arg, c, &client) && is_sought(s, &client))
+			owner->found(owner->arg, c);
 	}
 	advance(s, SWEEP_LOOKED);
 	return s->n;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Sweeps: looking through all connections of a worker for those of some clients, a few a turn.
+ * Whose a connection is the owner says.
  *
  * Thread: the owning worker. Time: none. Memory: the struct; SWEEPS at once.
  */
@@ -34,8 +35,15 @@ struct sweeps {
 /* Begins one; false: there are SWEEPS already, and one of everybody takes their place. */
 bool sweeps_begin(struct sweeps *s, const struct tcp *t, const struct ip_addr *address,
 		  uint8_t prefix_len);
-/* Looks at some; each may end the connection it is given. True: there are more. */
-bool sweeps_turn(struct sweeps *s, const struct tcp *t, void (*each)(void *arg, struct tcp_conn *c),
-		 void *arg);
+struct sweeps_owner {
+	/* The client of a connection; false: it is no client's. */
+	bool (*client)(void *arg, const struct tcp_conn *c, struct ip_addr *client);
+	/* For each that is sought, which it may end. */
+	void (*found)(void *arg, struct tcp_conn *c);
+	void *arg;
+};
+
+/* Looks at some. True: there are more. */
+bool sweeps_turn(struct sweeps *s, const struct tcp *t, const struct sweeps_owner *owner);
 
 #endif

@@ -71,8 +71,8 @@ void verdicts_take(struct verdicts *v, const struct harvest_verdict *verdict)
 {
 	struct notice notice = {.verdict = *verdict};
 
-	if (verdict_drops(verdict) && is_clients(verdict) && v->shield->flagged_fd >= 0 &&
-	    v->told < VERDICTS_A_TURN) {
+	if (verdict_shuts_out(verdict) && !verdict->by_proxy && is_clients(verdict) &&
+	    v->shield->flagged_fd >= 0 && v->told < VERDICTS_A_TURN) {
 		notice.is_flagged = tell_kernel(v->shield, verdict);
 		v->told++;
 	}

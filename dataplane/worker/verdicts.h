@@ -6,7 +6,8 @@
  * Memory: none beside the struct; what a turn has no system call left for, control does.
  * Rules: the worker that reaches a client's verdict tells the kernel itself, VERDICTS_A_TURN at
  * most in a turn, a microsecond each: a control thread that is busy must not give a guesser its
- * milliseconds. A prefix's goes to control, which knows whom it spares.
+ * milliseconds. A prefix's goes to control, which knows whom it spares. Of one whom load balancers
+ * name the kernel is not told by anybody: it does not see him.
  */
 #ifndef POSTERN_WORKER_VERDICTS_H
 #define POSTERN_WORKER_VERDICTS_H
@@ -31,8 +32,8 @@ void verdicts_take(struct verdicts *v, const struct harvest_verdict *verdict);
 /* Wakes control for those of this turn. */
 void verdicts_turn(struct verdicts *v);
 
-/* Whether its client is dropped from now on. */
-static inline bool verdict_drops(const struct harvest_verdict *verdict)
+/* Whether its client is shut out from now on. */
+static inline bool verdict_shuts_out(const struct harvest_verdict *verdict)
 {
 	return verdict->kind == HARVEST_VERDICT_DROP && !verdict->observed;
 }

@@ -86,6 +86,8 @@
 	X(smtp_no_page, "recipients refused for want of memory")                                 \
 	X(smtp_no_piece, "lines and names not kept for want of memory")                          \
 	X(mail_early_talkers, "clients that spoke before the greeting")                          \
+	X(mail_proxied, "clients that load balancers named")                                     \
+	X(mail_proxy_malformed, "load balancers' connections reset for want of a header")        \
 	X(mail_turned_away, "clients refused in place of the greeting")                          \
 	X(mail_replies_lost, "conversations ended because there was no buffer for a reply")      \
 	X(mail_verdicts, "clients and prefixes shut out for guessing")                           \

@@ -112,6 +112,18 @@ static void say(struct talker *r, struct talk *k, size_t len)
 		tcp_shutdown(r->tcp, k->conn);
 }
 
+static void say_header(struct talker *r, struct talk *k)
+{
+	const size_t left = k->header_len - k->header_said;
+	const size_t n = k->header_step && k->header_step < left ? k->header_step : left;
+
+	must(tcp_send(r->tcp, k->conn, (const char *)k->header + k->header_said, n) == n,
+	     "no room for a header");
+	k->header_said += n;
+	if (n == left && k->leaves && !*k->lines)
+		tcp_shutdown(r->tcp, k->conn);
+}
+
 /* A command, or behind a 354 a message with its end. */
 static size_t line_len(const struct talk *k)
 {
@@ -216,6 +228,8 @@ static uint64_t turn(void *state, uint64_t now_us)
 
 		if (!k->conn || !k->opened)
 			continue;
+		if (!k->done)
+			say_header(r, k);
 		if (k->manner == TALK_DEAF && k->hears) {
 			hear(r, k);
 			take_replies(k);

@@ -32,13 +32,15 @@ struct talk {
 	struct ip_addr to;
 	uint16_t port;
 	enum talk_manner manner;
-	const char *lines; /* each with its CRLF */
-	bool leaves;	   /* with a FIN behind its last line; else it waits for the server's */
-	bool hears;	   /* TALK_DEAF: reads from now on */
-	bool only_counts;  /* keeps nothing of what it hears */
+	const char *lines;  /* each with its CRLF */
+	bool leaves;	    /* with a FIN behind its last line; else it waits for the server's */
+	const void *header; /* said at once, before all lines; NULL: nothing */
+	size_t header_len, header_step; /* so many octets a segment; 0: all */
+	bool hears;			/* TALK_DEAF: reads from now on */
+	bool only_counts;		/* keeps nothing of what it hears */
 
 	struct tcp_conn *conn;
-	size_t said, seen, message_at;
+	size_t header_said, said, seen, message_at;
 	bool in_message;	  /* the last reply was 354 */
 	bool opened, done, ended; /* done: the server closed */
 	enum tcp_end end;
