@@ -5,7 +5,7 @@
 FOLDER/TARGET/NAME is one input of the target fuzz_*; without a TARGET, of every one that is known here.
 The same seeds are written every time. A seed of net is a frame (net_seeds.py), one of tcp a conversation
 (tcp_seeds.py, pair_seeds.py), one of smtp what a client says (smtp_seeds.py), one of relay what a next hop
-says (hop_seeds.py), one of control a file or a request (control_seeds.py).
+or a load balancer says (hop_seeds.py, proxy_seeds.py), one of control a file or a request (control_seeds.py).
 """
 
 import pathlib
@@ -15,6 +15,7 @@ from control_seeds import checkpoint_seeds, config_seeds, directory_seeds, rpc_s
 from hop_seeds import hop_seeds
 from net_seeds import net_input_seeds
 from pair_seeds import tcp_pair_seeds
+from proxy_seeds import proxy_seeds
 from smtp_seeds import smtp_address_seeds, smtp_feed_seeds
 from tcp_seeds import tcp_input_seeds
 
@@ -24,6 +25,7 @@ TARGETS = {
     "fuzz_directory": directory_seeds,
     "fuzz_hop": hop_seeds,
     "fuzz_net_input": net_input_seeds,
+    "fuzz_proxy": proxy_seeds,
     "fuzz_rpc": rpc_seeds,
     "fuzz_smtp_address": smtp_address_seeds,
     "fuzz_smtp_feed": smtp_feed_seeds,

@@ -52,6 +52,10 @@ BUGS = {
         "relay/hop.c", "!h->asking.in_flight || h->asking.spoke_on", "!h->asking.in_flight", "fuzz_hop"),
     "refusal_of_one_recipient_is_lost_behind_the_next_answer": Bug(
         "relay/hop.c", "(h->state == HOP_STATE_ENDED && h->outcome.refused)", "false", "fuzz_hop"),
+    "header_of_octets_is_read_one_octet_too_soon": Bug(
+        "relay/proxy_header.c", "if (in.len < HEAD + len)", "if (in.len + 1 < HEAD + len)", "fuzz_proxy"),
+    "cr_at_the_end_of_what_came_is_looked_behind": Bug(
+        "relay/proxy_header.c", "if (len + 1 == most)", "if (len == most)", "fuzz_proxy"),
     "checkpoint_is_taken_in_before_its_end_was_seen": Bug(
         "checkpoint.c", "err = read_chunks(NULL, file, octets);", "err = 0;", "fuzz_checkpoint", "control"),
     "size_is_shown_in_a_unit_that_does_not_fit": Bug(

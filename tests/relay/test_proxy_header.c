@@ -39,6 +39,7 @@ static enum proxy_found read_octets(const void *octets, size_t len, struct proxy
 static void expect_found(const void *octets, size_t len, enum proxy_found expected,
 			 struct proxy_header *h)
 {
+	static const uint8_t more[] = "\r\nEHLO x\r\n";
 	uint8_t with_more[4096];
 
 	for (size_t cut = 0; cut < len; cut++)
@@ -46,8 +47,8 @@ static void expect_found(const void *octets, size_t len, enum proxy_found expect
 	assert_int_equal(read_octets(octets, len, h), expected);
 	assert_int_equal(h->len, len);
 	memcpy(with_more, octets, len);
-	memcpy(with_more + len, "\r\nEHLO x\r\n", 10);
-	assert_int_equal(read_octets(with_more, len + 10, h), expected);
+	memcpy(with_more + len, more, sizeof(more));
+	assert_int_equal(read_octets(with_more, len + sizeof(more), h), expected);
 	assert_int_equal(h->len, len);
 }
 
@@ -193,13 +194,15 @@ static void other_lines_are_malformed(void **state)
 
 static void a_line_ends_within_its_bound(void **state)
 {
+	static const char begin[] = "PROXY UNKNOWN ";
 	char line[PROXY_LINE_MAX + 3];
 	struct proxy_header h;
 
 	for (size_t cr = PROXY_LINE_MAX - 3; cr <= PROXY_LINE_MAX; cr++) {
 		memset(line, 'x', sizeof(line));
-		memcpy(line, "PROXY UNKNOWN ", 14);
-		memcpy(line + cr, "\r\n", 2);
+		memcpy(line, begin, sizeof(begin) - 1);
+		line[cr] = '\r';
+		line[cr + 1] = '\n';
 		if (cr + 2 <= PROXY_LINE_MAX)
 			expect_found(line, cr + 2, PROXY_UNNAMED, &h);
 		else
