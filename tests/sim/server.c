@@ -16,6 +16,7 @@ struct conn {
 	size_t line_len, said, message_len;
 	bool in_message;
 	unsigned taken; /* recipients */
+	uint64_t rests_until_us, heard_us;
 	char line[LINE_MAX_OCTETS + 1];
 	char *message;
 };
@@ -23,6 +24,7 @@ struct conn {
 struct host {
 	struct tcp *tcp;
 	struct server *server;
+	uint64_t now_us;
 };
 
 static void must(bool holds, const char *what)
@@ -195,6 +197,8 @@ static bool take_octet(struct host *h, struct conn *c, char octet)
 		return true;
 	}
 	c->line[--c->line_len] = '\0';
+	if (!c->in_message && h->server->pause_us)
+		c->rests_until_us = h->now_us + h->server->pause_us;
 	goes_on = c->in_message ? take_text(h, c) : obey(h, c);
 	c->line_len = 0;
 	return goes_on;
@@ -220,12 +224,18 @@ static void cut_off(struct host *h, struct conn *c)
 	end(h, c);
 }
 
+static bool listens(const struct host *h, const struct conn *c)
+{
+	return !h->server->is_deaf && !(h->server->stops_reading && c->in_message) &&
+	       h->now_us >= c->rests_until_us;
+}
+
 static void hear(struct host *h, struct conn *c)
 {
 	struct span in;
 
-	while (!h->server->is_deaf && !(h->server->stops_reading && c->in_message) &&
-	       (in = tcp_read(h->tcp, c->tcp, 0)).len) {
+	c->heard_us = h->now_us;
+	while (listens(h, c) && (in = tcp_read(h->tcp, c->tcp, 0)).len) {
 		const uint8_t octet = in.bytes[0];
 
 		tcp_consume(h->tcp, c->tcp, 1);
@@ -260,7 +270,7 @@ static void *start(struct worker *w, void *config)
 	struct host *h = calloc(1, sizeof(*h));
 
 	must(h, "no memory");
-	*h = (struct host){worker_tcp(w), config};
+	*h = (struct host){.tcp = worker_tcp(w), .server = config};
 	return h;
 }
 
@@ -269,7 +279,7 @@ static void run(void *state, struct tcp_conn *tcp, unsigned news, uint64_t now_u
 	struct host *h = state;
 	struct conn *c;
 
-	(void)now_us;
+	h->now_us = now_us;
 	if ((news & TCP_OPENED) && !(news & TCP_ENDED))
 		open_conn(h, tcp);
 	c = tcp_user(tcp);
@@ -281,6 +291,43 @@ static void run(void *state, struct tcp_conn *tcp, unsigned news, uint64_t now_u
 		return;
 	}
 	hear(h, c);
+}
+
+/* When it does something unasked; UINT64_MAX: never. */
+static uint64_t due_of(const struct host *h, const struct conn *c)
+{
+	if (c->in_message && h->server->patience_us)
+		return c->heard_us + h->server->patience_us;
+	return c->rests_until_us ? c->rests_until_us : UINT64_MAX;
+}
+
+static void go_on(struct host *h, struct conn *c)
+{
+	if (c->in_message && h->server->patience_us) {
+		say(h, c, "421 4.4.2 timeout\r\n");
+		cut_off(h, c);
+	} else {
+		c->rests_until_us = 0;
+		hear(h, c);
+	}
+}
+
+static uint64_t turn(void *state, uint64_t now_us)
+{
+	struct host *h = state;
+	uint64_t due_us = UINT64_MAX;
+
+	h->now_us = now_us;
+	for (uint32_t i = 0; i < tcp_conns_bound(h->tcp); i++) {
+		struct tcp_conn *tcp = tcp_conn_at(h->tcp, i);
+		struct conn *c = tcp ? tcp_user(tcp) : NULL;
+
+		if (c && now_us >= due_of(h, c))
+			go_on(h, c);
+		if (c && tcp_user(tcp) == c && due_of(h, c) < due_us)
+			due_us = due_of(h, c);
+	}
+	return due_us;
 }
 
 static void stop(void *state)
@@ -300,5 +347,6 @@ const struct worker_service server_service = {
 	.name = "server",
 	.start = start,
 	.run = run,
+	.turn = turn,
 	.stop = stop,
 };

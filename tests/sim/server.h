@@ -16,7 +16,7 @@
 
 enum {
 	SERVER_RULES_MAX = 16,
-	SERVER_MESSAGES_MAX = 256,
+	SERVER_MESSAGES_MAX = 512,
 	SERVER_HEARD_MAX = 64 << 10,
 };
 
@@ -36,6 +36,9 @@ struct server {
 	bool lmtp;
 	bool stops_reading; /* in a message */
 	bool is_deaf;	    /* to all */
+	uint64_t pause_us;  /* behind every command, before it hears the next */
+	/* Within a message, with who says nothing; then it shuts down. 0: without end. */
+	uint64_t patience_us;
 	/* Ends each connection when it has said so many octets on it; 0: never. */
 	size_t cut_after;
 	enum server_cut cut;
