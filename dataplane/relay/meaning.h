@@ -17,7 +17,8 @@ enum meaning {
 	MEANING_LATER,	/* 4xx: the client's to hear */
 	MEANING_MAIL,	/* 5xx about this recipient, sender or message: the client's to hear */
 	MEANING_DOUBT,	/* 5xx that may be about the mail or come from a server that is not set up
-			   rightly: the client's to hear once the server has taken something since */
+			   rightly: the client's to hear when it is refused again by one that has
+			   taken something in between */
 	MEANING_SERVER, /* whatever the mail, this server does not take ours */
 };
 

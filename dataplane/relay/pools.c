@@ -551,8 +551,6 @@ void pools_recipient_taken(struct pools *p, uint32_t pool, uint32_t server, uint
 	struct server *s = server_at(p, pool, server);
 
 	change(s, health_taken, now_us);
-	if (told(&s->taken_us) < now_us)
-		tell(&s->taken_us, now_us);
 }
 
 bool pools_recipient_refused(struct pools *p, uint32_t pool, uint32_t server, const char *error,
@@ -581,11 +579,13 @@ static void smooth(_Atomic uint32_t *latency, uint32_t last_us)
 }
 
 void pools_answered(struct pools *p, uint32_t pool, uint32_t server, unsigned class,
-		    uint32_t latency_us)
+		    uint32_t latency_us, uint64_t now_us)
 {
 	struct server *s = server_at(p, pool, server);
 
 	count(class == 2 ? &s->taken : class ? &s->refused : &s->failed);
+	if (class == 2 && told(&s->taken_us) < now_us)
+		tell(&s->taken_us, now_us);
 	if (class && latency_us)
 		smooth(&s->latency_us, latency_us);
 }

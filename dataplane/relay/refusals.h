@@ -4,8 +4,9 @@
  * comes again (SEMANTICS, Relay, 5). One table all workers share.
  *
  * A refusal holds for one sender and recipient; 5.1.1 for all senders. It is kept REFUSAL_S and is
- * no evidence of guessing. One under suspicion (the server may be wrong rather than the mail)
- * counts only once the server has taken some recipient after it: the owner asks that.
+ * no evidence of guessing. One under suspicion (the server may be wrong rather than the mail) is
+ * told to nobody; it counts when the server, which has taken others since, refuses the same again:
+ * the owner asks that.
  *
  * Thread: any, at once: a reader takes no lock and sees a whole refusal or none; a writer that
  * meets another at the same place gives way, which loses one refusal and nothing else. Time:

@@ -381,6 +381,90 @@ static void report_failure(struct deliveries *d, const struct link *l)
 		pools_lost(d->config.pools, l->pool, l->server, error, d->now_us);
 }
 
+/* --- what refusals mean ---------------------------------------------------------------------- */
+
+static struct span text_of(const struct hop_reply *reply)
+{
+	const uint8_t *end = memchr(reply->text, '\n', reply->len);
+
+	return (struct span){reply->text, end ? (size_t)(end - reply->text) : reply->len};
+}
+
+/* For when the client comes again. */
+static void remember(struct deliveries *d, const struct delivery *dl, struct span recipient,
+		     bool is_suspect)
+{
+	const struct link *l = dl->link;
+	const struct hop_reply *reply = &l->hop.reply;
+	const struct status status = status_read(text_of(reply));
+	struct span text = text_of(reply);
+	struct refusal refusal = {
+		.code = reply->code,
+		.pool = (uint16_t)l->pool,
+		.server = (uint16_t)l->server,
+		.is_suspect = is_suspect,
+	};
+	struct smtp_transaction t;
+
+	if (text.len > REFUSAL_TEXT_MAX)
+		text.len = REFUSAL_TEXT_MAX;
+	refusal.text_len = (uint16_t)text.len;
+	memcpy(refusal.text, text.bytes, text.len);
+	smtp_transaction(d->config.smtp, dl->session, &t);
+	refusals_put(d->config.refusals, t.sender, recipient,
+		     !is_suspect && status.class == 5 && status.subject == 1 && status.detail == 1,
+		     &refusal, d->now_us);
+}
+
+/* Doubtful, but the server refused it before as well, and has taken others' since. */
+static bool is_meant(const struct deliveries *d, const struct delivery *dl, struct span recipient)
+{
+	const struct link *l = dl->link;
+	struct smtp_transaction t;
+	struct refusal before;
+
+	smtp_transaction(d->config.smtp, dl->session, &t);
+	return refusals_find(d->config.refusals, t.sender, recipient, d->now_us, &before) &&
+	       before.is_suspect && before.pool == l->pool &&
+	       pools_taken_us(d->config.pools, l->pool, l->server) > before.since_us;
+}
+
+static enum meaning meaning_to(const struct deliveries *d, const struct delivery *dl,
+			       enum asked_about what, struct span recipient)
+{
+	const struct hop_reply *reply = &dl->link->hop.reply;
+	enum meaning meaning = meaning_of(what, reply->code, text_of(reply));
+
+	if (meaning == MEANING_DOUBT && is_meant(d, dl, recipient))
+		return MEANING_MAIL;
+	return meaning;
+}
+
+/* The message is refused though its recipients were taken: behind its end whoever has read it may
+ * say what he will, but for what only a server that is wrong says. */
+static void doubt_refusal(struct deliveries *d, struct delivery *dl)
+{
+	const struct span nobody = {0};
+	const struct link *l = dl->link;
+	const bool was_read = dl->state != DELIVERY_ASKING;
+	enum meaning meaning;
+	char error[POOL_ERROR_MAX];
+
+	if (was_read)
+		meaning = meaning_of(ASKED_ABOUT_SENDER, l->hop.reply.code, text_of(&l->hop.reply));
+	else
+		meaning = meaning_to(d, dl, ASKED_ABOUT_SENDER, nobody);
+	if (meaning < MEANING_DOUBT || (was_read && meaning == MEANING_DOUBT))
+		return;
+	dl->answer = (struct smtp_answer){.reply = REPLY_POOL_TRIPPED};
+	if (meaning == MEANING_DOUBT) {
+		remember(d, dl, nobody, true);
+		return;
+	}
+	describe(l, error);
+	pools_wrong(d->config.pools, l->pool, l->server, error, d->now_us);
+}
+
 /* --- asking ---------------------------------------------------------------------------------- */
 
 static void client_of(struct deliveries *d, const struct delivery *dl, struct hop_client *client)
@@ -556,6 +640,7 @@ static void fail_link(struct deliveries *d, struct delivery *dl)
 	/* It said why before it went. */
 	if (l->hop.failure == HOP_UNASKED && dl->state == DELIVERY_SENDING) {
 		keep_reply(dl, &l->hop.reply);
+		doubt_refusal(d, dl);
 		drop_link(d, dl);
 		done(d, dl);
 		return;
@@ -574,13 +659,6 @@ static void fail_link(struct deliveries *d, struct delivery *dl)
 
 /* --- recipients' answers --------------------------------------------------------------------- */
 
-static struct span text_of(const struct hop_reply *reply)
-{
-	const uint8_t *end = memchr(reply->text, '\n', reply->len);
-
-	return (struct span){reply->text, end ? (size_t)(end - reply->text) : reply->len};
-}
-
 static bool is_postmaster(struct span local)
 {
 	static const char name[] = "postmaster";
@@ -593,39 +671,13 @@ static bool is_postmaster(struct span local)
 	return true;
 }
 
-/* For when the client comes again. */
-static void remember(struct deliveries *d, const struct delivery *dl, struct span recipient,
-		     bool is_suspect)
-{
-	const struct link *l = dl->link;
-	const struct hop_reply *reply = &l->hop.reply;
-	const struct status status = status_read(text_of(reply));
-	struct span text = text_of(reply);
-	struct refusal refusal = {
-		.code = reply->code,
-		.pool = (uint16_t)l->pool,
-		.server = (uint16_t)l->server,
-		.is_suspect = is_suspect,
-	};
-	struct smtp_transaction t;
-
-	if (text.len > REFUSAL_TEXT_MAX)
-		text.len = REFUSAL_TEXT_MAX;
-	refusal.text_len = (uint16_t)text.len;
-	memcpy(refusal.text, text.bytes, text.len);
-	smtp_transaction(d->config.smtp, dl->session, &t);
-	refusals_put(d->config.refusals, t.sender, recipient,
-		     !is_suspect && status.class == 5 && status.subject == 1 && status.detail == 1,
-		     &refusal, d->now_us);
-}
-
 /* Notes what a refusal is to the transaction. False: the server is wrong. */
 static bool weigh(struct deliveries *d, struct delivery *dl, enum asked_about what,
 		  struct span recipient)
 {
 	const struct link *l = dl->link;
 	const struct hop_reply *reply = &l->hop.reply;
-	enum meaning meaning = meaning_of(what, reply->code, text_of(reply));
+	enum meaning meaning = meaning_to(d, dl, what, recipient);
 	char error[POOL_ERROR_MAX];
 
 	describe(l, error);
@@ -668,6 +720,15 @@ static bool take_recipients_answer(struct deliveries *d, struct delivery *dl)
 	return weigh(d, dl, ASKED_ABOUT_RECIPIENT, smtp_recipient_address(r));
 }
 
+static void forget_doubt(struct deliveries *d, struct span sender, struct span recipient)
+{
+	struct refusals *refusals = d->config.refusals;
+	struct refusal refusal;
+
+	if (refusals_find(refusals, sender, recipient, d->now_us, &refusal) && refusal.is_suspect)
+		refusals_forget(refusals, sender, recipient);
+}
+
 /* The client hears the refusal itself: it needs not be remembered. */
 static void forget_refusals(struct deliveries *d, struct delivery *dl)
 {
@@ -680,6 +741,20 @@ static void forget_refusals(struct deliveries *d, struct delivery *dl)
 		refusals_forget(d->config.refusals, t.sender, smtp_recipient_address(r));
 }
 
+/* What was taken was not meant when it was refused. */
+static void forget_doubts(struct deliveries *d, const struct delivery *dl)
+{
+	const struct span nobody = {0};
+	struct smtp_walk walk = {0};
+	const struct smtp_recipient *r;
+	struct smtp_transaction t;
+
+	smtp_transaction(d->config.smtp, dl->session, &t);
+	while ((r = smtp_next_recipient(d->config.smtp, dl->session, &walk)))
+		forget_doubt(d, t.sender, smtp_recipient_address(r));
+	forget_doubt(d, t.sender, nobody);
+}
+
 /* What was asked for is refused, all or in part, and nothing was transferred. */
 static void refuse(struct deliveries *d, struct delivery *dl, bool all)
 {
@@ -690,7 +765,7 @@ static void refuse(struct deliveries *d, struct delivery *dl, bool all)
 	release(d, l->pool, l->server);
 	links_reset(d->links, l);
 	counter_add(&d->config.counters->relay_messages_refused, 1);
-	pools_answered(d->config.pools, l->pool, l->server, dl->answer.code / 100, 0);
+	pools_answered(d->config.pools, l->pool, l->server, dl->answer.code / 100, 0, d->now_us);
 	if (dl->has_doubt) {
 		answer_with(d, dl, REPLY_POOL_TRIPPED);
 	} else if (!all) {
@@ -779,25 +854,6 @@ static void go_on_sending(struct deliveries *d, struct delivery *dl)
 	}
 }
 
-/* DATA is refused though recipients were taken. */
-static void doubt_refusal(struct deliveries *d, struct delivery *dl)
-{
-	const struct link *l = dl->link;
-	const struct hop_reply *reply = &l->hop.reply;
-	enum meaning meaning = meaning_of(ASKED_ABOUT_SENDER, reply->code, text_of(reply));
-	char error[POOL_ERROR_MAX];
-
-	if (meaning < MEANING_DOUBT)
-		return;
-	dl->answer = (struct smtp_answer){.reply = REPLY_POOL_TRIPPED};
-	if (meaning == MEANING_DOUBT) {
-		remember(d, dl, (struct span){0}, true);
-		return;
-	}
-	describe(l, error);
-	pools_wrong(d->config.pools, l->pool, l->server, error, d->now_us);
-}
-
 /* The next hop has answered for the message. */
 static void take_delivery(struct deliveries *d, struct delivery *dl)
 {
@@ -807,12 +863,13 @@ static void take_delivery(struct deliveries *d, struct delivery *dl)
 
 	keep_reply(dl, &l->hop.reply);
 	pools_answered(d->config.pools, l->pool, l->server, class,
-		       was_sent ? (uint32_t)(d->now_us - dl->ended_us) : 0);
+		       was_sent ? (uint32_t)(d->now_us - dl->ended_us) : 0, d->now_us);
 	counter_add(class == 2 ? &d->config.counters->relay_messages_taken
 			       : &d->config.counters->relay_messages_refused,
 		    1);
-	if (!was_sent)
-		doubt_refusal(d, dl);
+	doubt_refusal(d, dl);
+	if (class == 2 && dl->session)
+		forget_doubts(d, dl);
 	/* LMTP has answered for each: those it has, it would get again. */
 	if (l->hop.outcome.taken && l->hop.outcome.refused)
 		dl->answer = (struct smtp_answer){.reply = REPLY_SOME_REFUSED};

@@ -223,19 +223,14 @@ static bool was_refused(struct mail *m, const struct smtp_transaction *t,
 			const struct recipient_answer *found, const struct smtp_recipient *r,
 			struct refusal *refusal)
 {
-	const struct span address = smtp_recipient_address(r), nobody = {0};
+	const struct span address = smtp_recipient_address(r);
 	struct refusals *refusals = m->config->refusals;
 
 	if (!refusals || found->is_postmaster || found->finding != RECIPIENT_KNOWN)
 		return false;
-	if (!refusals_find(refusals, t->sender, address, m->now_us, refusal) &&
-	    !refusals_find(refusals, t->sender, nobody, m->now_us, refusal))
-		return false;
-	if (refusal->pool != found->pool)
-		return false;
-	/* The server may have been wrong: it has to have taken something since. */
-	if (refusal->is_suspect &&
-	    pools_taken_us(m->config->pools, refusal->pool, refusal->server) <= refusal->since_us)
+	/* A server that may have been wrong is asked again. */
+	if (!refusals_find(refusals, t->sender, address, m->now_us, refusal) ||
+	    refusal->is_suspect || refusal->pool != found->pool)
 		return false;
 	/* What is for now is told once: what it was said of goes its own way then. */
 	if (refusal->code < 500)

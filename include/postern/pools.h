@@ -138,12 +138,12 @@ void pools_wrong(struct pools *p, uint32_t pool, uint32_t server, const char *er
 void pools_recipient_taken(struct pools *p, uint32_t pool, uint32_t server, uint64_t now_us);
 bool pools_recipient_refused(struct pools *p, uint32_t pool, uint32_t server, const char *error,
 			     uint64_t now_us);
-/* When a recipient was last taken; 0: never. */
+/* When a message was last taken; 0: never. */
 uint64_t pools_taken_us(const struct pools *p, uint32_t pool, uint32_t server);
 /* The message was answered: by class 2, 4 or 5, or (0) not at all. latency_us: 0 if there was no
  * dot. */
 void pools_answered(struct pools *p, uint32_t pool, uint32_t server, unsigned class,
-		    uint32_t latency_us);
+		    uint32_t latency_us, uint64_t now_us);
 
 /* What every server of every pool that ever answered and is not drained offers (enum hop_offer's
  * lower octet), and the least of their sizes (0: none said one); false: there is none. Walks them

@@ -180,7 +180,7 @@ static void find_something(struct worker *w, uint32_t server)
 		pools_recipient_taken(s->p, 0, server, now_us);
 		break;
 	case 4:
-		pools_answered(s->p, 0, server, 2, (uint32_t)(random >> 40));
+		pools_answered(s->p, 0, server, 2, (uint32_t)(random >> 40), now_us);
 		break;
 	case 5:
 		pools_drain(s->p, 0, server, random >> 8 & 1, now_us);

@@ -296,6 +296,71 @@ static void what_is_refused_of_strangers_takes_no_server_away(void **state)
 	gateway_close(g);
 }
 
+/* What was refused while a server was wrong says nothing once it is well. */
+static void a_server_that_is_mended_is_believed(void **state)
+{
+	static const char *const lines[] = {"MAIL", "RCPT", "DATA"};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		struct gateway *g = open_with(1);
+		struct talk *k;
+
+		server_rule(&g->servers[0], lines[i], "554 5.7.1 relay access denied\r\n", 0);
+		k = gateway_talk(g, TALK_IN_TURN, EHLO MAIL TO("user") MESSAGE QUIT);
+		assert_string_equal(k->codes, "220 250 250 250 451 221");
+		g->servers[0].n_rules = 0;
+		for (unsigned n = 0; n < 3; n++) {
+			k = gateway_talk(g, TALK_IN_TURN, EHLO MAIL TO("user") MESSAGE QUIT);
+			assert_string_equal(k->codes, "220 250 250 250 354 250 221");
+		}
+		/* Nor when it is wrong again. */
+		server_rule(&g->servers[0], lines[i], "554 5.7.1 relay access denied\r\n", 0);
+		k = gateway_talk(g, TALK_IN_TURN, EHLO MAIL TO("user") MESSAGE QUIT);
+		assert_string_equal(k->codes, "220 250 250 250 451 221");
+		gateway_close(g);
+	}
+}
+
+static void what_a_server_refuses_twice_that_takes_others_mail_is_meant(void **state)
+{
+	static const char *const lines[] = {"MAIL FROM:<a@", "RCPT TO:<user@"};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		struct gateway *g = open_with(1);
+		struct talk *k;
+
+		server_rule(&g->servers[0], lines[i], "554 5.7.1 not from you\r\n", 0);
+		for (unsigned n = 0; n < 2; n++) {
+			k = gateway_talk(g, TALK_IN_TURN, EHLO MAIL TO("user") MESSAGE QUIT);
+			assert_string_equal(k->codes, "220 250 250 250 451 221");
+		}
+		k = gateway_talk(g, TALK_IN_TURN,
+				 EHLO "MAIL FROM:<b@example.org>\r\n" TO("other") MESSAGE QUIT);
+		assert_string_equal(k->codes, "220 250 250 250 354 250 221");
+		k = gateway_talk(g, TALK_IN_TURN, EHLO MAIL TO("user") MESSAGE QUIT);
+		assert_string_equal(k->codes, "220 250 250 250 554 221");
+		assert_non_null(strstr(k->heard, "\r\n554 5.7.1 not from you ("));
+		gateway_close(g);
+	}
+}
+
+static void who_wants_authentication_behind_the_end_bounces_nothing(void **state)
+{
+	static const char *const replies[] = {"530 5.7.0 authenticate first\r\n",
+					      "535 5.7.8 no\r\n", "503 5.5.1 what?\r\n"};
+
+	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
+		struct gateway *g = open_with(1);
+		struct talk *k;
+
+		server_rule(&g->servers[0], ".", replies[i], 0);
+		k = gateway_talk(g, TALK_IN_TURN, EHLO MAIL TO("user") MESSAGE QUIT);
+		assert_string_equal(k->codes, "220 250 250 250 354 451 221");
+		assert_non_null(strstr(k->heard, "\r\n451 4.3.5 "));
+		gateway_close(g);
+	}
+}
+
 /* --- servers that are not there -------------------------------------------------------------- */
 
 static void a_pool_that_is_down_says_so_and_comes_back(void **state)
@@ -570,6 +635,9 @@ int main(void)
 		cmocka_unit_test(a_message_refused_behind_its_end_is_refused_in_its_words),
 		cmocka_unit_test(a_server_that_is_wrong_bounces_nothing),
 		cmocka_unit_test(what_is_refused_of_strangers_takes_no_server_away),
+		cmocka_unit_test(a_server_that_is_mended_is_believed),
+		cmocka_unit_test(what_a_server_refuses_twice_that_takes_others_mail_is_meant),
+		cmocka_unit_test(who_wants_authentication_behind_the_end_bounces_nothing),
 		cmocka_unit_test(a_pool_that_is_down_says_so_and_comes_back),
 		cmocka_unit_test(another_server_takes_what_one_did_not),
 		cmocka_unit_test(a_server_that_says_nothing_is_given_up),
