@@ -15,9 +15,11 @@
 #include "worker/links.h"
 
 enum {
-	TRIES_MAX = 3,	       /* servers a transaction asks */
-	TRIAL_US = 500 * 1000, /* between two looks for servers to try */
-	QUEUE_US = 10 * 1000,  /* between two looks for room at a server */
+	TRIES_MAX = 3,		/* servers a transaction asks */
+	TRIAL_US = 500 * 1000,	/* between two looks for servers to try */
+	QUEUE_US = 10 * 1000,	/* between two looks for room at a server */
+	SHARE_US = 1000 * 1000, /* a connection is kept though another worker wants its place */
+	QUIET_US = 5000 * 1000, /* a server that ended behind this waited for the client */
 	CHUNK_OCTETS = 4096 - 8,
 	ROOM_LEAST = 4096, /* at a next hop, before more of a message is read */
 	EXPANDS = 2,	   /* what the scanner makes of an octet, at most ... */
@@ -268,6 +270,27 @@ static void release(struct deliveries *d, uint32_t pool, uint32_t server)
 {
 	pools_release(d->config.pools, pool, server);
 	d->has_room = true;
+}
+
+/* Whether another worker waits for a connection's place. Where we have who waits, too, we take
+ * turns. */
+static bool is_for_others(const struct deliveries *d, const struct link *l)
+{
+	const uint32_t ours = d->waits[l->pool];
+
+	return pools_wanted(d->config.pools, l->pool) > ours &&
+	       (!ours || d->now_us - l->opened_us >= SHARE_US);
+}
+
+/* Nobody uses it now. */
+static void park(struct deliveries *d, struct link *l)
+{
+	const bool is_for_others_now = is_for_others(d, l);
+
+	links_park(d->links, l, !is_for_others_now);
+	d->has_room = !is_for_others_now;
+	if (is_for_others_now) /* who look once in a QUEUE_US */
+		d->queue_us = d->now_us + 2 * QUEUE_US;
 }
 
 /* What was asked for with this connection is over; the message, if it has come so far, is not. */
@@ -531,7 +554,7 @@ static void ask(struct deliveries *d, struct delivery *dl)
 		/* Offered when EHLO was answered, and not by this server. */
 		dl->tried.bits[dl->link->server / 64] |= 1ULL << dl->link->server % 64;
 		release(d, dl->link->pool, dl->link->server);
-		links_park(d->links, dl->link);
+		park(d, dl->link);
 		dl->link = NULL;
 		enqueue(d, dl);
 	}
@@ -875,7 +898,7 @@ static void take_delivery(struct deliveries *d, struct delivery *dl)
 		dl->answer = (struct smtp_answer){.reply = REPLY_SOME_REFUSED};
 	dl->link = NULL;
 	release(d, l->pool, l->server);
-	links_park(d->links, l);
+	park(d, l);
 	done(d, dl);
 }
 
@@ -925,7 +948,7 @@ static bool act_alone(struct deliveries *d, struct link *l, enum hop_step step)
 		if (l->is_trial)
 			release(d, l->pool, l->server);
 		l->is_trial = false;
-		links_park(d->links, l);
+		park(d, l);
 		return false;
 	default:
 		if (!(l->flags & (LINK_USED | LINK_OURS)))
@@ -960,7 +983,7 @@ static void serve_links(struct deliveries *d)
 	}
 }
 
-/* In turn, but nobody waits for another pool's servers. */
+/* In turn, but nobody waits for another pool's servers, nor for who may not have all of its own. */
 static void serve_queue(struct deliveries *d)
 {
 	uint64_t busy[POOLS_MAX / 64] = {0};
@@ -974,7 +997,7 @@ static void serve_queue(struct deliveries *d)
 		next = dl->next_queued;
 		if (d->now_us >= dl->until_us)
 			answer_with(d, dl, REPLY_POOL_BUSY);
-		else if (!(busy[dl->pool / 64] & bit) && !look_for_server(d, dl))
+		else if (!(busy[dl->pool / 64] & bit) && !look_for_server(d, dl) && !dl->tries)
 			busy[dl->pool / 64] |= bit;
 	}
 }
@@ -1055,7 +1078,10 @@ static bool is_to_be_held(const struct deliveries *d, const struct smtp_session 
 static void begin_asking(struct deliveries *d, struct delivery *dl)
 {
 	dl->until_us = d->now_us + HOP_SETUP_MS * 1000ULL;
-	look_for_server(d, dl);
+	if (d->waits[dl->pool])
+		enqueue(d, dl);
+	else
+		look_for_server(d, dl);
 	serve(d);
 }
 

@@ -11,11 +11,10 @@
 
 enum {
 	TICK_SHIFT = 10,
-	OUT_OCTETS = 16 << 10,	   /* commands between two sends */
-	UNRESOLVED_US = 10 * 1000, /* until the next hop's link address is asked for again */
-	STALL_MS = 120 * 1000,	   /* for a next hop that takes nothing of a message */
-	WANTED_US = 20 * 1000,	   /* between two looks whether others want an idle one's place */
-	SHARED_USES = 8, /* transactions of ours in a row, while others wait for their turn */
+	OUT_OCTETS = 16 << 10,	    /* commands between two sends */
+	UNRESOLVED_US = 10 * 1000,  /* until the next hop's link address is asked for again */
+	STALL_MS = 120 * 1000,	    /* for a next hop that takes nothing of a message */
+	WANTED_US = 20 * 1000,	    /* between two looks whether others want an idle one's place */
 	LEAVE_US = 5 * 1000 * 1000, /* for a server to close behind QUIT */
 };
 
@@ -360,6 +359,7 @@ struct link *links_open(struct links *all, uint32_t pool, uint32_t server,
 	l->pool = pool;
 	l->server = server;
 	l->user = user;
+	l->opened_us = all->now_us;
 	l->resolve_until_us = all->now_us + ms_to_us(HOP_RESOLVE_MS);
 	/* The engine's header for PROXY v2 waits for the connection. */
 	if (client)
@@ -370,18 +370,15 @@ struct link *links_open(struct links *all, uint32_t pool, uint32_t server,
 	return l;
 }
 
-/* Whether it serves the next transaction, too. */
-static bool is_kept(const struct links *all, const struct link *l)
+/* Whether it can serve another transaction. */
+static bool is_good(const struct links *all, const struct link *l)
 {
-	const bool in_turn = all->config.waits[l->pool] && l->uses % SHARED_USES;
-
 	return !all->draining &&
 	       pools_config(all->config.pools, l->pool)->identity != POOL_PROXY_V2 &&
-	       l->uses < HOP_CONNECTION_USES && hop_is_idle(&l->hop) &&
-	       (in_turn || !others_wait(all, l->pool));
+	       l->uses < HOP_CONNECTION_USES && hop_is_idle(&l->hop);
 }
 
-void links_park(struct links *all, struct link *l)
+void links_park(struct links *all, struct link *l, bool may_stay)
 {
 	struct link **first = idle_of(all, l->pool, l->server);
 
@@ -392,7 +389,7 @@ void links_park(struct links *all, struct link *l)
 		return;
 	}
 	l->uses++;
-	if (!is_kept(all, l)) {
+	if (!may_stay || !is_good(all, l)) {
 		leave(all, l);
 		return;
 	}

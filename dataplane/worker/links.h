@@ -47,6 +47,9 @@ struct link {
 	struct link *next_news;
 	uint64_t resolve_until_us;
 	uint64_t until_us; /* its transaction waits no longer for the next reply; 0: no bound */
+	uint64_t opened_us;
+	uint64_t timed_us; /* when its timer was set */
+	uint64_t said_us;  /* octets of a message, last */
 	uint32_t pool, server;
 	uint32_t uses;
 	uint16_t flags;
@@ -102,8 +105,9 @@ void links_data(struct links *all, struct link *l);
 void links_reset(struct links *all, struct link *l);
 void links_end(struct links *all, struct link *l);
 
-/* The transaction is over and the connection good: it is kept for the next one, or closed. */
-void links_park(struct links *all, struct link *l);
+/* The transaction is over and the connection good: it is kept for the next one if it may be, or
+ * closed. */
+void links_park(struct links *all, struct link *l, bool may_stay);
 /* Closes it at once, whatever is under way: without an end a message is none. */
 void links_abort(struct links *all, struct link *l);
 

@@ -555,6 +555,34 @@ static void no_more_connections_than_the_limit_are_open(void **state)
 	gateway_close(g);
 }
 
+/* Two workers, one place: neither waits for the other to be done with all it has. */
+static void a_place_is_shared_among_workers(void **state)
+{
+	enum { CLIENTS = 24, MESSAGES = 20, GREETED = 2 };
+	struct gateway *g = gateway_new(seed, SIM_AT_OWNER);
+	const struct ip_addr to = sim_address(WORLD_ANSWERER + 1, false);
+	static char lines[8192];
+
+	snprintf(lines, sizeof(lines), EHLO);
+	for (unsigned i = 0; i < MESSAGES; i++)
+		snprintf(lines + strlen(lines), sizeof(lines) - strlen(lines),
+			 MAIL TO("user") MESSAGE);
+	gateway_pools(g, 1, POOL_SMTP, POOL_IDENTITY_NONE, 1);
+	g->servers[0].pause_us = SECOND_US / 10;
+	gateway_start(g);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		talk_begin(&g->talks, &to, WORLD_PORT, TALK_IN_TURN, lines)->only_counts = true;
+	gateway_run(g, 60ULL * SECOND_US);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		assert_true(g->talks.at[i].replies > GREETED + 4);
+	gateway_run(g, 400ULL * SECOND_US);
+	assert_int_equal(g->servers[0].messages, CLIENTS * MESSAGES);
+	assert_int_equal(g->servers[0].most_open, 1);
+	/* And a connection serves more than one of them. */
+	assert_true(g->servers[0].connections < CLIENTS * MESSAGES / 2);
+	gateway_close(g);
+}
+
 /* --- other protocols ------------------------------------------------------------------------- */
 
 static void lmtp_takes_one_recipient_at_a_time(void **state)
@@ -646,6 +674,7 @@ int main(void)
 		cmocka_unit_test(a_server_that_is_cut_off_is_no_good_news),
 		cmocka_unit_test(a_faulty_message_has_no_end),
 		cmocka_unit_test(no_more_connections_than_the_limit_are_open),
+		cmocka_unit_test(a_place_is_shared_among_workers),
 		cmocka_unit_test(lmtp_takes_one_recipient_at_a_time),
 		cmocka_unit_test(xclient_tells_who_the_client_is),
 		cmocka_unit_test(what_is_delivered_is_credit),
