@@ -185,6 +185,12 @@ void hop_data(struct hop *h, struct smtp_out *out);
 void hop_reset(struct hop *h, struct smtp_out *out);
 /* At HOP_WANTED, behind the message. */
 void hop_end(struct hop *h, struct smtp_out *out);
+/* More octets are here than were fed: none of them is an answer to what is said next. */
+static inline void hop_has_more(struct hop *h)
+{
+	h->asking.spoke_on |= !h->asking.in_flight;
+}
+
 /* While idle. The owner may close, or wait for HOP_FAILED. */
 void hop_quit(struct hop *h, struct smtp_out *out);
 

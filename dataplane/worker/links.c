@@ -439,6 +439,24 @@ static void send_out(struct links *all, struct link *l, const struct smtp_out *o
 		give_time(all, l);
 }
 
+/* What is unread was said before what is said next. */
+static void note_unread(struct link *l)
+{
+	if (l->conn && tcp_readable(l->conn))
+		hop_has_more(&l->hop);
+}
+
+static void note_progress(struct links *all, struct link *l, enum hop_step step)
+{
+	if (step == HOP_WAIT || step == HOP_FAILED)
+		return;
+	note_unread(l);
+	if (step != HOP_READY)
+		l->flags |= LINK_HEARD;
+	if (step == HOP_RCPT)
+		give_time(all, l);
+}
+
 enum hop_step links_step(struct links *all, struct link *l)
 {
 	struct smtp_out out = out_for(all, l);
@@ -463,8 +481,7 @@ enum hop_step links_step(struct links *all, struct link *l)
 		return HOP_FAILED;
 	if (step == HOP_WAIT && tcp_is_peer_done(l->conn))
 		return HOP_FAILED;
-	if (step != HOP_WAIT && step != HOP_FAILED && step != HOP_READY)
-		l->flags |= LINK_HEARD;
+	note_progress(all, l, step);
 	return step;
 }
 
@@ -499,6 +516,7 @@ void links_end(struct links *all, struct link *l)
 {
 	struct smtp_out out = out_for(all, l);
 
+	note_unread(l);
 	hop_end(&l->hop, &out);
 	send_out(all, l, &out);
 }

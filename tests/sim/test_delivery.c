@@ -515,6 +515,31 @@ static void a_server_that_is_cut_off_is_no_good_news(void **state)
 	}
 }
 
+/* A reply that is here before the message's end is said is not the answer to it. */
+static void an_answer_that_comes_too_early_is_none(void **state)
+{
+	/* So that the second reply has a segment of its own. */
+	enum { SEGMENT = 1448, WANTED = 4, LINE_END = 2 };
+	static char reply[SEGMENT + 64];
+	struct gateway *g = gateway_new(seed, SIM_AT_OWNER);
+	struct talk *k;
+
+	memset(reply, 'x', SEGMENT);
+	memcpy(reply, "354 ", WANTED);
+	snprintf(reply + SEGMENT - LINE_END, sizeof(reply) - SEGMENT + LINE_END,
+		 "\r\n250 2.0.0 too early\r\n");
+	g->mail.buffered_max = 65536;
+	g->mail.relay_octets = 1 << 20;
+	gateway_pools(g, 1, POOL_SMTP, POOL_IDENTITY_NONE, 10);
+	server_rule(&g->servers[0], "DATA", reply, 0);
+	server_rule(&g->servers[0], ".", "450 4.3.0 no\r\n", 0);
+	gateway_start(g);
+	gateway_run(g, SECOND_US);
+	k = gateway_talk(g, TALK_IN_TURN, EHLO MAIL_SIZED TO("user") MESSAGE QUIT);
+	assert_string_equal(k->codes, "220 250 250 250 354 451 221");
+	gateway_close(g);
+}
+
 static void a_faulty_message_has_no_end(void **state)
 {
 	struct gateway *g = open_with(1);
@@ -672,6 +697,7 @@ int main(void)
 		cmocka_unit_test(who_takes_nothing_of_a_message_holds_up_nobody_else),
 		cmocka_unit_test(a_client_that_is_cut_off_leaves_no_message),
 		cmocka_unit_test(a_server_that_is_cut_off_is_no_good_news),
+		cmocka_unit_test(an_answer_that_comes_too_early_is_none),
 		cmocka_unit_test(a_faulty_message_has_no_end),
 		cmocka_unit_test(no_more_connections_than_the_limit_are_open),
 		cmocka_unit_test(a_place_is_shared_among_workers),
