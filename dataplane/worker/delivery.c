@@ -305,6 +305,21 @@ static void drop_link(struct deliveries *d, struct delivery *dl)
 	links_abort(d->links, l);
 }
 
+/* Its client is gone. What is only being opened still tells how the server is. */
+static void leave_link(struct deliveries *d, struct delivery *dl)
+{
+	struct link *l = dl->link;
+
+	if (!l || l->flags & (LINK_GREETED | LINK_LATE | LINK_LOST)) {
+		drop_link(d, dl);
+		return;
+	}
+	dl->link = NULL;
+	l->user = NULL;
+	l->until_us = 0;
+	l->is_trial = true;
+}
+
 static void free_delivery(struct deliveries *d, struct delivery *dl)
 {
 	forget_woken(d, dl);
@@ -635,14 +650,22 @@ static void try_again(struct deliveries *d, struct delivery *dl)
 	}
 }
 
+/* A server that had all there was of a message, and ended. */
+static bool waited_for_client(const struct deliveries *d, const struct delivery *dl)
+{
+	return dl->state == DELIVERY_SENDING && !dl->is_whole && !(dl->link->flags & LINK_LATE) &&
+	       d->now_us - dl->link->said_us >= QUIET_US;
+}
+
 /* What a connection that failed says of its server. */
 static void blame(struct deliveries *d, struct delivery *dl)
 {
 	const struct link *l = dl->link;
 
-	/* It is our own doing, or one that was idle has ended since. */
-	if (l->flags & LINK_OURS ||
-	    (l->flags & LINK_USED && !(l->flags & (LINK_HEARD | LINK_LATE)))) {
+	if (l->flags & LINK_OURS || waited_for_client(d, dl))
+		return;
+	/* One that was idle has ended since. */
+	if (l->flags & LINK_USED && !(l->flags & (LINK_HEARD | LINK_LATE))) {
 		dl->tries--;
 		return;
 	}
@@ -668,6 +691,8 @@ static void fail_link(struct deliveries *d, struct delivery *dl)
 		done(d, dl);
 		return;
 	}
+	if (dl->state == DELIVERY_SENDING || dl->state == DELIVERY_SENT)
+		pools_answered(d->config.pools, l->pool, l->server, 0, 0, d->now_us);
 	blame(d, dl);
 	drop_link(d, dl);
 	if (may_retry && dl->session && is_ours) {
@@ -1194,6 +1219,6 @@ void delivery_close(struct deliveries *d, uint32_t number)
 	dl->client = NULL;
 	if (dl->state == DELIVERY_SENT)
 		return; /* it cannot be called back: its answer ends it */
-	drop_link(d, dl);
+	leave_link(d, dl);
 	free_delivery(d, dl);
 }

@@ -11,11 +11,12 @@
 
 enum {
 	TICK_SHIFT = 10,
-	OUT_OCTETS = 16 << 10,	    /* commands between two sends */
-	UNRESOLVED_US = 10 * 1000,  /* until the next hop's link address is asked for again */
-	STALL_MS = 120 * 1000,	    /* for a next hop that takes nothing of a message */
-	WANTED_US = 20 * 1000,	    /* between two looks whether others want an idle one's place */
-	LEAVE_US = 5 * 1000 * 1000, /* for a server to close behind QUIT */
+	OUT_OCTETS = 16 << 10,	     /* commands between two sends */
+	UNRESOLVED_US = 10 * 1000,   /* until the next hop's link address is asked for again */
+	STALL_MS = 120 * 1000,	     /* for a next hop that takes nothing of a message */
+	HURRY_MS = HOP_REPLY_MS / 2, /* a server that had less time than this is not too slow */
+	WANTED_US = 20 * 1000,	     /* between two looks whether others want an idle one's place */
+	LEAVE_US = 5 * 1000 * 1000,  /* for a server to close behind QUIT */
 };
 
 struct links {
@@ -225,6 +226,7 @@ static void give_time(struct links *all, struct link *l)
 	if (l->until_us && l->until_us < due && l->hop.state != HOP_STATE_MESSAGE)
 		due = l->until_us;
 	l->awaited = l->hop.state;
+	l->timed_us = all->now_us;
 	wheel_arm(&all->wheel, &l->timer, due);
 }
 
@@ -255,18 +257,30 @@ static void connect_link(struct links *all, struct link *l)
 	tell(all, l);
 }
 
+/* It has taken all there is of a message: links_send goes on with its time. */
+static bool waits_for_us(const struct link *l)
+{
+	return l->hop.state == HOP_STATE_MESSAGE && l->conn && !tcp_unacknowledged(l->conn);
+}
+
+static void give_up(struct links *all, struct link *l)
+{
+	l->flags |= LINK_LATE;
+	if (all->now_us - l->timed_us < ms_to_us(HURRY_MS) && l->flags & LINK_OPENED)
+		l->flags |= LINK_OURS;
+	tell(all, l);
+}
+
 static void time_is_over(struct links *all, struct link *l)
 {
-	if (l->flags & LINK_LEAVING) {
+	if (l->flags & LINK_LEAVING)
 		links_abort(all, l);
-	} else if (l->flags & LINK_IDLE) {
+	else if (l->flags & LINK_IDLE)
 		leave(all, l);
-	} else if (!l->conn && !(l->flags & LINK_LOST) && !(l->flags & LINK_OPENED)) {
+	else if (!l->conn && !(l->flags & LINK_LOST) && !(l->flags & LINK_OPENED))
 		connect_link(all, l);
-	} else {
-		l->flags |= LINK_LATE;
-		tell(all, l);
-	}
+	else if (!waits_for_us(l))
+		give_up(all, l);
 }
 
 static bool others_wait(const struct links *all, uint32_t pool)
@@ -299,6 +313,8 @@ uint64_t links_next_due(const struct links *all)
 {
 	const uint64_t due = wheel_next_due(&all->wheel);
 
+	if (all->news)
+		return all->now_us;
 	return all->n_idle && all->look_us < due ? all->look_us : due;
 }
 
@@ -414,6 +430,9 @@ void links_send(struct links *all, struct link *l, const void *octets, size_t le
 {
 	if (!len || l->flags & LINK_LOST)
 		return;
+	if (waits_for_us(l))
+		give_time(all, l);
+	l->said_us = all->now_us;
 	if (l->conn && tcp_send(all->tcp, l->conn, octets, len) == len)
 		return;
 	/* Part of a command or of a message is worse than none. */
@@ -508,6 +527,7 @@ void links_reset(struct links *all, struct link *l)
 {
 	struct smtp_out out = out_for(all, l);
 
+	l->until_us = 0;
 	hop_reset(&l->hop, &out);
 	send_out(all, l, &out);
 }

@@ -9,8 +9,9 @@
  * another's work.
  *
  * Thread: the owning worker. Time: links_set_time's, the turn's. Memory: a slab of links_new's, of
- * which untouched pages cost nothing. Rules: every step is given HOP_REPLY_MS (relay/limits.h), the
- * answer to a message HOP_FINAL_MS; a transaction may have less.
+ * which untouched pages cost nothing. Rules: every reply is given HOP_REPLY_MS (relay/limits.h),
+ * that to a message HOP_FINAL_MS; a transaction may have less, which is not the server's fault. A
+ * server that has taken all there is of a message is waited for by nobody.
  */
 #ifndef POSTERN_WORKER_LINKS_H
 #define POSTERN_WORKER_LINKS_H

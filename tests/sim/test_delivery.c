@@ -444,6 +444,135 @@ static void who_takes_nothing_of_a_message_holds_up_nobody_else(void **state)
 	gateway_close(g);
 }
 
+static struct pool_server_status status_of(struct gateway *g, uint32_t server)
+{
+	struct pool_server_status status;
+
+	pools_status(g->mail.pools, 0, server, sim_wire_now(g->world.wire), &status);
+	return status;
+}
+
+/* Nothing is heard of a server that has all there is. */
+static void who_falls_silent_in_a_message_is_no_fault_of_the_server(void **state)
+{
+	enum { LINES = 1350 };
+	static char lines[256 + LINES * 50];
+	struct gateway *g = open_with(1);
+	struct talk *k;
+	size_t n;
+
+	n = (size_t)snprintf(lines, sizeof(lines), EHLO MAIL TO("user") "DATA\r\n");
+	for (unsigned i = 0; i < LINES; i++)
+		n += (size_t)snprintf(lines + n, sizeof(lines) - n, "%046u\r\n", i);
+	k = gateway_talk_for(g, SECOND_US, TALK_IN_TURN, lines);
+	for (unsigned i = 0; i < 140; i++) {
+		gateway_run(g, SECOND_US);
+		assert_int_not_equal(status_of(g, 0).state, POOL_DOWN);
+	}
+	assert_string_equal(k->codes, "220 250 250 250 354 421");
+	assert_int_equal(gateway_counters(g).relay_lost, 0);
+	gateway_close(g);
+}
+
+static void who_falls_silent_until_the_server_hangs_up_does_not_bring_it_down(void **state)
+{
+	struct gateway *g = open_with(1);
+	struct talk *k;
+
+	g->servers[0].patience_us = 10ULL * SECOND_US;
+	k = gateway_talk_for(g, SECOND_US, TALK_IN_TURN,
+			     EHLO MAIL TO("user") "DATA\r\nSubject: hello\r\n");
+	for (unsigned i = 0; i < 20; i++) {
+		gateway_run(g, SECOND_US);
+		assert_int_not_equal(status_of(g, 0).state, POOL_DOWN);
+	}
+	assert_int_equal(status_of(g, 0).failed, 1);
+	assert_string_equal(k->codes, "220 250 250 250 354");
+	gateway_close(g);
+}
+
+/* Each reply is one more sign of life. */
+static void a_server_may_take_its_time_for_each_of_many_recipients(void **state)
+{
+	enum { RECIPIENTS = 310 };
+	static char lines[256 + RECIPIENTS * 40];
+	struct gateway *g = open_with(1);
+	const struct ip_addr to = sim_address(WORLD_ANSWERER + 1, false);
+	size_t n;
+
+	g->servers[0].pause_us = SECOND_US / 4;
+	n = (size_t)snprintf(lines, sizeof(lines), EHLO MAIL);
+	for (unsigned i = 0; i < RECIPIENTS; i++)
+		n += (size_t)snprintf(lines + n, sizeof(lines) - n, TO("user"));
+	snprintf(lines + n, sizeof(lines) - n, MESSAGE QUIT);
+	gateway_run(g, 5 * SECOND_US);
+	talk_begin(&g->talks, &to, WORLD_PORT, TALK_IN_TURN, lines)->only_counts = true;
+	gateway_run(g, 110ULL * SECOND_US);
+	assert_int_equal(g->servers[0].messages, 1);
+	assert_int_equal(gateway_counters(g).relay_lost, 0);
+	gateway_close(g);
+}
+
+/* Who waited for room has little time left, which is not the server's doing. */
+static void who_comes_late_to_a_server_does_not_bring_it_down(void **state)
+{
+	struct gateway *g = gateway_new(seed, SIM_AT_OWNER);
+	const char *const silent = EHLO MAIL TO("user") "DATA\r\nSubject: hello\r\n";
+	struct talk *k;
+
+	gateway_pools(g, 1, POOL_SMTP, POOL_IDENTITY_NONE, 1);
+	g->servers[0].pause_us = SECOND_US;
+	gateway_start(g);
+	gateway_run(g, 5 * SECOND_US);
+	/* Each is given up after a minute. */
+	gateway_talk_for(g, 5 * SECOND_US, TALK_IN_TURN, silent);
+	gateway_talk_for(g, 17 * SECOND_US, TALK_IN_TURN, silent);
+	for (unsigned i = 0; i < 16; i++)
+		gateway_talk_for(g, SECOND_US, TALK_IN_TURN, EHLO MAIL TO("user") MESSAGE QUIT);
+	k = gateway_talk_for(g, 0, TALK_IN_TURN, EHLO MAIL TO("user") MESSAGE QUIT);
+	for (unsigned i = 0; i < 200; i++) {
+		gateway_run(g, SECOND_US);
+		assert_int_not_equal(status_of(g, 0).state, POOL_DOWN);
+	}
+	assert_non_null(strstr(k->codes, "221"));
+	assert_int_equal(gateway_counters(g).relay_lost, 0);
+	gateway_close(g);
+}
+
+/* A client that leaves while a server is tried does not leave it untried. */
+static void a_trial_ends_though_its_client_is_gone(void **state)
+{
+	enum { CLIENTS = 50 };
+	struct gateway *g = gateway_new(seed, SIM_AT_OWNER);
+	const struct ip_addr to = sim_address(WORLD_ANSWERER + 1, false);
+	struct sim_path *path;
+
+	gateway_pools(g, 1, POOL_SMTP, POOL_IDENTITY_NONE, 10);
+	server_rule(&g->servers[0], "", "421 4.3.2 not now\r\n", 0);
+	gateway_start(g);
+	path = sim_wire_path(g->world.wire, sim_stack_host(g->world.stacks[WORLD_ANSWERER]),
+			     sim_stack_host(g->server_stacks[0]));
+	path->delay_us = 100 * 1000;
+	gateway_run(g, 2 * SECOND_US);
+	assert_int_equal(status_of(g, 0).state, POOL_DOWN);
+	g->servers[0].n_rules = 0;
+	path->delay_us = 300 * 1000;
+	/* One of them comes when the next trial is due. */
+	while (status_of(g, 0).trial_in_us > SECOND_US / 4)
+		gateway_run(g, SECOND_US / 100);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		struct talk *k = talk_begin(&g->talks, &to, WORLD_PORT, TALK_IN_TURN,
+					    EHLO MAIL TO("user") "DATA\r\n");
+
+		k->leaves = true;
+		gateway_run(g, SECOND_US / 100);
+	}
+	assert_int_equal(status_of(g, 0).state, POOL_DOWN);
+	gateway_run(g, 3 * SECOND_US);
+	assert_int_not_equal(status_of(g, 0).state, POOL_DOWN);
+	gateway_close(g);
+}
+
 /* --- what is cut off ------------------------------------------------------------------------- */
 
 /* The client goes away behind every octet of a message. */
@@ -695,6 +824,11 @@ int main(void)
 		cmocka_unit_test(another_server_takes_what_one_did_not),
 		cmocka_unit_test(a_server_that_says_nothing_is_given_up),
 		cmocka_unit_test(who_takes_nothing_of_a_message_holds_up_nobody_else),
+		cmocka_unit_test(who_falls_silent_in_a_message_is_no_fault_of_the_server),
+		cmocka_unit_test(who_falls_silent_until_the_server_hangs_up_does_not_bring_it_down),
+		cmocka_unit_test(a_server_may_take_its_time_for_each_of_many_recipients),
+		cmocka_unit_test(who_comes_late_to_a_server_does_not_bring_it_down),
+		cmocka_unit_test(a_trial_ends_though_its_client_is_gone),
 		cmocka_unit_test(a_client_that_is_cut_off_leaves_no_message),
 		cmocka_unit_test(a_server_that_is_cut_off_is_no_good_news),
 		cmocka_unit_test(an_answer_that_comes_too_early_is_none),
