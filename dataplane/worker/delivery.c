@@ -454,6 +454,17 @@ static void remember(struct deliveries *d, const struct delivery *dl, struct spa
 		     &refusal, d->now_us);
 }
 
+static void forget_refusals(struct deliveries *d, struct delivery *dl)
+{
+	struct smtp_walk walk = {0};
+	const struct smtp_recipient *r;
+	struct smtp_transaction t;
+
+	smtp_transaction(d->config.smtp, dl->session, &t);
+	while ((r = smtp_next_recipient(d->config.smtp, dl->session, &walk)))
+		refusals_forget(d->config.refusals, t.sender, smtp_recipient_address(r));
+}
+
 /* Doubtful, but the server refused it before as well, and has taken others' since. */
 static bool is_meant(const struct deliveries *d, const struct delivery *dl, struct span recipient)
 {
@@ -694,6 +705,9 @@ static void fail_link(struct deliveries *d, struct delivery *dl)
 	if (dl->state == DELIVERY_SENDING || dl->state == DELIVERY_SENT)
 		pools_answered(d->config.pools, l->pool, l->server, 0, 0, d->now_us);
 	blame(d, dl);
+	/* Where not all was answered nobody knows which answer was whose. */
+	if (dl->state == DELIVERY_ASKING && dl->has_refusal)
+		forget_refusals(d, dl);
 	drop_link(d, dl);
 	if (may_retry && dl->session && is_ours) {
 		enqueue(d, begin_anew(dl));
@@ -777,18 +791,6 @@ static void forget_doubt(struct deliveries *d, struct span sender, struct span r
 		refusals_forget(refusals, sender, recipient);
 }
 
-/* The client hears the refusal itself: it needs not be remembered. */
-static void forget_refusals(struct deliveries *d, struct delivery *dl)
-{
-	struct smtp_walk walk = {0};
-	const struct smtp_recipient *r;
-	struct smtp_transaction t;
-
-	smtp_transaction(d->config.smtp, dl->session, &t);
-	while ((r = smtp_next_recipient(d->config.smtp, dl->session, &walk)))
-		refusals_forget(d->config.refusals, t.sender, smtp_recipient_address(r));
-}
-
 /* What was taken was not meant when it was refused. */
 static void forget_doubts(struct deliveries *d, const struct delivery *dl)
 {
@@ -819,6 +821,7 @@ static void refuse(struct deliveries *d, struct delivery *dl, bool all)
 	} else if (!all) {
 		answer_with(d, dl, REPLY_SOME_REFUSED);
 	} else {
+		/* The client hears it itself. */
 		forget_refusals(d, dl);
 		done(d, dl);
 	}

@@ -207,6 +207,22 @@ static void who_refuses_some_delays_those_alone(void **state)
 	gateway_close(g);
 }
 
+/* A server that leaves out an answer: what it says of one is not what it means. */
+static void what_was_not_answered_in_full_is_not_remembered(void **state)
+{
+	struct gateway *g = open_with(1);
+	struct talk *k;
+
+	server_rule(&g->servers[0], "RCPT TO:<user@", NULL, 1);
+	server_rule(&g->servers[0], "RCPT TO:<other@", "550 5.1.1 who?\r\n", 1);
+	k = gateway_talk_for(g, 150ULL * SECOND_US, TALK_IN_TURN,
+			     EHLO MAIL TO("user") TO("other") MESSAGE QUIT);
+	assert_string_equal(k->codes, "220 250 250 250 250 451 221");
+	k = gateway_talk(g, TALK_IN_TURN, EHLO MAIL TO("user") MESSAGE QUIT);
+	assert_string_equal(k->codes, "220 250 250 250 354 250 221");
+	gateway_close(g);
+}
+
 static void a_message_refused_behind_its_end_is_refused_in_its_words(void **state)
 {
 	struct gateway *g = open_with(1);
@@ -814,6 +830,7 @@ int main(void)
 		cmocka_unit_test(a_small_message_is_held_until_it_is_whole),
 		cmocka_unit_test(who_refuses_all_is_quoted),
 		cmocka_unit_test(who_refuses_some_delays_those_alone),
+		cmocka_unit_test(what_was_not_answered_in_full_is_not_remembered),
 		cmocka_unit_test(a_message_refused_behind_its_end_is_refused_in_its_words),
 		cmocka_unit_test(a_server_that_is_wrong_bounces_nothing),
 		cmocka_unit_test(what_is_refused_of_strangers_takes_no_server_away),
