@@ -326,6 +326,7 @@ static void free_delivery(struct deliveries *d, struct delivery *dl)
 	forget_queued(d, dl);
 	forget_held(d, dl);
 	dl->state = DELIVERY_FREE;
+	counter_add(&d->config.counters->relay_ended, 1);
 	slab_give(&d->slab, slab_index(&d->slab, dl));
 }
 
@@ -1122,6 +1123,7 @@ uint32_t delivery_begin(struct deliveries *d, struct smtp_session *s, struct tcp
 	if (index == SLAB_NONE)
 		return DELIVERY_NONE;
 	dl = slab_at(&d->slab, index);
+	counter_add(&d->config.counters->relay_transactions, 1);
 	memset(dl, 0, offsetof(struct delivery, text));
 	dl->smtp = d->config.smtp;
 	dl->session = s;

@@ -97,6 +97,8 @@
 	X(mail_notices_lost, "and of these, not told to control because its ring was full")      \
 	X(mail_swept, "conversations ended because their client was shut out on another")        \
 	X(mail_sweeps_full, "times all conversations were looked at, not those of a verdict")    \
+	X(relay_transactions, "transactions that came to DATA, for a next hop")                  \
+	X(relay_ended, "and of these, over")                                                     \
 	X(relay_connections, "connections to next hops opened, or tried to be")                  \
 	X(relay_lost, "and of these, failed or lost in the midst of something")                  \
 	X(relay_retries, "transactions asked again of another server, or on another connection") \

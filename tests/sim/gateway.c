@@ -197,6 +197,21 @@ struct postern_counters gateway_counters(const struct gateway *g)
 	return sum;
 }
 
+static void assert_pools_are_free(const struct gateway *g)
+{
+	struct pool_server_status status;
+
+	for (uint32_t pool = 0; pool < pools_count(g->mail.pools); pool++) {
+		for (uint32_t i = 0; i < pools_config(g->mail.pools, pool)->n_servers; i++) {
+			pools_status(g->mail.pools, pool, i, sim_wire_now(g->world.wire), &status);
+			assert_int_equal(status.connections, 0);
+			assert_int_equal(status.in_use, 0);
+		}
+		assert_int_equal(pools_wanted(g->mail.pools, pool), 0);
+	}
+	assert_int_equal(gateway_counters(g).relay_ended, gateway_counters(g).relay_transactions);
+}
+
 /* All is given back once clients have gone and time has passed. */
 void gateway_close(struct gateway *g)
 {
@@ -207,6 +222,8 @@ void gateway_close(struct gateway *g)
 	assert_int_equal(sim_stack_buffers_out(g->world.stacks[WORLD_ANSWERER]), 0);
 	assert_int_equal(gateway_counters(g).smtp_ended, gateway_counters(g).smtp_conversations);
 	assert_int_equal(gateway_counters(g).mail_replies_lost, 0);
+	if (g->mail.pools)
+		assert_pools_are_free(g);
 	gateway_free(g);
 }
 

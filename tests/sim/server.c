@@ -24,7 +24,8 @@ struct conn {
 struct host {
 	struct tcp *tcp;
 	struct server *server;
-	uint64_t now_us;
+	uint64_t now_us, began_us;
+	bool has_fallen;
 };
 
 static void must(bool holds, const char *what)
@@ -95,6 +96,19 @@ static bool answer(struct host *h, struct conn *c, const char *line, const char 
 	return !*reply || say(h, c, *reply);
 }
 
+static const char *which(const struct server *s, const struct conn *c)
+{
+	static char reply[128];
+	const char *subject = strstr(c->message, "Subject: ");
+
+	if (!s->says_which || !subject)
+		return "250 2.0.0 stored\r\n";
+	subject += strlen("Subject: ");
+	snprintf(reply, sizeof(reply), "250 2.0.0 stored %.*s\r\n", (int)strcspn(subject, "\r"),
+		 subject);
+	return reply;
+}
+
 static void keep_message(struct server *s, struct conn *c)
 {
 	must(s->messages < SERVER_MESSAGES_MAX, "too many messages");
@@ -105,12 +119,12 @@ static void keep_message(struct server *s, struct conn *c)
 
 static bool end_message(struct host *h, struct conn *c)
 {
-	static const char taken[] = "250 2.0.0 stored\r\n";
-	const char *usual = taken;
-	const char *reply = *rule_for(h->server, ".", &usual);
+	const char *usual, *reply;
 
 	c->in_message = false;
 	c->message[c->message_len] = '\0';
+	usual = which(h->server, c);
+	reply = *rule_for(h->server, ".", &usual);
 	if (!reply || reply[0] == '2') {
 		keep_message(h->server, c);
 	} else {
@@ -312,10 +326,35 @@ static void go_on(struct host *h, struct conn *c)
 	}
 }
 
+/* When it does; UINT64_MAX: it has. */
+static uint64_t fall(struct host *h, uint64_t now_us)
+{
+	const uint64_t in_us = h->server->falls_in_us;
+
+	if (!h->began_us)
+		h->began_us = now_us ? now_us : 1;
+	if (!in_us || h->has_fallen)
+		return UINT64_MAX;
+	if (now_us < h->began_us + in_us)
+		return h->began_us + in_us;
+	h->has_fallen = true;
+	for (uint32_t i = 0; i < tcp_conns_bound(h->tcp); i++) {
+		struct tcp_conn *tcp = tcp_conn_at(h->tcp, i);
+		struct conn *c = tcp ? tcp_user(tcp) : NULL;
+
+		if (!c)
+			continue;
+		tcp_set_user(tcp, NULL);
+		tcp_abort(h->tcp, tcp);
+		end(h, c);
+	}
+	return UINT64_MAX;
+}
+
 static uint64_t turn(void *state, uint64_t now_us)
 {
 	struct host *h = state;
-	uint64_t due_us = UINT64_MAX;
+	uint64_t due_us = fall(h, now_us);
 
 	h->now_us = now_us;
 	for (uint32_t i = 0; i < tcp_conns_bound(h->tcp); i++) {

@@ -39,6 +39,8 @@ struct server {
 	uint64_t pause_us;  /* behind every command, before it hears the next */
 	/* Within a message, with who says nothing; then it shuts down. 0: without end. */
 	uint64_t patience_us;
+	bool says_which;      /* quotes the Subject field of what it stores */
+	uint64_t falls_in_us; /* from the start: all its connections are reset then; 0: never */
 	/* Ends each connection when it has said so many octets on it; 0: never. */
 	size_t cut_after;
 	enum server_cut cut;

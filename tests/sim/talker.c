@@ -52,9 +52,10 @@ static void skip_message(struct talk *k)
 	static const char data[] = "DATA\r\n", end[] = "\r\n.\r\n";
 	const char *said = k->lines + k->said, *to = strstr(said, end);
 
-	if (k->manner == TALK_IN_TURN && k->said >= sizeof(data) - 1 && to &&
-	    strncmp(said - (sizeof(data) - 1), data, sizeof(data) - 1) == 0)
-		k->said = (size_t)(to - k->lines) + sizeof(end) - 1;
+	if ((k->manner != TALK_IN_TURN && k->manner != TALK_OCTETS) || k->said < sizeof(data) - 1 ||
+	    strncmp(said - (sizeof(data) - 1), data, sizeof(data) - 1) != 0)
+		return;
+	k->said = to ? (size_t)(to - k->lines) + sizeof(end) - 1 : strlen(k->lines);
 }
 
 /* Reads on over the replies that are whole; returns how many. */
@@ -108,7 +109,7 @@ static void say(struct talker *r, struct talk *k, size_t len)
 
 	must(taken == len, "no room to say it");
 	k->said += taken;
-	if (k->leaves && !k->lines[k->said])
+	if (k->leaves && !k->resets && !k->lines[k->said])
 		tcp_shutdown(r->tcp, k->conn);
 }
 
@@ -217,6 +218,14 @@ static void begin(struct talker *r, struct talk *k)
 	tcp_set_user(k->conn, k);
 }
 
+static void reset(struct talker *r, struct talk *k)
+{
+	tcp_set_user(k->conn, NULL);
+	tcp_abort(r->tcp, k->conn);
+	k->conn = NULL;
+	k->ended = true;
+}
+
 static uint64_t turn(void *state, uint64_t now_us)
 {
 	struct talker *r = state;
@@ -238,6 +247,8 @@ static uint64_t turn(void *state, uint64_t now_us)
 		}
 		if (k->manner == TALK_OCTETS || k->manner == TALK_DEAF)
 			go_on(r, k, 0);
+		if (k->resets && !k->lines[k->said] && !tcp_unacknowledged(k->conn))
+			reset(r, k);
 	}
 	return now_us + GLANCE_US;
 }

@@ -34,6 +34,7 @@ struct talk {
 	enum talk_manner manner;
 	const char *lines;  /* each with its CRLF */
 	bool leaves;	    /* with a FIN behind its last line; else it waits for the server's */
+	bool resets;	    /* when that was acknowledged, in place of the FIN */
 	const void *header; /* said at once, before all lines; NULL: nothing */
 	size_t header_len, header_step; /* so many octets a segment; 0: all */
 	bool hears;			/* TALK_DEAF: reads from now on */
