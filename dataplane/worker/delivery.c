@@ -1012,7 +1012,15 @@ static void serve_links(struct deliveries *d)
 	}
 }
 
-/* In turn, but nobody waits for another pool's servers, nor for who may not have all of its own. */
+static bool has_tried(const struct delivery *dl)
+{
+	static const struct pool_tried none;
+
+	return memcmp(&dl->tried, &none, sizeof(none)) != 0;
+}
+
+/* In turn, but nobody waits for another pool's servers, nor behind who may not have all of its own.
+ */
 static void serve_queue(struct deliveries *d)
 {
 	uint64_t busy[POOLS_MAX / 64] = {0};
@@ -1026,7 +1034,7 @@ static void serve_queue(struct deliveries *d)
 		next = dl->next_queued;
 		if (d->now_us >= dl->until_us)
 			answer_with(d, dl, REPLY_POOL_BUSY);
-		else if (!(busy[dl->pool / 64] & bit) && !look_for_server(d, dl) && !dl->tries)
+		else if (!(busy[dl->pool / 64] & bit) && !look_for_server(d, dl) && !has_tried(dl))
 			busy[dl->pool / 64] |= bit;
 	}
 }

@@ -753,6 +753,35 @@ static void a_place_is_shared_among_workers(void **state)
 	gateway_close(g);
 }
 
+/* The first in the queue has tried the server that has room, and waits for the other. */
+static void who_waits_for_one_server_holds_up_nobody_who_may_have_another(void **state)
+{
+	enum { CLIENTS = 10 };
+	const struct ip_addr to = sim_address(WORLD_ANSWERER + 1, false);
+	struct gateway *g = gateway_new(seed, SIM_AT_OWNER);
+
+	gateway_pools(g, 2, POOL_SMTP, POOL_IDENTITY_NONE, 1);
+	server_rule(&g->servers[1], ".", NULL, 0);
+	gateway_start(g);
+	gateway_run(g, 15 * SECOND_US);
+	server_rule(&g->servers[0], "MAIL", "421 4.3.2 busy\r\n", 0);
+	/* Both come to the second server: one has it, the other waits for it. */
+	for (unsigned i = 0; i < 2; i++)
+		talk_begin(&g->talks, &to, WORLD_PORT, TALK_IN_TURN,
+			   EHLO MAIL TO("user") MESSAGE QUIT);
+	gateway_run(g, SECOND_US);
+	g->servers[0].n_rules = 0;
+	gateway_run(g, 15 * SECOND_US);
+	assert_int_equal(status_of(g, 1).in_use, 1);
+	assert_int_equal(pools_wanted(g->mail.pools, 0), 1);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		talk_begin(&g->talks, &to, WORLD_PORT, TALK_IN_TURN,
+			   EHLO MAIL TO("user") MESSAGE QUIT);
+	gateway_run(g, 20 * SECOND_US);
+	assert_int_equal(g->servers[0].messages, CLIENTS);
+	gateway_close(g);
+}
+
 /* --- other protocols ------------------------------------------------------------------------- */
 
 static void lmtp_takes_one_recipient_at_a_time(void **state)
@@ -852,6 +881,7 @@ int main(void)
 		cmocka_unit_test(a_faulty_message_has_no_end),
 		cmocka_unit_test(no_more_connections_than_the_limit_are_open),
 		cmocka_unit_test(a_place_is_shared_among_workers),
+		cmocka_unit_test(who_waits_for_one_server_holds_up_nobody_who_may_have_another),
 		cmocka_unit_test(lmtp_takes_one_recipient_at_a_time),
 		cmocka_unit_test(xclient_tells_who_the_client_is),
 		cmocka_unit_test(what_is_delivered_is_credit),
