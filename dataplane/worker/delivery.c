@@ -64,7 +64,7 @@ struct delivery {
 	bool is_woken, is_queued;
 	bool is_known;	  /* the client: mail of its was delivered before */
 	bool found_wrong; /* a server was */
-	bool has_refusal, has_doubt, has_later;
+	bool has_refusal, has_doubt, has_later, has_meant;
 	struct smtp_answer answer;
 	uint8_t text[HOP_TEXT_MAX];
 };
@@ -475,8 +475,9 @@ static bool is_meant(const struct deliveries *d, const struct delivery *dl, stru
 
 	smtp_transaction(d->config.smtp, dl->session, &t);
 	return refusals_find(d->config.refusals, t.sender, recipient, d->now_us, &before) &&
-	       before.is_suspect && before.pool == l->pool &&
-	       pools_taken_us(d->config.pools, l->pool, l->server) > before.since_us;
+	       before.code >= 500 && before.pool == l->pool &&
+	       (!before.is_suspect ||
+		pools_taken_us(d->config.pools, l->pool, l->server) > before.since_us);
 }
 
 static enum meaning meaning_to(const struct deliveries *d, const struct delivery *dl,
@@ -573,7 +574,7 @@ static void ask(struct deliveries *d, struct delivery *dl)
 	dl->state = DELIVERY_ASKING;
 	dl->link->until_us = dl->until_us;
 	dl->said = dl->answered = (struct smtp_walk){0};
-	dl->has_refusal = dl->has_doubt = dl->has_later = false;
+	dl->has_refusal = dl->has_doubt = dl->has_later = dl->has_meant = false;
 	smtp_transaction(d->config.smtp, dl->session, &mail.transaction);
 	mail.added = write_received(d, dl, field);
 	client_of(d, dl, &client);
@@ -740,6 +741,7 @@ static bool weigh(struct deliveries *d, struct delivery *dl, enum asked_about wh
 {
 	const struct link *l = dl->link;
 	const struct hop_reply *reply = &l->hop.reply;
+	const enum meaning alone = meaning_of(what, reply->code, text_of(reply));
 	enum meaning meaning = meaning_to(d, dl, what, recipient);
 	char error[POOL_ERROR_MAX];
 
@@ -750,7 +752,7 @@ static bool weigh(struct deliveries *d, struct delivery *dl, enum asked_about wh
 	}
 	/* A stranger may be refused for what it is (a block list), as often as it likes. */
 	if (reply->code >= 500 &&
-	    (dl->is_known || (what == ASKED_ABOUT_RECIPIENT && meaning == MEANING_MAIL)) &&
+	    (dl->is_known || (what == ASKED_ABOUT_RECIPIENT && alone == MEANING_MAIL)) &&
 	    pools_recipient_refused(d->config.pools, l->pool, l->server, error, d->now_us))
 		meaning = MEANING_DOUBT;
 	if (!dl->has_refusal || (meaning == MEANING_LATER && !dl->has_later))
@@ -758,6 +760,7 @@ static bool weigh(struct deliveries *d, struct delivery *dl, enum asked_about wh
 	dl->has_refusal = true;
 	dl->has_later |= meaning == MEANING_LATER;
 	dl->has_doubt |= meaning == MEANING_DOUBT;
+	dl->has_meant |= meaning != alone;
 	if (what == ASKED_ABOUT_RECIPIENT || meaning == MEANING_DOUBT)
 		remember(d, dl, recipient, meaning == MEANING_DOUBT);
 	return true;
@@ -806,6 +809,31 @@ static void forget_doubts(struct deliveries *d, const struct delivery *dl)
 	forget_doubt(d, t.sender, nobody);
 }
 
+/* All are refused, and the client hears why: they are asked for again when it comes again. But of
+ * who hears "later" those keep theirs who may never be asked for; and what was meant is believed
+ * at once the next time. */
+static void settle_refusals(struct deliveries *d, struct delivery *dl)
+{
+	struct refusals *refusals = d->config.refusals;
+	struct smtp_walk walk = {0};
+	const struct smtp_recipient *r;
+	struct smtp_transaction t;
+	struct refusal refusal;
+
+	smtp_transaction(d->config.smtp, dl->session, &t);
+	while ((r = smtp_next_recipient(d->config.smtp, dl->session, &walk))) {
+		const struct span address = smtp_recipient_address(r);
+
+		if (!refusals_find(refusals, t.sender, address, d->now_us, &refusal) ||
+		    (refusal.code >= 500 && dl->has_later))
+			continue;
+		refusals_forget(refusals, t.sender, address);
+		refusal.is_suspect = true;
+		if (refusal.code >= 500 && dl->has_meant)
+			refusals_put(refusals, t.sender, address, false, &refusal, d->now_us);
+	}
+}
+
 /* What was asked for is refused, all or in part, and nothing was transferred. */
 static void refuse(struct deliveries *d, struct delivery *dl, bool all)
 {
@@ -822,8 +850,7 @@ static void refuse(struct deliveries *d, struct delivery *dl, bool all)
 	} else if (!all) {
 		answer_with(d, dl, REPLY_SOME_REFUSED);
 	} else {
-		/* The client hears it itself. */
-		forget_refusals(d, dl);
+		settle_refusals(d, dl);
 		done(d, dl);
 	}
 }

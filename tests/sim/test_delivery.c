@@ -207,6 +207,23 @@ static void who_refuses_some_delays_those_alone(void **state)
 	gateway_close(g);
 }
 
+/* "Later" is what both hear; but the one for whom there is no later is not asked for again. */
+static void who_refuses_one_for_good_and_one_for_now_delays_both_once(void **state)
+{
+	struct gateway *g = open_with(1);
+	struct talk *k;
+
+	server_rule(&g->servers[0], "RCPT TO:<user@", "450 4.2.0 not now\r\n", 2);
+	server_rule(&g->servers[0], "RCPT TO:<other@", "550 5.2.1 no more\r\n", 0);
+	k = gateway_talk(g, TALK_IN_TURN, EHLO MAIL TO("user") TO("other") MESSAGE QUIT);
+	assert_string_equal(k->codes, "220 250 250 250 250 450 221");
+	k = gateway_talk(g, TALK_IN_TURN, EHLO MAIL TO("user") TO("other") MESSAGE QUIT);
+	assert_string_equal(k->codes, "220 250 250 250 550 450 221");
+	k = gateway_talk(g, TALK_IN_TURN, EHLO MAIL TO("user") MESSAGE QUIT);
+	assert_string_equal(k->codes, "220 250 250 250 354 250 221");
+	gateway_close(g);
+}
+
 /* A server that leaves out an answer: what it says of one is not what it means. */
 static void what_was_not_answered_in_full_is_not_remembered(void **state)
 {
@@ -358,6 +375,32 @@ static void what_a_server_refuses_twice_that_takes_others_mail_is_meant(void **s
 		assert_non_null(strstr(k->heard, "\r\n554 5.7.1 not from you ("));
 		gateway_close(g);
 	}
+}
+
+/* Nor does it make the server wrong, however many of a stranger's recipients it is. */
+static void what_is_meant_of_strangers_takes_no_server_away(void **state)
+{
+	static char lines[256 + 2 * POOL_REFUSED_MAX * 40] = EHLO MAIL;
+	const struct ip_addr stranger = sim_address(WORLD_ANSWERER + 1, true);
+	struct gateway *g = open_with(1);
+	struct pool_server_status status;
+	struct talk *k;
+
+	for (unsigned i = 0; i < 2 * POOL_REFUSED_MAX; i++)
+		strcat(lines, TO("user"));
+	strcat(lines, MESSAGE QUIT);
+	server_rule(&g->servers[0], "RCPT TO:<user@", "554 5.7.1 blocked by a list\r\n", 0);
+	for (unsigned i = 0; i < 3; i++) {
+		k = talk_begin(&g->talks, &stranger, WORLD_PORT, TALK_IN_TURN, lines);
+		gateway_run(g, 60ULL * SECOND_US);
+		assert_non_null(strstr(k->codes, i ? "554 221" : "451 221"));
+		pools_status(g->mail.pools, 0, 0, sim_wire_now(g->world.wire), &status);
+		assert_int_equal(status.state, POOL_WELL);
+		k = gateway_talk(g, TALK_IN_TURN,
+				 EHLO "MAIL FROM:<b@example.org>\r\n" TO("other") MESSAGE QUIT);
+		assert_string_equal(k->codes, "220 250 250 250 354 250 221");
+	}
+	gateway_close(g);
 }
 
 static void who_wants_authentication_behind_the_end_bounces_nothing(void **state)
@@ -859,12 +902,14 @@ int main(void)
 		cmocka_unit_test(a_small_message_is_held_until_it_is_whole),
 		cmocka_unit_test(who_refuses_all_is_quoted),
 		cmocka_unit_test(who_refuses_some_delays_those_alone),
+		cmocka_unit_test(who_refuses_one_for_good_and_one_for_now_delays_both_once),
 		cmocka_unit_test(what_was_not_answered_in_full_is_not_remembered),
 		cmocka_unit_test(a_message_refused_behind_its_end_is_refused_in_its_words),
 		cmocka_unit_test(a_server_that_is_wrong_bounces_nothing),
 		cmocka_unit_test(what_is_refused_of_strangers_takes_no_server_away),
 		cmocka_unit_test(a_server_that_is_mended_is_believed),
 		cmocka_unit_test(what_a_server_refuses_twice_that_takes_others_mail_is_meant),
+		cmocka_unit_test(what_is_meant_of_strangers_takes_no_server_away),
 		cmocka_unit_test(who_wants_authentication_behind_the_end_bounces_nothing),
 		cmocka_unit_test(a_pool_that_is_down_says_so_and_comes_back),
 		cmocka_unit_test(another_server_takes_what_one_did_not),
