@@ -23,6 +23,7 @@ enum {
 
 	TAKEN = 2, /* first digits: RFC 5321 4.2.1 */
 	GO_ON = 3,
+	LATER = 4,
 };
 
 struct row {
@@ -244,6 +245,8 @@ static enum hop_step hear_end(struct hop *h)
 		h->outcome.taken += spoken_for;
 	else
 		h->outcome.refused += spoken_for;
+	if (class_of(h) == LATER)
+		h->outcome.later += spoken_for;
 	return h->asking.in_flight ? HOP_WAIT : answer(h);
 }
 

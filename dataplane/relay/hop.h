@@ -101,6 +101,7 @@ struct hop_outcome {
 	/* The reply that speaks for all: the first that is no 2xx, else the last. */
 	uint32_t taken, refused; /* recipients the message was delivered for, LMTP's; SMTP: all or
 				    none of those taken at RCPT */
+	uint32_t later;		 /* of the refused: by 4xx */
 };
 
 /* A transaction to be asked for. */

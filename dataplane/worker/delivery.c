@@ -933,6 +933,13 @@ static void go_on_sending(struct deliveries *d, struct delivery *dl)
 	}
 }
 
+/* LMTP has answered for each recipient, and not alike. Those it has, it gets again; but nobody is
+ * told for good what holds for another. */
+static bool is_divided(const struct hop_outcome *o)
+{
+	return o->refused && (o->taken || (o->later && o->later < o->refused));
+}
+
 /* The next hop has answered for the message. */
 static void take_delivery(struct deliveries *d, struct delivery *dl)
 {
@@ -949,8 +956,7 @@ static void take_delivery(struct deliveries *d, struct delivery *dl)
 	doubt_refusal(d, dl);
 	if (class == 2 && dl->session)
 		forget_doubts(d, dl);
-	/* LMTP has answered for each: those it has, it would get again. */
-	if (l->hop.outcome.taken && l->hop.outcome.refused)
+	if (is_divided(&l->hop.outcome))
 		dl->answer = (struct smtp_answer){.reply = REPLY_SOME_REFUSED};
 	dl->link = NULL;
 	release(d, l->pool, l->server);

@@ -37,6 +37,7 @@ struct gateway {
 	unsigned n_told;
 	struct server servers[GATEWAY_SERVERS];
 	struct sim_stack *server_stacks[GATEWAY_SERVERS];
+	bool many_recipients; /* of gateway_pools' */
 };
 
 /* To be changed before gateway_start. */

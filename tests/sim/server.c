@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_MAX_OCTETS = 4096, MESSAGE_MAX = 1 << 20 };
+enum { LINE_MAX_OCTETS = 4096, MESSAGE_MAX = 1 << 20, ANSWERS_MAX = 64 };
 
 static const char usual_offers[] = "250-PIPELINING\r\n250-SIZE 10000000\r\n250-8BITMIME\r\n"
 				   "250-SMTPUTF8\r\n250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n";
@@ -117,23 +117,30 @@ static void keep_message(struct server *s, struct conn *c)
 	c->message = NULL;
 }
 
+/* LMTP answers once a recipient: kept is what one has at least. */
 static bool end_message(struct host *h, struct conn *c)
 {
-	const char *usual, *reply;
+	const unsigned n = h->server->lmtp ? c->taken : 1;
+	const char *usual, *replies[ANSWERS_MAX];
+	bool taken = false;
 
+	must(n <= ANSWERS_MAX, "too many recipients");
 	c->in_message = false;
 	c->message[c->message_len] = '\0';
 	usual = which(h->server, c);
-	reply = *rule_for(h->server, ".", &usual);
-	if (!reply || reply[0] == '2') {
+	for (unsigned i = 0; i < n; i++) {
+		replies[i] = *rule_for(h->server, ".", &usual);
+		taken |= !replies[i] || replies[i][0] == '2';
+	}
+	if (taken) {
 		keep_message(h->server, c);
 	} else {
 		h->server->refused_messages++;
 		free(c->message);
 		c->message = NULL;
 	}
-	for (unsigned i = 0; reply && i < (h->server->lmtp ? c->taken : 1); i++)
-		if (!say(h, c, reply))
+	for (unsigned i = 0; i < n; i++)
+		if (replies[i] && !say(h, c, replies[i]))
 			return false;
 	return true;
 }

@@ -841,6 +841,48 @@ static void lmtp_takes_one_recipient_at_a_time(void **state)
 	gateway_close(g);
 }
 
+/* Nobody is told for good what holds for another. */
+static void lmtp_that_is_divided_refuses_for_now(void **state)
+{
+	static const struct {
+		const char *first, *reply;
+	} cases[] = {
+		{"550 5.2.1 no more\r\n", "451 4.3.0 "},
+		{"450 4.2.0 not now\r\n", "451 4.3.0 "},
+		{NULL, "250 2.0.0 stored "},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct gateway *g = gateway_new(seed, SIM_AT_OWNER);
+		struct talk *k;
+
+		g->many_recipients = true;
+		gateway_pools(g, 1, POOL_LMTP, POOL_IDENTITY_NONE, 10);
+		if (cases[i].first)
+			server_rule(&g->servers[0], ".", cases[i].first, 1);
+		gateway_start(g);
+		k = gateway_talk(g, TALK_IN_TURN, EHLO MAIL TO("user") TO("other") MESSAGE QUIT);
+		assert_non_null(strstr(k->heard, cases[i].reply));
+		gateway_close(g);
+	}
+}
+
+static void lmtp_that_refuses_one_for_good_and_one_for_now_bounces_neither(void **state)
+{
+	struct gateway *g = gateway_new(seed, SIM_AT_OWNER);
+	struct talk *k;
+
+	g->many_recipients = true;
+	gateway_pools(g, 1, POOL_LMTP, POOL_IDENTITY_NONE, 10);
+	server_rule(&g->servers[0], ".", "550 5.2.1 no more\r\n", 1);
+	server_rule(&g->servers[0], ".", "450 4.2.0 not now\r\n", 1);
+	gateway_start(g);
+	k = gateway_talk(g, TALK_IN_TURN, EHLO MAIL TO("user") TO("other") MESSAGE QUIT);
+	assert_string_equal(k->codes, "220 250 250 250 250 354 451 221");
+	assert_int_equal(g->servers[0].messages, 0);
+	gateway_close(g);
+}
+
 static void xclient_tells_who_the_client_is(void **state)
 {
 	struct gateway *g = gateway_new(seed, SIM_AT_OWNER);
@@ -928,6 +970,8 @@ int main(void)
 		cmocka_unit_test(a_place_is_shared_among_workers),
 		cmocka_unit_test(who_waits_for_one_server_holds_up_nobody_who_may_have_another),
 		cmocka_unit_test(lmtp_takes_one_recipient_at_a_time),
+		cmocka_unit_test(lmtp_that_is_divided_refuses_for_now),
+		cmocka_unit_test(lmtp_that_refuses_one_for_good_and_one_for_now_bounces_neither),
 		cmocka_unit_test(xclient_tells_who_the_client_is),
 		cmocka_unit_test(what_is_delivered_is_credit),
 		cmocka_unit_test(a_verdict_lets_a_message_past_its_end_have_its_answer),
