@@ -287,7 +287,7 @@ static void begin_client(struct trial *t, struct client *c)
 static struct mail_sent *mail_of(struct trial *t, const char *stored, const struct client **of)
 {
 	const char *subject = strstr(stored, "\r\nSubject: ");
-	unsigned client, number;
+	unsigned client = 0, number = 0;
 
 	if (!subject || sscanf(subject, "\r\nSubject: %u.%u\r\n", &client, &number) != 2 ||
 	    client >= t->n_clients || number >= t->clients[client].n_mails)

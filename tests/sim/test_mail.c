@@ -92,11 +92,12 @@ static void without_a_directory_nobody_can_tell(void **state)
 	gateway_close(g);
 }
 
-static void a_message_has_nowhere_to_go_yet(void **state)
+static void without_pools_a_message_has_nowhere_to_go(void **state)
 {
 	struct gateway *g = gateway_open(seed, SIM_AT_OWNER);
-	struct talk *k = gateway_talk(g, TALK_IN_TURN,
-				      OPENING "RCPT TO:<user@example.net>\r\nDATA\r\nQUIT\r\n");
+	struct talk *k =
+		gateway_talk(g, TALK_IN_TURN,
+			     OPENING "RCPT TO:<user@example.net>\r\nDATA\r\ntext\r\n.\r\nQUIT\r\n");
 
 	assert_string_equal(k->codes, "220 250 250 250 451 221");
 	assert_non_null(strstr(k->heard, "\r\n451 4.4.1 "));
@@ -590,7 +591,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_class_of_recipient_gets_its_reply),
 		cmocka_unit_test(without_a_directory_nobody_can_tell),
-		cmocka_unit_test(a_message_has_nowhere_to_go_yet),
+		cmocka_unit_test(without_pools_a_message_has_nowhere_to_go),
 		cmocka_unit_test(the_manner_of_speaking_changes_no_answer),
 		cmocka_unit_test(replies_to_a_pipelined_group_leave_in_one_segment),
 		cmocka_unit_test(who_does_not_read_is_not_read),
