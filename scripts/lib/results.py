@@ -5,8 +5,8 @@
     results.py meson LOG.json      a log of `meson test`; a cmocka program counts by its test cases
     results.py junit LOG.xml       a log of pytest
 
-Prints the failed tests with their output and the skipped ones with their reason, then, as the last
-line, three numbers: passed, failed, skipped.
+Prints the failed tests with their output, the skipped ones with their reason and what pytest's noted
+(a property 'note' of the suite), then, as the last line, three numbers: passed, failed, skipped.
 """
 
 import json
@@ -81,7 +81,8 @@ def count_meson(path):
 
 def count_junit(path):
     count = Count()
-    for case in xml.etree.ElementTree.parse(path).iter("testcase"):
+    report = xml.etree.ElementTree.parse(path)
+    for case in report.iter("testcase"):
         name = f"{case.get('classname')}::{case.get('name')}"
         fault = case.find("failure")
         fault = fault if fault is not None else case.find("error")
@@ -94,6 +95,8 @@ def count_junit(path):
             count.skip(name, skipped.get("message"))
         else:
             count.passed += 1
+    for said in report.iterfind("testsuite/properties/property[@name='note']"):
+        print(f"note: {said.get('value')}")
     return count
 
 

@@ -56,7 +56,7 @@ def test_skipped_program_is_named_with_its_reason(tmp_path):
 def test_pytest_report_is_counted(tmp_path):
     report = tmp_path / "report.xml"
     report.write_text(
-        '<testsuites><testsuite>'
+        '<testsuites><testsuite><properties><property name="note" value="7 of 8"/></properties>'
         '<testcase classname="m" name="a"/>'
         '<testcase classname="m" name="b"><failure message="assert 1 == 2">where</failure></testcase>'
         '<testcase classname="m" name="c"><error message="fixture broke">why</error></testcase>'
@@ -65,3 +65,4 @@ def test_pytest_report_is_counted(tmp_path):
     counts, text = count("junit", report)
     assert counts == (1, 2, 1)
     assert "FAILED: m::b: assert 1 == 2" in text and "skipped: m::d: needs root" in text
+    assert "note: 7 of 8" in text
