@@ -17,6 +17,7 @@ import pathlib
 import pwd
 import shutil
 import signal
+import stat
 import tempfile
 
 from lab import HERE, PYTHON, patiently
@@ -43,11 +44,11 @@ while True:
 
 def runs_in_group(group):
     """Processes of a process group that are not over."""
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+            state, _, its_group = path.read_text().rpartition(")")[2].split()[:3]
             if int(its_group) == group and state not in "ZX":
-                yield int(stat.parent.name)
+                yield int(path.parent.name)
 
 
 class Server:
@@ -129,8 +130,12 @@ class Server:
         """How many messages it has stored."""
         raise NotImplementedError
 
+    def stored(self):
+        """Its messages, one by one."""
+        return map(self.message, self.paths())
+
     def messages(self):
-        raise NotImplementedError
+        return list(self.stored())
 
     def wait_for_messages(self, count, timeout=30):
         try:
@@ -161,9 +166,9 @@ class Maildirs(Server):
     def count(self):
         return len(self.paths())
 
-    def messages(self):
-        return [Message(path.read_bytes().replace(b"\n", b"\r\n"), recipients=[path.parts[-3]])
-                for path in self.paths()]
+    @staticmethod
+    def message(path):
+        return Message(path.read_bytes().replace(b"\n", b"\r\n"), recipients=[path.parts[-3]])
 
     def log(self):
         return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
@@ -259,6 +264,18 @@ class Postfix(Maildirs):
     def wait_for_log(self, wanted):
         patiently(lambda: wanted in self.log(), f"Postfix says '{wanted}'")
 
+    def wait_until_delivered(self, timeout=60):
+        """What it has taken is in its maildirs."""
+        patiently(lambda: not any(self.queued()), f"its queue is empty\n{self.story()}", timeout)
+
+    def queued(self):
+        """Files of messages it has taken; one that nobody may execute is not whole, and not taken."""
+        for name in ["incoming", "active", "deferred"]:
+            for path in (self.folder / "queue" / name).rglob("*"):
+                with contextlib.suppress(FileNotFoundError):
+                    if path.is_file() and path.stat().st_mode & stat.S_IXUSR:
+                        yield path
+
 
 # --- Dovecot ---------------------------------------------------------------------------------------
 
@@ -311,16 +328,21 @@ class Dovecot(Maildirs):
 
 
 class MailStore(Server):
-    """aiosmtpd, and what it was sent to the octet."""
+    """aiosmtpd, and what it was sent to the octet. It says that a message is stored delay_s later."""
+
+    def __init__(self, lab, *addresses, delay_s=0, **more):
+        super().__init__(lab, *addresses, **more)
+        self.delay_s = delay_s
 
     def command(self):
-        return [PYTHON, HERE / "mail_store.py", self.folder, self.port, *self.addresses]
+        return [PYTHON, HERE / "mail_store.py", "--delay", self.delay_s, self.folder, self.port,
+                *self.addresses]
+
+    def paths(self):
+        return sorted(self.folder.glob("*.eml"), key=number_of)
 
     def count(self):
-        return len(list(self.folder.glob("*.eml")))
-
-    def messages(self):
-        return [self.message(path) for path in sorted(self.folder.glob("*.eml"), key=number_of)]
+        return len(self.paths())
 
     @staticmethod
     def message(path):

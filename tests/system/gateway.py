@@ -67,6 +67,10 @@ class Gateway:
         self.lab.ended(self.process)
         assert status == 0, self.process.story()
 
+    def kill(self):
+        self.process.kill()
+        self.lab.ended(self.process)
+
     def talk(self, version, *lines, source=HONEST, options=()):
         try:
             return talk(self.lab, GATEWAY[version], *lines, port=SMTP,

@@ -295,8 +295,7 @@ def test_another_with_the_same_bpffs_leaves_the_first_alone(running, tmp_path):
 
 
 def test_who_was_killed_is_followed_by_another(running):
-    running.process.kill()
-    running.lab.ended(running.process)
+    running.kill()
     running.start()
     assert running.rcpt("ipv4", "anna@example.net").startswith("250 ")
     running.stop()
