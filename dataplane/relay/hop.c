@@ -247,7 +247,8 @@ static enum hop_step hear_end(struct hop *h)
 		h->outcome.refused += spoken_for;
 	if (class_of(h) == LATER)
 		h->outcome.later += spoken_for;
-	return h->asking.in_flight ? HOP_WAIT : answer(h);
+	h->outcome.is_refused = class_of(h) != TAKEN;
+	return h->protocol == HOP_LMTP ? HOP_RCPT_END : answer(h);
 }
 
 static enum hop_step hear_reset(struct hop *h)
@@ -343,6 +344,9 @@ enum hop_step hop_feed(struct hop *h, struct span *in, struct smtp_out *out)
 {
 	enum hop_step step = h->state == HOP_STATE_FAILED ? HOP_FAILED : HOP_WAIT;
 
+	/* LMTP has answered for the last: what follows is no part of that. */
+	if (h->state == HOP_STATE_ENDED && !h->asking.in_flight)
+		step = answer(h);
 	while (step == HOP_WAIT && in->len)
 		step = hear(h, in);
 	if (step == HOP_WAIT)

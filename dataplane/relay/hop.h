@@ -11,6 +11,7 @@
  *     hop_feed ... HOP_WANTED      354: the owner sends the message itself, dot-stuffed, each
  *                                  line with its CRLF; then hop_end. Who has no end for it closes
  *                                  the connection without one.
+ *     hop_feed ... HOP_RCPT_END    LMTP: an answer to the message, for the next recipient
  *     hop_feed ... HOP_ANSWERED    what became of it; the next hop_begin may come
  *
  * Thread: the owning worker. Time: none; the owner keeps it, and RELAY's limits say how long.
@@ -78,6 +79,7 @@ enum hop_step {
 	HOP_RCPT,  /* reply is the answer to the next recipient, rcpts_answered counts it */
 	HOP_ASKED, /* MAIL and every RCPT are answered: hop_data or hop_reset must come */
 	HOP_WANTED,
+	HOP_RCPT_END, /* LMTP: hop_outcome so far, with one more of those taken at RCPT */
 	HOP_ANSWERED, /* hop_outcome; the connection is idle */
 	HOP_FAILED,   /* close the connection; failure says why. Nothing else comes any more */
 };
@@ -102,6 +104,7 @@ struct hop_outcome {
 	uint32_t taken, refused; /* recipients the message was delivered for, LMTP's; SMTP: all or
 				    none of those taken at RCPT */
 	uint32_t later;		 /* of the refused: by 4xx */
+	bool is_refused;	 /* the last that was answered for */
 };
 
 /* A transaction to be asked for. */

@@ -926,11 +926,44 @@ static void go_on_sending(struct deliveries *d, struct delivery *dl)
 	if (dl->is_whole) {
 		dl->state = DELIVERY_SENT;
 		dl->ended_us = d->now_us;
+		dl->answered = (struct smtp_walk){0};
 		dl->link->until_us = dl->whole_us + HOP_FINAL_MS * 1000ULL;
 		links_end(d->links, dl->link);
 	} else {
 		wake(d, dl);
 	}
+}
+
+/* One whom LMTP refused the message, though it may have taken it for others. The client comes again
+ * for all: this one is put off then, once, so that those who have it get it a second time and no
+ * more, and this one hears its own answer when it stands alone. The answer itself is not kept: it
+ * may be about the message, and the next be taken. */
+static void set_apart(struct deliveries *d, const struct delivery *dl, struct span recipient)
+{
+	static const uint8_t text[] = "4.3.0 not taken together with others; send it separately";
+	struct refusal refusal = {
+		.code = 451,
+		.pool = (uint16_t)dl->link->pool,
+		.server = (uint16_t)dl->link->server,
+		.text_len = sizeof(text) - 1,
+	};
+	struct smtp_transaction t;
+
+	memcpy(refusal.text, text, sizeof(text) - 1);
+	smtp_transaction(d->config.smtp, dl->session, &t);
+	refusals_put(d->config.refusals, t.sender, recipient, false, &refusal, d->now_us);
+}
+
+static void take_recipients_end(struct deliveries *d, struct delivery *dl)
+{
+	const struct hop *hop = &dl->link->hop;
+	const struct smtp_recipient *r;
+
+	if (!dl->session || hop->rcpts_taken == 1)
+		return;
+	r = smtp_next_recipient(d->config.smtp, dl->session, &dl->answered);
+	if (hop->outcome.is_refused && !is_postmaster(smtp_recipient_local(r)))
+		set_apart(d, dl, smtp_recipient_address(r));
 }
 
 /* LMTP has answered for each recipient, and not alike. Those it has, it gets again; but nobody is
@@ -956,6 +989,8 @@ static void take_delivery(struct deliveries *d, struct delivery *dl)
 	doubt_refusal(d, dl);
 	if (class == 2 && dl->session)
 		forget_doubts(d, dl);
+	if (was_sent && !l->hop.outcome.taken && dl->session)
+		settle_refusals(d, dl);
 	if (is_divided(&l->hop.outcome))
 		dl->answer = (struct smtp_answer){.reply = REPLY_SOME_REFUSED};
 	dl->link = NULL;
@@ -987,6 +1022,9 @@ static bool act(struct deliveries *d, struct delivery *dl, enum hop_step step)
 		go_on_sending(d, dl);
 		wake(d, dl);
 		return dl->link;
+	case HOP_RCPT_END:
+		take_recipients_end(d, dl);
+		return true;
 	case HOP_ANSWERED:
 		take_delivery(d, dl);
 		return false;

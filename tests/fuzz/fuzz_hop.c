@@ -58,7 +58,7 @@ struct run {
 	struct hop h;
 	struct hop_client client;
 	struct hop_mail mail;
-	uint32_t n_recipients, n_given, n_said, n_answered, transactions;
+	uint32_t n_recipients, n_given, n_said, n_answered, n_ended, transactions;
 	bool open, is_owners, was_reset; /* MAIL was said; the owner speaks */
 	bool is_early;			 /* the server says on where no answer is due */
 	_Alignas(8) uint8_t recipient[RECIPIENT_MAX];
@@ -189,7 +189,7 @@ static void begin(struct run *r)
 	struct smtp_out out = out_of(r->head[0] & LITTLE_ROOM ? 4 : 8192);
 	const bool spoke_on = r->h.asking.spoke_on;
 
-	r->n_given = r->n_answered = 0;
+	r->n_given = r->n_answered = r->n_ended = 0;
 	r->transactions++;
 	if (!hop_begin(&r->h, &r->client, &r->mail, &out)) {
 		assert(hop_is_idle(&r->h) && out.len == 0);
@@ -274,6 +274,11 @@ static void act(struct run *r, enum hop_step step)
 		if (r->head[3] & ENDS_AT_ONCE)
 			say(r, hop_end);
 		break;
+	case HOP_RCPT_END:
+		assert(r->h.protocol == HOP_LMTP);
+		r->n_ended++;
+		assert(r->h.outcome.taken + r->h.outcome.refused == r->n_ended);
+		break;
 	case HOP_ANSWERED:
 		check_outcome(r);
 		go_on(r);
@@ -302,6 +307,7 @@ static bool feed_once(struct run *r, struct span *in, size_t room)
 	assert(step != HOP_WAIT || !in->len);
 	/* Whatever the owner said meanwhile, this is no answer to it. */
 	assert(!r->is_early || step == HOP_FAILED ||
+	       (step == HOP_ANSWERED && r->h.protocol == HOP_LMTP && in->len == before) ||
 	       (step == HOP_WAIT &&
 		(r->h.state == HOP_STATE_MESSAGE || r->h.state == HOP_STATE_ENDED)));
 	r->is_early = in->len && !r->h.asking.in_flight;

@@ -22,7 +22,8 @@ const size_t talk_n_manners = sizeof(talk_manners) / sizeof(talk_manners[0]);
 
 static const char *const step_names[] = {
 	[HOP_READY] = "READY",	 [HOP_RCPT] = "RCPT",	      [HOP_ASKED] = "ASKED",
-	[HOP_WANTED] = "WANTED", [HOP_ANSWERED] = "ANSWERED", [HOP_FAILED] = "FAILED",
+	[HOP_WANTED] = "WANTED", [HOP_RCPT_END] = "RCPT_END", [HOP_ANSWERED] = "ANSWERED",
+	[HOP_FAILED] = "FAILED",
 };
 
 static const char *const failure_names[] = {
@@ -43,6 +44,8 @@ static void note(struct talk *t, enum hop_step step)
 
 	if (step == HOP_RCPT)
 		snprintf(more, sizeof(more), " %u", t->h.reply.code);
+	else if (step == HOP_RCPT_END)
+		snprintf(more, sizeof(more), "%s", t->h.outcome.is_refused ? " refused" : "");
 	else if (step == HOP_FAILED)
 		snprintf(more, sizeof(more), " %s", failure_names[t->h.failure]);
 	assert_true(len + 64 < sizeof(t->found));

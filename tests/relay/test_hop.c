@@ -499,16 +499,16 @@ static void go_on_behind_the_dot_is_no_reply(void **state)
 	talk_expect(&t, "FAILED NO_REPLY");
 	deliver(HOP_LMTP, 2);
 	talk_server(&t, "250 ok\r\n354 more\r\n");
-	talk_expect(&t, "FAILED NO_REPLY");
+	talk_expect(&t, "RCPT_END, FAILED NO_REPLY");
 }
 
 static void lmtp_answers_for_each_recipient(void **state)
 {
 	deliver(HOP_LMTP, 3);
 	talk_server(&t, "250 one\r\n250 two\r\n");
-	talk_expect(&t, "");
+	talk_expect(&t, "RCPT_END, RCPT_END");
 	talk_server(&t, "250 three\r\n");
-	talk_expect(&t, "ANSWERED");
+	talk_expect(&t, "RCPT_END, ANSWERED");
 	talk_expect_reply(&t, 250, "three");
 	expect_outcome(3, 0);
 }
@@ -517,7 +517,7 @@ static void first_refusal_speaks_for_all_of_lmtp(void **state)
 {
 	deliver(HOP_LMTP, 4);
 	talk_server(&t, "250 one\r\n452 two is full\r\n550 three\r\n250 four\r\n");
-	talk_expect(&t, "ANSWERED");
+	talk_expect(&t, "RCPT_END, RCPT_END refused, RCPT_END refused, RCPT_END, ANSWERED");
 	talk_expect_reply(&t, 452, "two is full");
 	expect_outcome(2, 2);
 	assert_true(hop_is_idle(&t.h));
@@ -534,7 +534,7 @@ static void lmtp_answers_for_those_only_that_were_taken(void **state)
 	talk_server(&t, "354 go\r\n");
 	talk_end(&t);
 	talk_server(&t, "250 one\r\n250 three\r\n");
-	talk_expect(&t, "WANTED, ANSWERED");
+	talk_expect(&t, "WANTED, RCPT_END, RCPT_END, ANSWERED");
 	expect_outcome(2, 0);
 }
 
@@ -656,7 +656,7 @@ static void nothing_of_a_transaction_is_left_for_the_next(void **state)
 {
 	deliver(HOP_LMTP, 2);
 	talk_server(&t, "450 no\r\n250 ok\r\n");
-	talk_expect(&t, "ANSWERED");
+	talk_expect(&t, "RCPT_END refused, RCPT_END, ANSWERED");
 	recipients(1);
 	t.sent_len = 0;
 	talk_begin(&t);
@@ -813,8 +813,21 @@ static void answer_too_many_of_lmtp_is_unasked(void **state)
 	deliver(HOP_LMTP, 1);
 	talk_server(&t, "250 one\r\n");
 	talk_server(&t, "250 two\r\n");
-	talk_expect(&t, "ANSWERED, FAILED UNASKED");
+	talk_expect(&t, "RCPT_END, ANSWERED, FAILED UNASKED");
 	expect_outcome(1, 0);
+}
+
+/* Else what was delivered would be taken for lost. */
+static void answer_too_many_of_lmtp_spoils_none_before_it(void **state)
+{
+	struct span rest;
+
+	deliver(HOP_LMTP, 1);
+	assert_int_equal(feed_once("250 one\r\n250 two\r\n", &rest), HOP_RCPT_END);
+	assert_int_equal(feed_once((const char *)rest.bytes, &rest), HOP_ANSWERED);
+	expect_outcome(1, 0);
+	assert_int_equal(feed_once((const char *)rest.bytes, &rest), HOP_FAILED);
+	assert_int_equal(t.h.failure, HOP_UNASKED);
 }
 
 /* --- identities ------------------------------------------------------------------------------- */
@@ -1128,6 +1141,7 @@ int main(void)
 		cmocka_unit_test(octets_behind_an_answer_are_no_answer_to_what_is_said_next),
 		cmocka_unit_test(recipients_are_not_said_while_answers_are_left_to_read),
 		cmocka_unit_test(answer_too_many_of_lmtp_is_unasked),
+		cmocka_unit_test(answer_too_many_of_lmtp_spoils_none_before_it),
 		cmocka_unit_test(client_is_told_by_xclient),
 		cmocka_unit_test(each_transaction_tells_its_client),
 		cmocka_unit_test(only_attributes_that_are_offered_are_told),

@@ -307,6 +307,38 @@ def test_what_an_lmtp_server_says_of_its_recipient_behind_the_dot_is_told(gatewa
         assert is_delivered(gateway, TEXT, OTTO)
 
 
+@declared
+@pytest.mark.parametrize("reply", ["452 4.2.2 otto's box is full", "552 5.2.2 otto's box is full"])
+def test_what_an_lmtp_server_takes_for_some_only_is_lost_to_nobody(gateway_lab, start, reply, is_declared):
+    """It is put off for all. The next attempt goes through without the one, who then is heard alone."""
+    with Hostile(gateway_lab, FIRST, lmtp=True, stages={f"dot {OTTO}": reply}) as server:
+        gateway = start(pool(protocol="lmtp", many_recipients="true"))
+        said = send(gateway, TEXT, ANNA, OTTO, EMIL, is_declared=is_declared)
+        assert is_put_off_with("451 4.3.0 ", said), said
+        said = send(gateway, TEXT, ANNA, OTTO, EMIL, is_declared=is_declared)
+        assert [line[:9] for line in said[1:4]] == ["250 2.1.5", "451 4.3.0", "250 2.1.5"], said
+        assert said[-1].startswith("250 ")
+        assert send(gateway, TEXT, OTTO, is_declared=is_declared)[-1].startswith(reply)
+        assert [one.recipients for one in server.messages()] == [[ANNA, OTTO, EMIL], [ANNA, EMIL], [OTTO]]
+        # It was said of that message.
+        server.plan(lmtp=True)
+        assert is_delivered(gateway, TEXT, ANNA, OTTO, EMIL, is_declared=is_declared)
+
+
+@declared
+@pytest.mark.parametrize("otto_s, told", [("550 5.7.1 no raffles", "550 5.7.1 no lotteries"),
+                                          ("452 4.2.2 otto's box is full", "451 4.3.0 ")])
+def test_what_an_lmtp_server_takes_for_nobody_is_refused_for_good_if_it_is_for_all(
+        gateway_lab, start, otto_s, told, is_declared):
+    stages = {f"dot {ANNA}": "550 5.7.1 no lotteries", f"dot {OTTO}": otto_s}
+    with Hostile(gateway_lab, FIRST, lmtp=True, stages=stages) as server:
+        gateway = start(pool(protocol="lmtp", many_recipients="true"))
+        said = send(gateway, TEXT, ANNA, OTTO, is_declared=is_declared)
+        assert said[-1].startswith(told), said
+        server.plan(lmtp=True)
+        assert is_delivered(gateway, TEXT, ANNA, OTTO, is_declared=is_declared)
+
+
 # --- refusals --------------------------------------------------------------------------------------
 
 
