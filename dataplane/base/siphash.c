@@ -66,7 +66,8 @@ static inline struct sip_state sip_start(const struct siphash_key *key)
 static inline __attribute__((always_inline)) void
 sip_compress(struct sip_state *s, const void *bytes, size_t len, unsigned rounds)
 {
-	const uint8_t *p = bytes;
+	static const uint8_t none[1];
+	const uint8_t *p = len ? bytes : none; /* an empty span may point nowhere */
 	const size_t rest = len % 8;
 	const uint8_t *end = p + (len - rest);
 	uint64_t word;

@@ -384,11 +384,12 @@ static void what_is_meant_of_strangers_takes_no_server_away(void **state)
 	const struct ip_addr stranger = sim_address(WORLD_ANSWERER + 1, true);
 	struct gateway *g = open_with(1);
 	struct pool_server_status status;
+	size_t len = strlen(lines);
 	struct talk *k;
 
 	for (unsigned i = 0; i < 2 * POOL_REFUSED_MAX; i++)
-		strcat(lines, TO("user"));
-	strcat(lines, MESSAGE QUIT);
+		len += (size_t)snprintf(lines + len, sizeof(lines) - len, TO("user"));
+	snprintf(lines + len, sizeof(lines) - len, MESSAGE QUIT);
 	server_rule(&g->servers[0], "RCPT TO:<user@", "554 5.7.1 blocked by a list\r\n", 0);
 	for (unsigned i = 0; i < 3; i++) {
 		k = talk_begin(&g->talks, &stranger, WORLD_PORT, TALK_IN_TURN, lines);
