@@ -12,6 +12,7 @@
 #include "relay/meaning.h"
 #include "relay/received.h"
 #include "worker/balancers.h"
+#include "worker/held.h"
 #include "worker/links.h"
 
 enum {
@@ -20,10 +21,9 @@ enum {
 	QUEUE_US = 10 * 1000,	/* between two looks for room at a server */
 	SHARE_US = 1000 * 1000, /* a connection is kept though another worker wants its place */
 	QUIET_US = 5000 * 1000, /* a server that ended behind this waited for the client */
-	CHUNK_OCTETS = 4096 - 8,
-	ROOM_LEAST = 4096, /* at a next hop, before more of a message is read */
-	EXPANDS = 2,	   /* what the scanner makes of an octet, at most ... */
-	HELD_BACK = 8,	   /* ... and what it has kept */
+	ROOM_LEAST = 4096,	/* at a next hop, before more of a message is read */
+	EXPANDS = 2,		/* what the scanner makes of an octet, at most ... */
+	HELD_BACK = 8,		/* ... and what it has kept */
 };
 
 enum delivery_state {
@@ -36,12 +36,6 @@ enum delivery_state {
 	DELIVERY_DONE,	  /* the answer is here */
 };
 
-/* Octets held. */
-struct chunk {
-	uint32_t next, len;
-	uint8_t octets[CHUNK_OCTETS];
-};
-
 struct delivery {
 	const struct smtp *smtp;
 	struct smtp_session *session; /* NULL: nobody waits for it */
@@ -52,9 +46,7 @@ struct delivery {
 	struct smtp_walk said, answered; /* over the recipients */
 	uint64_t until_us;		 /* for the answer to DATA, or to the message held */
 	uint64_t whole_us, ended_us;	 /* when the client, and we, said the end */
-	uint64_t held, flushed;		 /* octets */
-	uint32_t first, last;		 /* chunks */
-	uint32_t at;			 /* the chunk being sent */
+	struct held held;		 /* octets that are not sent yet, or may be again */
 	uint32_t began_s;
 	uint16_t pool;
 	uint8_t state, tries;
@@ -85,7 +77,6 @@ struct deliveries {
 
 struct deliveries *deliveries_new(const struct deliveries_config *config, uint64_t now_us)
 {
-	const uint64_t chunks = config->held_octets / sizeof(struct chunk) + 1;
 	struct deliveries *d = calloc(1, sizeof(*d));
 	struct links_config links = {
 		.worker = config->worker,
@@ -104,7 +95,7 @@ struct deliveries *deliveries_new(const struct deliveries_config *config, uint64
 	d->queued_end = &d->queued;
 	d->links = links_new(&links, now_us);
 	if (!d->links || !slab_init(&d->slab, sizeof(struct delivery), 64, config->deliveries) ||
-	    !slab_init(&d->chunks, sizeof(struct chunk), 64, (uint32_t)chunks)) {
+	    !held_pool_init(&d->chunks, config->held_octets)) {
 		deliveries_free(d);
 		return NULL;
 	}
@@ -200,66 +191,11 @@ static void forget_queued(struct deliveries *d, struct delivery *dl)
 
 /* --- octets held ----------------------------------------------------------------------------- */
 
-static void forget_held(struct deliveries *d, struct delivery *dl)
-{
-	uint32_t at = dl->first;
-
-	while (at != SLAB_NONE) {
-		uint32_t next = ((struct chunk *)slab_at(&d->chunks, at))->next;
-
-		slab_give(&d->chunks, at);
-		at = next;
-	}
-	dl->first = dl->last = dl->at = SLAB_NONE;
-	dl->held = dl->flushed = 0;
-}
-
-static bool add_chunk(struct deliveries *d, struct delivery *dl)
-{
-	uint32_t index = slab_take(&d->chunks);
-	struct chunk *chunk;
-
-	if (index == SLAB_NONE)
-		return false;
-	chunk = slab_at(&d->chunks, index);
-	chunk->next = SLAB_NONE;
-	chunk->len = 0;
-	if (dl->last == SLAB_NONE)
-		dl->first = dl->at = index;
-	else
-		((struct chunk *)slab_at(&d->chunks, dl->last))->next = index;
-	dl->last = index;
-	return true;
-}
-
-/* False: there is no room, though delivery_room said so; it looks at what is free. */
-static bool hold(struct deliveries *d, struct delivery *dl, struct span octets)
-{
-	while (octets.len) {
-		struct chunk *chunk = dl->last == SLAB_NONE ? NULL : slab_at(&d->chunks, dl->last);
-		size_t n;
-
-		if (!chunk || chunk->len == CHUNK_OCTETS) {
-			if (!add_chunk(d, dl))
-				return false;
-			continue;
-		}
-		n = CHUNK_OCTETS - chunk->len;
-		n = n < octets.len ? n : octets.len;
-		memcpy(chunk->octets + chunk->len, octets.bytes, n);
-		chunk->len += (uint32_t)n;
-		dl->held += n;
-		octets.bytes += n;
-		octets.len -= n;
-	}
-	return true;
-}
-
 static uint64_t held_room(const struct deliveries *d, const struct delivery *dl)
 {
 	const uint64_t most = (uint64_t)d->config.held_max * EXPANDS + HELD_BACK;
-	const uint64_t left = most > dl->held ? most - dl->held : 0;
-	const uint64_t free = (uint64_t)(d->chunks.capacity - d->chunks.in_use) * CHUNK_OCTETS;
+	const uint64_t left = most > dl->held.octets ? most - dl->held.octets : 0;
+	const uint64_t free = held_free(&d->chunks);
 
 	return left < free ? left : free;
 }
@@ -324,7 +260,7 @@ static void free_delivery(struct deliveries *d, struct delivery *dl)
 {
 	forget_woken(d, dl);
 	forget_queued(d, dl);
-	forget_held(d, dl);
+	held_forget(&d->chunks, &dl->held);
 	dl->state = DELIVERY_FREE;
 	counter_add(&d->config.counters->relay_ended, 1);
 	slab_give(&d->slab, slab_index(&d->slab, dl));
@@ -334,7 +270,7 @@ static void free_delivery(struct deliveries *d, struct delivery *dl)
 static void done(struct deliveries *d, struct delivery *dl)
 {
 	forget_queued(d, dl);
-	forget_held(d, dl);
+	held_forget(&d->chunks, &dl->held);
 	dl->state = DELIVERY_DONE;
 	if (dl->session)
 		wake(d, dl);
@@ -646,8 +582,7 @@ static bool look_for_server(struct deliveries *d, struct delivery *dl)
 /* What is held is sent from its beginning. */
 static struct delivery *begin_anew(struct delivery *dl)
 {
-	dl->at = dl->first;
-	dl->flushed = 0;
+	held_rewind(&dl->held);
 	dl->is_headed = false;
 	return dl;
 }
@@ -887,6 +822,7 @@ static void send_header(struct deliveries *d, struct delivery *dl)
 static void flush(struct deliveries *d, struct delivery *dl)
 {
 	size_t room = links_room(d->links, dl->link);
+	struct span next;
 
 	if (!dl->is_headed) {
 		if (room < RECEIVED_MAX)
@@ -894,24 +830,18 @@ static void flush(struct deliveries *d, struct delivery *dl)
 		send_header(d, dl);
 		room = links_room(d->links, dl->link);
 	}
-	while (dl->at != SLAB_NONE && room) {
-		const struct chunk *chunk = slab_at(&d->chunks, dl->at);
-		uint32_t from = (uint32_t)(dl->flushed % CHUNK_OCTETS);
-		size_t n = chunk->len - from;
+	while (room && (next = held_next(&d->chunks, &dl->held)).len) {
+		const size_t n = next.len < room ? next.len : room;
 
-		n = n < room ? n : room;
-		links_send(d->links, dl->link, chunk->octets + from, n);
-		dl->flushed += n;
+		links_send(d->links, dl->link, next.bytes, n);
+		held_skip(&d->chunks, &dl->held, n);
 		room -= n;
-		if (from + n < chunk->len || (chunk->len < CHUNK_OCTETS && !dl->is_whole))
-			return;
-		dl->at = chunk->next;
 	}
 }
 
 static bool is_flushed(const struct delivery *dl)
 {
-	return dl->is_headed && dl->flushed == dl->held;
+	return dl->is_headed && held_is_read(&dl->held);
 }
 
 static void go_on_sending(struct deliveries *d, struct delivery *dl)
@@ -1179,8 +1109,7 @@ static bool is_to_be_held(const struct deliveries *d, const struct smtp_session 
 
 	smtp_transaction(d->config.smtp, s, &t);
 	return t.declared_size && t.declared_size <= d->config.held_max &&
-	       (uint64_t)(d->chunks.capacity - d->chunks.in_use) * CHUNK_OCTETS >
-		       (uint64_t)d->config.held_max * EXPANDS;
+	       held_free(&d->chunks) > (uint64_t)d->config.held_max * EXPANDS;
 }
 
 static void begin_asking(struct deliveries *d, struct delivery *dl)
@@ -1209,7 +1138,7 @@ uint32_t delivery_begin(struct deliveries *d, struct smtp_session *s, struct tcp
 	dl->client = client;
 	dl->pool = pool;
 	dl->is_known = is_known;
-	dl->first = dl->last = dl->at = SLAB_NONE;
+	held_begin(&dl->held);
 	dl->began_s = d->now_s;
 	dl->is_held = is_to_be_held(d, s);
 	if (dl->is_held)
@@ -1266,7 +1195,8 @@ void delivery_body(struct deliveries *d, uint32_t number, const struct span *spa
 		if (dl->state == DELIVERY_SENDING) {
 			links_send(d->links, dl->link, spans[i].bytes, spans[i].len);
 			counter_add(&d->config.counters->relay_octets, spans[i].len);
-		} else if (dl->state == DELIVERY_HOLDING && !hold(d, dl, spans[i])) {
+		} else if (dl->state == DELIVERY_HOLDING &&
+			   !held_add(&d->chunks, &dl->held, spans[i])) {
 			answer_with(d, dl, REPLY_NO_ROOM);
 		}
 	}
