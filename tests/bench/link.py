@@ -26,13 +26,13 @@ PORT = 25
 RING = 1024
 PATIENCE = 10   # seconds, with a program that was told to end
 
-# One worker, and clients that may do as they like.
+# One worker, and clients that may do as they like; the server behind it is the generator, too.
 CONFIG = """\
 hostname: mx1.example.net
 cores: {cores}
-interfaces: [{{vdev: "{vdev}", addresses: ["{address}"]}}]
+interfaces: [{{vdev: "{vdev}", addresses: ["{address}"], neighbours: ["{server}={server_mac}"]}}]
 domains: [{{name: example.net, recipients: {directory}, pool: mailstore}}]
-pools: [{{name: mailstore, servers: ["198.51.100.10:25"]}}]
+pools: [{{name: mailstore, servers: ["[{server}]:25"]}}]
 harvest: {{mode: observe}}
 limits: {{connections_per_client: 0, half_open_per_client: 0}}
 control: {{socket: {folder}/control.sock}}
@@ -131,7 +131,7 @@ class Link:
         config, turns = self.folder / "postern.yaml", self.folder / "turns"
         config.write_text(CONFIG.format(cores=f"[{MAIN}, {WORKER}]", folder=self.folder,
                                         vdev=self._vdev("server", GATEWAY_MAC), address=GATEWAY,
-                                        directory=directory))
+                                        server=CLIENT, server_mac=CLIENT_MAC, directory=directory))
         process = self._start(Posternd, POSTERND, "-c", config, POSTERN_TURNS=str(turns))
         process.turns_path = turns
         return process

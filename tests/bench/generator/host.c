@@ -6,6 +6,7 @@
 
 #include <rte_errno.h>
 
+#include "behind.h"
 #include "common/network.h"
 #include "host.h"
 #include "sim/sim_random.h"
@@ -69,7 +70,7 @@ static int tcp_set_up(struct host *h, const struct host_config *config, struct s
 	};
 
 	h->tcp = tcp_new(&tcp, test_now_us());
-	return h->tcp ? 0 : -ENOMEM;
+	return h->tcp && tcp_listen(h->tcp, BEHIND_PORT) ? 0 : -ENOMEM;
 }
 
 int host_open(struct host *h, const struct host_config *config, char *error, size_t len)

@@ -20,6 +20,7 @@
 #include <rte_eal.h>
 #include <rte_prefetch.h>
 
+#include "behind.h"
 #include "clients.h"
 #include "common/eal.h"
 #include "flood.h"
@@ -112,7 +113,10 @@ static void serve(struct generator *g, uint64_t now_us)
 
 	tcp_tick(g->host.tcp, now_us);
 	while ((conn = tcp_next_news(g->host.tcp, &news)))
-		clients_news(&g->clients, conn, news, now_us);
+		if (behind_is_mine(g->host.tcp, conn))
+			behind_news(g->host.tcp, conn, news);
+		else
+			clients_news(&g->clients, conn, news, now_us);
 	clients_turn(&g->clients, now_us);
 }
 
