@@ -92,6 +92,7 @@ struct conversation {
 	uint32_t their_next, our_next;
 	uint32_t their_time;
 	bool our_fin, has_edge;
+	bool is_met;	     /* its owner has met it since it was opened last */
 	uint32_t their_edge; /* of the window told last */
 };
 
@@ -438,6 +439,7 @@ static void hear_news(struct fuzz *f)
 			v = owner_meets(f, c);
 			/* Its SYN may not have been heard, for want of a buffer. */
 			v->has_edge &= v->their_edge == c->rcv_adv;
+			v->is_met = true;
 		}
 		assert(v->conn == c);
 		if (news & TCP_ENDED) {
@@ -460,7 +462,10 @@ static void check_edge(const struct fuzz *f, struct conversation *v, const struc
 	if (f->world & WORLD_WIDE)
 		return;
 	if (h->flags & TCP_SYN)
-		v->has_edge = v->our_fin = false;
+		v->has_edge = v->our_fin = v->is_met = false;
+	/* Another may have begun in the place of the one we heard of. */
+	else if (!v->is_met)
+		v->has_edge = false;
 	if (v->our_fin)
 		return;
 	assert(!v->has_edge || seq_le(v->their_edge, edge));
