@@ -2,7 +2,6 @@
 /* What may be meant otherwise. Thread, Time, Memory, Rules: advice.h. */
 #include "control/advice.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "control/netlink.h"
+#include "postern/address_text.h"
 
 enum { ADDRESSES_MAX = 256, DOMAINS_SAID = 100, SENTENCE_MAX = 1024, RESERVED_LEN = 1 << 16 };
 
@@ -118,16 +118,13 @@ static void advise_on_addresses(const struct config_interface *in, advice_say *s
 		return;
 	for (uint32_t i = 0; i < in->n_addresses; i++) {
 		const struct ip_addr *address = &in->addresses[i];
-		bool is_v4 = ip_addr_is_v4(address);
-		char text[INET6_ADDRSTRLEN] = "";
+		char text[IP_ADDR_TEXT];
 
 		if (is_among(address, kernels, n))
 			continue;
-		inet_ntop(is_v4 ? AF_INET : AF_INET6, address->octets + (is_v4 ? 12 : 0), text,
-			  sizeof(text));
 		advise(say,
 		       "%s: the kernel has no address %s there, and answers nobody who looks for it",
-		       in->device, text);
+		       in->device, ip_addr_text(text, address));
 	}
 }
 

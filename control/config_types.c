@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "control/config.h"
+#include "postern/address_text.h"
 #include "postern/pools.h"
 
 enum { ADDRESS_LEN = 64 };
@@ -287,14 +288,6 @@ bool config_read_address(const char *text, struct ip_addr *address)
 	return true;
 }
 
-static void write_address(const struct ip_addr *a, char text[INET6_ADDRSTRLEN])
-{
-	if (ip_addr_is_v4(a))
-		inet_ntop(AF_INET, a->octets + 12, text, INET6_ADDRSTRLEN);
-	else
-		inet_ntop(AF_INET6, a->octets, text, INET6_ADDRSTRLEN);
-}
-
 /* The part of text before its end, terminated. */
 static bool cut(const char *text, const char *end, char part[ADDRESS_LEN])
 {
@@ -370,9 +363,9 @@ static bool read_address(const char *text, const void *names, void *value)
 
 static void show_address(FILE *to, const void *names, const void *value)
 {
-	char text[INET6_ADDRSTRLEN];
+	char text[IP_ADDR_TEXT];
 
-	write_address(value, text);
+	ip_addr_text(text, value);
 	fprintf(to, "\"%s\"", text);
 }
 
@@ -385,9 +378,9 @@ static void show_network(FILE *to, const void *names, const void *value)
 {
 	const struct config_network *n = value;
 	bool v4 = ip_addr_is_v4(&n->address) && n->prefix_len >= 96;
-	char text[INET6_ADDRSTRLEN];
+	char text[IP_ADDR_TEXT];
 
-	write_address(&n->address, text);
+	ip_addr_text(text, &n->address);
 	fprintf(to, "\"%s/%u\"", text, v4 ? n->prefix_len - 96U : n->prefix_len);
 }
 
@@ -399,9 +392,9 @@ static bool read_server(const char *text, const void *names, void *value)
 static void show_server(FILE *to, const void *names, const void *value)
 {
 	const struct config_endpoint *e = value;
-	char text[INET6_ADDRSTRLEN];
+	char text[IP_ADDR_TEXT];
 
-	write_address(&e->address, text);
+	ip_addr_text(text, &e->address);
 	fprintf(to, ip_addr_is_v4(&e->address) ? "\"%s:%u" : "\"[%s]:%u", text, e->port);
 	if (e->weight > 1)
 		fprintf(to, " weight=%u", e->weight);
@@ -453,9 +446,9 @@ static bool read_neighbour(const char *text, const void *names, void *value)
 static void show_neighbour(FILE *to, const void *names, const void *value)
 {
 	const struct config_neighbour *n = value;
-	char text[INET6_ADDRSTRLEN];
+	char text[IP_ADDR_TEXT];
 
-	write_address(&n->address, text);
+	ip_addr_text(text, &n->address);
 	fprintf(to, "\"%s=%02x:%02x:%02x:%02x:%02x:%02x\"", text, n->mac[0], n->mac[1], n->mac[2],
 		n->mac[3], n->mac[4], n->mac[5]);
 }

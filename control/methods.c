@@ -9,7 +9,6 @@
  */
 #include "control/methods.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "control/reload.h"
 #include "control/roster.h"
 #include "control/shield.h"
+#include "postern/address_text.h"
 #include "postern/dataplane.h"
 #include "postern/pools.h"
 #include "postern/recipient_reply.h"
@@ -28,8 +28,7 @@ enum {
 	LIST_PIECE = 128,
 	DOMAINS_SHOWN = 100,
 	POOLS_SHOWN = 100,
-	NETWORK_TEXT = INET6_ADDRSTRLEN + 4,
-	SERVER_TEXT = INET6_ADDRSTRLEN + 8,
+	SERVER_TEXT = IP_ADDR_TEXT + 8,
 	ERROR_LEN = 512,
 };
 
@@ -110,17 +109,11 @@ static bool duration_at(const json_t *params, size_t at, uint32_t *seconds, stru
 /* --- values ---------------------------------------------------------------------------------- */
 
 /* A client without its length: an IPv4 address, an IPv6 /64. */
-static const char *network_text(char text[NETWORK_TEXT], const struct ip_addr *address,
+static const char *network_text(char text[IP_NETWORK_TEXT], const struct ip_addr *address,
 				uint8_t prefix_len)
 {
-	bool v4 = ip_addr_is_v4(address) && prefix_len >= 96;
-	size_t n;
-
-	inet_ntop(v4 ? AF_INET : AF_INET6, address->octets + (v4 ? 12 : 0), text, NETWORK_TEXT);
-	n = strlen(text);
-	if (prefix_len < 128)
-		snprintf(text + n, NETWORK_TEXT - n, "/%u", v4 ? prefix_len - 96 : prefix_len);
-	return text;
+	return prefix_len == 128 ? ip_addr_text(text, address)
+				 : ip_network_text(text, address, prefix_len);
 }
 
 static uint64_t now_us(void)
@@ -428,7 +421,7 @@ static json_t *reload(void *arg, const json_t *params, struct rpc_error *error)
 static json_t *entry_value(const struct flags_entry *e)
 {
 	const struct harvest_verdict *v = &e->verdict;
-	char text[NETWORK_TEXT];
+	char text[IP_NETWORK_TEXT];
 
 	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:I, s:o, s:I, s:I, s:o}", "address",
 			 network_text(text, &v->address, v->prefix_len), "what",
@@ -475,7 +468,7 @@ static int code_of(int err)
 }
 
 /* An IPv6 address is a client by its /64, and is called so. */
-static const char *asked_text(char text[NETWORK_TEXT], const struct config_network *network)
+static const char *asked_text(char text[IP_NETWORK_TEXT], const struct config_network *network)
 {
 	struct ip_addr address = network->address;
 
@@ -502,7 +495,7 @@ static json_t *add(void *arg, const json_t *params, struct rpc_error *error)
 {
 	struct methods *m = arg;
 	struct config_network network;
-	char text[NETWORK_TEXT], sentence[ERROR_LEN];
+	char text[IP_NETWORK_TEXT], sentence[ERROR_LEN];
 	uint32_t seconds;
 	int err;
 
@@ -524,7 +517,7 @@ static json_t *unban(void *arg, const json_t *params, struct rpc_error *error)
 	struct methods *m = arg;
 	struct config_network network;
 	struct flags_ended ended;
-	char text[NETWORK_TEXT], wider[NETWORK_TEXT], sentence[ERROR_LEN];
+	char text[IP_NETWORK_TEXT], wider[IP_NETWORK_TEXT], sentence[ERROR_LEN];
 	struct ip_addr masked;
 	int err;
 
@@ -575,7 +568,7 @@ static void why(char *text, size_t len, const struct flags_story *s)
 static json_t *level_value(const struct flags_story *s)
 {
 	const struct harvest_story *h = &s->harvest;
-	char text[NETWORK_TEXT], reason[160];
+	char text[IP_NETWORK_TEXT], reason[160];
 
 	why(reason, sizeof(reason), s);
 	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
@@ -654,7 +647,7 @@ static const char *const pool_identities[] = {
 /* "192.0.2.1:25", "[2001:db8::1]:25" */
 static const char *server_text(char text[SERVER_TEXT], const struct pool_server_config *server)
 {
-	char address[NETWORK_TEXT];
+	char address[IP_NETWORK_TEXT];
 
 	network_text(address, &server->address, 128);
 	snprintf(text, SERVER_TEXT, ip_addr_is_v4(&server->address) ? "%s:%u" : "[%s]:%u", address,

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-#include <arpa/inet.h>
 #include <bpf/libbpf.h>
 #include <net/if.h>
 
@@ -17,10 +16,11 @@
 #include "control/netlink.h"
 #include "control/nic.h"
 #include "control/pace.h"
+#include "postern/address_text.h"
 
 enum {
 	RESOLVED_MAX = 64, /* next hops asked for in one tick */
-	ADDRESSES_LEN = DATAPLANE_ADDRESSES_MAX * (INET6_ADDRSTRLEN + 2),
+	ADDRESSES_LEN = DATAPLANE_ADDRESSES_MAX * (IP_ADDR_TEXT + 2),
 	SERVICES_MAX =
 		DATAPLANE_INTERFACES_MAX * DATAPLANE_ADDRESSES_MAX * (1 + DATAPLANE_LISTEN_MAX),
 };
@@ -241,12 +241,10 @@ static void write_addresses(char text[ADDRESSES_LEN], const struct ip_addr *addr
 	qsort(sorted, n, sizeof(*sorted), compare_addresses);
 	snprintf(text, ADDRESSES_LEN, "none");
 	for (uint32_t i = 0; i < n; i++) {
-		const bool is_v4 = ip_addr_is_v4(&sorted[i]);
-		char bare[INET6_ADDRSTRLEN] = "?";
+		char bare[IP_ADDR_TEXT];
 
-		inet_ntop(is_v4 ? AF_INET : AF_INET6, sorted[i].octets + (is_v4 ? 12 : 0), bare,
-			  sizeof(bare));
-		at += (size_t)snprintf(text + at, ADDRESSES_LEN - at, "%s%s", i ? ", " : "", bare);
+		at += (size_t)snprintf(text + at, ADDRESSES_LEN - at, "%s%s", i ? ", " : "",
+				       ip_addr_text(bare, &sorted[i]));
 	}
 }
 

@@ -9,7 +9,6 @@
  * event is a line on stderr, a connection is none. Exit status 1 with a line that says why; 2 for
  * a command line that makes no sense.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -29,6 +28,7 @@
 #include "control/advice.h"
 #include "control/error.h"
 #include "control/gateway.h"
+#include "postern/address_text.h"
 
 enum {
 	EXIT_USAGE = 2,
@@ -96,18 +96,6 @@ static void notify(const char *state)
 	close(fd);
 }
 
-/* "198.18.66.6/32", "2001:db8::/64" */
-static void write_network(char *text, size_t len, const struct ip_addr *address,
-			  unsigned prefix_len)
-{
-	char bare[INET6_ADDRSTRLEN] = "?";
-	bool is_v4 = ip_addr_is_v4(address);
-
-	inet_ntop(is_v4 ? AF_INET : AF_INET6, address->octets + (is_v4 ? 12 : 0), bare,
-		  sizeof(bare));
-	snprintf(text, len, "%s/%u", bare, is_v4 ? prefix_len - 96 : prefix_len);
-}
-
 static void say_verdict(void *arg, const struct harvest_verdict *v)
 {
 	static const char *const kinds[] = {
@@ -116,11 +104,11 @@ static void say_verdict(void *arg, const struct harvest_verdict *v)
 		[HARVEST_VERDICT_SENDER] = "limited for one of its senders",
 	};
 	struct program *p = arg;
-	char network[INET6_ADDRSTRLEN + 4];
+	char network[IP_NETWORK_TEXT];
 
 	if (p->verdicts++ >= VERDICTS_A_SECOND)
 		return;
-	write_network(network, sizeof(network), &v->address, v->prefix_len);
+	ip_network_text(network, &v->address, v->prefix_len);
 	say("%s %s%s for %u s: today %u unknown recipients, %u delivered", network,
 	    v->observed ? "would be " : "", kinds[v->kind], v->ttl_s, v->unknown_today,
 	    v->delivered_today);

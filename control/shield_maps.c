@@ -19,6 +19,7 @@
 #include <bpf/libbpf.h>
 
 #include "control/error.h"
+#include "postern/address_text.h"
 
 enum {
 	BATCH = 4096,
@@ -90,17 +91,6 @@ static void address_mask(uint8_t octets[16], const struct ip_addr *address, unsi
 		octets[whole] = address->octets[whole] & (uint8_t)(0xff00 >> (prefix_len % 8));
 }
 
-static const char *prefix_text(char text[INET6_ADDRSTRLEN + 4], const struct ip_addr *address,
-			       unsigned prefix_len)
-{
-	char bare[INET6_ADDRSTRLEN];
-	bool v4 = ip_addr_is_v4(address) && prefix_len >= 96;
-
-	inet_ntop(v4 ? AF_INET : AF_INET6, address->octets + (v4 ? 12 : 0), bare, sizeof(bare));
-	snprintf(text, INET6_ADDRSTRLEN + 4, "%s/%u", bare, v4 ? prefix_len - 96 : prefix_len);
-	return text;
-}
-
 /* What the kernel's maps say is not always what is meant. */
 static const char *reason(int err)
 {
@@ -110,10 +100,10 @@ static const char *reason(int err)
 static int fail_prefix(int err, const char *what, const struct ip_addr *address,
 		       unsigned prefix_len, char *error, size_t len)
 {
-	char text[INET6_ADDRSTRLEN + 4];
+	char text[IP_NETWORK_TEXT];
 
-	return error_set(err, error, len, "%s %s: %s", what, prefix_text(text, address, prefix_len),
-			 reason(err));
+	return error_set(err, error, len, "%s %s: %s", what,
+			 ip_network_text(text, address, prefix_len), reason(err));
 }
 
 /* services and backends */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "postern/address_text.h"
 #include "relay/hop_private.h"
 
 static const char unavailable[] = "[UNAVAILABLE]";
@@ -94,60 +95,13 @@ bool hop_write_hello(const struct hop *h, struct smtp_out *out)
 
 /* --- XCLIENT ---------------------------------------------------------------------------------- */
 
-enum { GROUPS = 8 };
-
-/* A run of groups that are zero; at GROUPS: there is none. */
-struct zeroes {
-	unsigned at, len;
-};
-
-/* RFC 5952 4.2: the longest of two groups or more, the first of those. */
-static struct zeroes find_zeroes(const uint16_t groups[GROUPS])
-{
-	struct zeroes longest = {GROUPS, 1}, run = {0};
-
-	for (unsigned i = 0; i < GROUPS; i++) {
-		run = groups[i] ? (struct zeroes){i + 1, 0} : (struct zeroes){run.at, run.len + 1};
-		if (run.len > longest.len)
-			longest = run;
-	}
-	return longest;
-}
-
-static void put_ip6(struct line *l, const struct ip_addr *a)
-{
-	uint16_t groups[GROUPS];
-	struct zeroes zeroes;
-	char text[8];
-
-	for (unsigned i = 0; i < GROUPS; i++)
-		groups[i] = (uint16_t)(a->octets[2 * i] << 8 | a->octets[2 * i + 1]);
-	zeroes = find_zeroes(groups);
-	for (unsigned i = 0; i < GROUPS; i++) {
-		if (i == zeroes.at) {
-			put_word(l, "::");
-			i += zeroes.len - 1;
-			continue;
-		}
-		if (i && i != zeroes.at + zeroes.len)
-			put_word(l, ":");
-		put(l, text, (size_t)snprintf(text, sizeof(text), "%x", groups[i]));
-	}
-}
-
 static void put_address(struct line *l, const struct ip_addr *a)
 {
-	const uint8_t *v4 = a->octets + 12;
-	char text[16];
+	char text[IP_ADDR_TEXT];
 
-	if (ip_addr_is_v4(a)) {
-		put(l, text,
-		    (size_t)snprintf(text, sizeof(text), "%u.%u.%u.%u", v4[0], v4[1], v4[2],
-				     v4[3]));
-	} else {
+	if (!ip_addr_is_v4(a))
 		put_word(l, "IPV6:");
-		put_ip6(l, a);
-	}
+	put_word(l, ip_addr_text(text, a));
 }
 
 static bool is_plain_xtext(uint8_t octet)

@@ -2,12 +2,12 @@
 /* Thread, Time, Memory, Rules: received.h. */
 #include "relay/received.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/ascii.h"
+#include "postern/address_text.h"
 #include "smtp/limits.h"
 
 static bool may_stand(uint8_t c)
@@ -30,15 +30,10 @@ static void copy_name(char name[SMTP_HELO_MAX + 1], struct span hello)
 /* An address literal, RFC 5321 4.1.3. */
 static void write_literal(char *to, size_t size, const struct ip_addr *address)
 {
-	char text[INET6_ADDRSTRLEN] = "";
+	char text[IP_ADDR_TEXT];
 
-	if (ip_addr_is_v4(address)) {
-		inet_ntop(AF_INET, address->octets + 12, text, sizeof(text));
-		snprintf(to, size, "[%s]", text);
-	} else {
-		inet_ntop(AF_INET6, address->octets, text, sizeof(text));
-		snprintf(to, size, "[IPv6:%s]", text);
-	}
+	snprintf(to, size, "[%s%s]",
+		 ip_addr_is_v4(address) ? "" : "IPv6:", ip_addr_text(text, address));
 }
 
 /* RFC 3848; RFC 6531 3.7.3 with SMTPUTF8. */
@@ -66,7 +61,7 @@ static void write_date(char *to, size_t size, uint32_t now_s)
 
 size_t received_write(const struct received *r, char field[RECEIVED_MAX])
 {
-	char name[SMTP_HELO_MAX + 1], literal[INET6_ADDRSTRLEN + 8], date[48];
+	char name[SMTP_HELO_MAX + 1], literal[IP_ADDR_TEXT + 8], date[48];
 	int len;
 
 	copy_name(name, r->hello);
