@@ -60,8 +60,13 @@
 		.name = NULL \
 	}
 
-static const char *const protocols[] = {"smtp", "lmtp", NULL};
-static const char *const identities[] = {"none", "xclient", "proxy-v2", NULL};
+const char *const config_protocols[] = {[POOL_SMTP] = "smtp", [POOL_LMTP] = "lmtp", NULL};
+const char *const config_identities[] = {
+	[POOL_IDENTITY_NONE] = "none",
+	[POOL_XCLIENT] = "xclient",
+	[POOL_PROXY_V2] = "proxy-v2",
+	NULL,
+};
 static const char *const modes[] = {"enforce", "observe", NULL};
 static const char *const bare_lfs[] = {"normalize", "reject", NULL};
 static const char *const cases[] = {"fold", "exact", NULL};
@@ -102,11 +107,11 @@ static const struct schema_key domain_keys[] = {
 
 static const struct schema_key pool_keys[] = {
 	ONE(config_pool, name, type_name, NULL, "the pool's name"),
-	ONE_AS("protocol", config_pool, protocol, type_choice, protocols, "smtp",
+	ONE_AS("protocol", config_pool, protocol, type_choice, config_protocols, "smtp",
 	       "what the servers speak"),
 	MANY_AS("servers", config_pool, servers, n_servers, type_server, 1, POOL_SERVERS_MAX,
 		"the servers; by their weights they get connections"),
-	ONE_AS("identity", config_pool, identity, type_choice, identities, "none",
+	ONE_AS("identity", config_pool, identity, type_choice, config_identities, "none",
 	       "how the client is told to the servers"),
 	ONE(config_pool, connections, type_small, "100",
 	    "open at once to one server, over all workers"),
@@ -483,7 +488,7 @@ static bool check_pool(const struct config *c, uint32_t i, struct schema_error *
 	if (pool->connections < 1 || pool->connections > POOL_CONNECTIONS_MAX)
 		return wrong(c, error, field, "must lie between 1 and %d", POOL_CONNECTIONS_MAX);
 	snprintf(field, sizeof(field), "pools[%u].many_recipients", i);
-	if (pool->many_recipients && pool->protocol != CONFIG_LMTP)
+	if (pool->many_recipients && pool->protocol != POOL_LMTP)
 		return wrong(c, error, field, "is for protocol lmtp alone");
 	for (uint32_t j = 1; j < pool->n_servers; j++) {
 		snprintf(field, sizeof(field), "pools[%u].servers[%u]", i, j);

@@ -13,6 +13,7 @@
 
 #include "control/config_schema.h"
 #include "postern/address.h"
+#include "postern/pools.h"
 
 struct ip_endpoint; /* control/shield.h */
 
@@ -66,17 +67,15 @@ struct config_domain {
 	double shrink;	  /* share of its recipients that may be gone at once */
 };
 
-enum config_protocol { CONFIG_SMTP, CONFIG_LMTP };
-enum config_identity { CONFIG_IDENTITY_NONE, CONFIG_XCLIENT, CONFIG_PROXY_V2 };
 enum config_harvest_mode { CONFIG_ENFORCE, CONFIG_OBSERVE };
 enum config_case { CONFIG_FOLD, CONFIG_EXACT };
 enum config_bare_lf { CONFIG_NORMALIZE, CONFIG_REJECT };
 
 struct config_pool {
 	char *name;
-	uint32_t protocol, identity;
-	bool many_recipients; /* LMTP: several a transaction */
-	uint16_t connections; /* open at once to one server, over all workers */
+	uint32_t protocol, identity; /* enum pool_protocol, enum pool_identity */
+	bool many_recipients;	     /* LMTP: several a transaction */
+	uint16_t connections;	     /* open at once to one server, over all workers */
 	struct config_endpoint *servers;
 	uint32_t n_servers;
 };
@@ -119,6 +118,9 @@ struct config {
 	uint32_t bare_lf;
 	bool huge_pages;
 };
+
+/* Their names, NULL behind the last. */
+extern const char *const config_protocols[], *const config_identities[];
 
 /* Reads and checks a file. False: *error says where and why, and *config is empty. */
 bool config_read(const char *path, struct config *config, struct schema_error *error);

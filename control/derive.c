@@ -126,14 +126,6 @@ struct ip_network *derive_proxies(const struct config *config, uint32_t *n)
 static struct pool_config pool_of(const struct config_pool *pool,
 				  struct pool_server_config *servers)
 {
-	static const enum pool_protocol protocols[] = {
-		[CONFIG_SMTP] = POOL_SMTP, [CONFIG_LMTP] = POOL_LMTP};
-	static const enum pool_identity identities[] = {
-		[CONFIG_IDENTITY_NONE] = POOL_IDENTITY_NONE,
-		[CONFIG_XCLIENT] = POOL_XCLIENT,
-		[CONFIG_PROXY_V2] = POOL_PROXY_V2,
-	};
-
 	for (uint32_t i = 0; i < pool->n_servers; i++) {
 		const struct config_endpoint *server = &pool->servers[i];
 
@@ -142,8 +134,8 @@ static struct pool_config pool_of(const struct config_pool *pool,
 	}
 	return (struct pool_config){
 		.name = pool->name,
-		.protocol = protocols[pool->protocol],
-		.identity = identities[pool->identity],
+		.protocol = pool->protocol,
+		.identity = pool->identity,
 		.many_recipients = pool->many_recipients,
 		.connections = pool->connections,
 		.n_servers = pool->n_servers,

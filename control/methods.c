@@ -640,16 +640,13 @@ static const char *const pool_states[] = {
 	[POOL_WELL] = "well",	[POOL_STARTING] = "starting", [POOL_DOWN] = "down",
 	[POOL_WRONG] = "wrong", [POOL_DRAINED] = "drained",
 };
-static const char *const pool_protocols[] = {[POOL_SMTP] = "smtp", [POOL_LMTP] = "lmtp"};
-static const char *const pool_identities[] = {
-	[POOL_IDENTITY_NONE] = "none", [POOL_XCLIENT] = "xclient", [POOL_PROXY_V2] = "proxy-v2"};
 
 /* "192.0.2.1:25", "[2001:db8::1]:25" */
 static const char *server_text(char text[SERVER_TEXT], const struct pool_server_config *server)
 {
-	char address[IP_NETWORK_TEXT];
+	char address[IP_ADDR_TEXT];
 
-	network_text(address, &server->address, 128);
+	ip_addr_text(address, &server->address);
 	snprintf(text, SERVER_TEXT, ip_addr_is_v4(&server->address) ? "%s:%u" : "[%s]:%u", address,
 		 server->port);
 	return text;
@@ -682,8 +679,8 @@ static json_t *server_value(struct methods *m, uint32_t pool, uint32_t server)
 	return json_pack(
 		"{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:o}",
 		"pool", config->name, "server", server_text(text, &config->servers[server]),
-		"protocol", pool_protocols[config->protocol], "identity",
-		pool_identities[config->identity], "state", pool_states[s.state], "connections",
+		"protocol", config_protocols[config->protocol], "identity",
+		config_identities[config->identity], "state", pool_states[s.state], "connections",
 		(json_int_t)s.connections, "limit", (json_int_t)config->connections, "in_use",
 		(json_int_t)s.in_use, "taken", (json_int_t)s.taken, "refused",
 		(json_int_t)s.refused, "failed", (json_int_t)s.failed, "latency_us",

@@ -57,7 +57,7 @@ static void turn_to(struct hop *h, enum hop_state state)
 
 static bool can_tell_identity(const struct hop *h)
 {
-	return h->identity != HOP_XCLIENT || h->offers & HOP_OFFERS_XCLIENT_ADDR;
+	return h->identity != POOL_XCLIENT || h->offers & HOP_OFFERS_XCLIENT_ADDR;
 }
 
 /* No reply speaks of it. */
@@ -98,7 +98,7 @@ static enum hop_step refuse_hello(struct hop *h)
 /* RFC 5321 3.2: a server may know HELO only. */
 static bool falls_back(const struct hop *h)
 {
-	return h->protocol == HOP_SMTP && !h->asking.says_helo &&
+	return h->protocol == POOL_SMTP && !h->asking.says_helo &&
 	       (h->reading.code == CODE_NO_COMMAND || h->reading.code == CODE_NOT_IMPLEMENTED);
 }
 
@@ -123,7 +123,7 @@ static enum hop_step hear_hello(struct hop *h)
 
 static enum hop_state state_behind_reset(const struct hop *h)
 {
-	return h->identity == HOP_XCLIENT ? HOP_STATE_IDENTITY : HOP_STATE_MAIL;
+	return h->identity == POOL_XCLIENT ? HOP_STATE_IDENTITY : HOP_STATE_MAIL;
 }
 
 static bool say_reset(struct hop *h, struct smtp_out *out)
@@ -237,7 +237,7 @@ static enum hop_step hear_data(struct hop *h)
 
 static enum hop_step hear_end(struct hop *h)
 {
-	const uint32_t spoken_for = h->protocol == HOP_LMTP ? 1 : h->rcpts_taken;
+	const uint32_t spoken_for = h->protocol == POOL_LMTP ? 1 : h->rcpts_taken;
 
 	if (class_of(h) == GO_ON)
 		return fail(h, HOP_NO_REPLY);
@@ -248,7 +248,7 @@ static enum hop_step hear_end(struct hop *h)
 	if (class_of(h) == LATER)
 		h->outcome.later += spoken_for;
 	h->outcome.is_refused = class_of(h) != TAKEN;
-	return h->protocol == HOP_LMTP ? HOP_RCPT_END : answer(h);
+	return h->protocol == POOL_LMTP ? HOP_RCPT_END : answer(h);
 }
 
 static enum hop_step hear_reset(struct hop *h)
@@ -371,10 +371,10 @@ static void keep_client(struct hop *h, const struct hop_client *client)
 		memcpy(h->hello, client->hello.bytes, client->hello.len);
 }
 
-void hop_open(struct hop *h, enum hop_protocol protocol, enum hop_identity identity,
+void hop_open(struct hop *h, enum pool_protocol protocol, enum pool_identity identity,
 	      const char *host, const struct hop_client *client, struct smtp_out *out)
 {
-	assert(client || identity != HOP_PROXY_V2);
+	assert(client || identity != POOL_PROXY_V2);
 	*h = (struct hop){
 		.state = HOP_STATE_GREETING,
 		.protocol = (uint8_t)protocol,
@@ -382,14 +382,14 @@ void hop_open(struct hop *h, enum hop_protocol protocol, enum hop_identity ident
 		.host = host,
 		.asking = {.in_flight = 1, .saying = HOP_STATE_IDLE},
 	};
-	if (identity == HOP_PROXY_V2)
+	if (identity == POOL_PROXY_V2)
 		proxy_write(client, out);
 }
 
 bool hop_begin(struct hop *h, const struct hop_client *client, const struct hop_mail *mail,
 	       struct smtp_out *out)
 {
-	assert(hop_is_idle(h) && (client || h->identity != HOP_XCLIENT));
+	assert(hop_is_idle(h) && (client || h->identity != POOL_XCLIENT));
 	if (lacks_smtputf8(h, mail))
 		return false;
 	if (client)
@@ -437,7 +437,7 @@ void hop_reset(struct hop *h, struct smtp_out *out)
 void hop_end(struct hop *h, struct smtp_out *out)
 {
 	assert(h->state == HOP_STATE_MESSAGE);
-	command(h, ".", HOP_STATE_ENDED, h->protocol == HOP_LMTP ? h->rcpts_taken : 1, out);
+	command(h, ".", HOP_STATE_ENDED, h->protocol == POOL_LMTP ? h->rcpts_taken : 1, out);
 }
 
 void hop_quit(struct hop *h, struct smtp_out *out)

@@ -33,11 +33,9 @@
 
 #include "base/span.h"
 #include "postern/address.h"
+#include "postern/pools.h"
 #include "relay/limits.h"
 #include "smtp/smtp.h"
-
-enum hop_protocol { HOP_SMTP, HOP_LMTP };
-enum hop_identity { HOP_IDENTITY_NONE, HOP_XCLIENT, HOP_PROXY_V2 };
 
 /* The client whose mail it is. */
 struct hop_client {
@@ -171,7 +169,7 @@ struct hop {
 /* host stays. With PROXY v2 the client's header comes first, and the connection is for it alone: an
  * address of zeros for nobody, who only tries the server. client may be NULL otherwise. out has
  * room for HOP_HEADER_PROXY_MAX. */
-void hop_open(struct hop *h, enum hop_protocol protocol, enum hop_identity identity,
+void hop_open(struct hop *h, enum pool_protocol protocol, enum pool_identity identity,
 	      const char *host, const struct hop_client *client, struct smtp_out *out);
 
 /* Reads from the front of *in, which goes on behind what was read. Call until HOP_WAIT: *in is then

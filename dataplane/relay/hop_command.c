@@ -88,7 +88,7 @@ bool hop_write_hello(const struct hop *h, struct smtp_out *out)
 {
 	struct line l = line_begin(out);
 
-	put_word(&l, h->protocol == HOP_LMTP ? "LHLO " : h->asking.says_helo ? "HELO " : "EHLO ");
+	put_word(&l, h->protocol == POOL_LMTP ? "LHLO " : h->asking.says_helo ? "HELO " : "EHLO ");
 	put_word(&l, h->host);
 	return line_end(&l);
 }

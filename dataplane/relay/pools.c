@@ -306,11 +306,6 @@ struct survey {
 	bool busy, well, wrong;
 };
 
-static bool is_in(const struct pool_tried *set, uint32_t server)
-{
-	return set->bits[server / 64] >> (server % 64) & 1;
-}
-
 /* Of those that no server could be found among. */
 static enum pool_choice verdict(const struct survey *found)
 {
@@ -389,9 +384,9 @@ static struct candidate choose(const struct pool *at, const struct pool_tried *t
 			continue;
 		found->well |= health_is_well(&h);
 		found->wrong |= h.state == HEALTH_WRONG;
-		if (is_in(tried, number))
+		if (pool_tried_has(tried, number))
 			continue;
-		if (!consider(s, &h, is_in(idle, number), now_us, &c))
+		if (!consider(s, &h, pool_tried_has(idle, number), now_us, &c))
 			found->busy |= health_is_well(&h);
 		else if (is_better(&c, &best))
 			best = c;

@@ -11,6 +11,7 @@ bool balancers_init(struct balancers *b, const struct ip_network *networks, uint
 		    uint32_t connections)
 {
 	*b = (struct balancers){.networks = networks, .n_networks = n};
+	TAILQ_INIT(&b->waiting);
 	return slab_init(&b->slab, sizeof(struct balanced), 64, connections);
 }
 
@@ -43,13 +44,8 @@ struct balanced *balanced_new(struct balancers *b, struct tcp_conn *c, uint64_t 
 		.conn = c,
 		.waits = true,
 		.until_us = now_us + PROXY_HEADER_MS * 1000ULL,
-		.prev = b->last,
 	};
-	if (b->last)
-		b->last->next = bd;
-	else
-		b->first = bd;
-	b->last = bd;
+	TAILQ_INSERT_TAIL(&b->waiting, bd, waiting);
 	return bd;
 }
 
@@ -57,14 +53,7 @@ static void wait_no_more(struct balancers *b, struct balanced *bd)
 {
 	if (!bd->waits)
 		return;
-	if (bd->prev)
-		bd->prev->next = bd->next;
-	else
-		b->first = bd->next;
-	if (bd->next)
-		bd->next->prev = bd->prev;
-	else
-		b->last = bd->prev;
+	TAILQ_REMOVE(&b->waiting, bd, waiting);
 	bd->waits = false;
 }
 
@@ -78,12 +67,16 @@ void balanced_free(struct balancers *b, struct balanced *bd)
 
 struct balanced *balancers_next_overdue(const struct balancers *b, uint64_t now_us)
 {
-	return b->first && b->first->until_us <= now_us ? b->first : NULL;
+	struct balanced *bd = TAILQ_FIRST(&b->waiting);
+
+	return bd && bd->until_us <= now_us ? bd : NULL;
 }
 
 uint64_t balancers_next_due(const struct balancers *b)
 {
-	return b->first ? b->first->until_us : UINT64_MAX;
+	const struct balanced *bd = TAILQ_FIRST(&b->waiting);
+
+	return bd ? bd->until_us : UINT64_MAX;
 }
 
 /* --- the header ------------------------------------------------------------------------------ */

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "base/slab.h"
 #include "postern/address.h"
@@ -28,15 +29,14 @@ struct balanced {
 	struct flow client; /* as if it had opened it; once named */
 	bool waits;	    /* for the header; it is in the list of those */
 	uint64_t until_us;
-	struct balanced *next, *prev;
+	TAILQ_ENTRY(balanced) waiting;
 };
 
 struct balancers {
 	const struct ip_network *networks; /* theirs; the caller's */
 	uint32_t n_networks;
 	struct slab slab;
-	struct balanced *first,
-		*last; /* of those that wait, the one that has waited longest first */
+	TAILQ_HEAD(, balanced) waiting; /* the one that has waited longest first */
 };
 
 /* False: no memory. */

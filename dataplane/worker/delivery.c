@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "base/ascii.h"
 #include "base/counter.h"
@@ -39,9 +40,8 @@ enum delivery_state {
 struct delivery {
 	const struct smtp *smtp;
 	struct smtp_session *session; /* NULL: nobody waits for it */
-	struct tcp_conn *client;
 	struct link *link;
-	struct delivery *next_woken, *next_queued;
+	TAILQ_ENTRY(delivery) woken, queued;
 	struct pool_tried tried;
 	struct smtp_walk said, answered; /* over the recipients */
 	uint64_t until_us;		 /* for the answer to DATA, or to the message held */
@@ -65,8 +65,7 @@ struct deliveries {
 	struct deliveries_config config;
 	struct links *links;
 	struct slab slab, chunks;
-	struct delivery *woken, **woken_end;
-	struct delivery *queued, **queued_end;
+	TAILQ_HEAD(, delivery) woken, queued;
 	uint32_t waits[POOLS_MAX]; /* of the queued */
 	uint64_t now_us, trial_us, queue_us;
 	uint32_t now_s, trial_at;
@@ -91,8 +90,8 @@ struct deliveries *deliveries_new(const struct deliveries_config *config, uint64
 	links.waits = d->waits;
 	d->config = *config;
 	d->now_us = now_us;
-	d->woken_end = &d->woken;
-	d->queued_end = &d->queued;
+	TAILQ_INIT(&d->woken);
+	TAILQ_INIT(&d->queued);
 	d->links = links_new(&links, now_us);
 	if (!d->links || !slab_init(&d->slab, sizeof(struct delivery), 64, config->deliveries) ||
 	    !held_pool_init(&d->chunks, config->held_octets)) {
@@ -131,33 +130,25 @@ static void wake(struct deliveries *d, struct delivery *dl)
 	if (dl->is_woken || !dl->session)
 		return;
 	dl->is_woken = true;
-	dl->next_woken = NULL;
-	*d->woken_end = dl;
-	d->woken_end = &dl->next_woken;
+	TAILQ_INSERT_TAIL(&d->woken, dl, woken);
 }
 
 static void forget_woken(struct deliveries *d, struct delivery *dl)
 {
-	struct delivery **at = &d->woken;
-
 	if (!dl->is_woken)
 		return;
-	while (*at != dl)
-		at = &(*at)->next_woken;
-	*at = dl->next_woken;
-	if (d->woken_end == &dl->next_woken)
-		d->woken_end = at;
+	TAILQ_REMOVE(&d->woken, dl, woken);
 	dl->is_woken = false;
 }
 
 struct tcp_conn *deliveries_next(struct deliveries *d)
 {
-	struct delivery *dl = d->woken;
+	struct delivery *dl = TAILQ_FIRST(&d->woken);
 
 	if (!dl)
 		return NULL;
 	forget_woken(d, dl);
-	return dl->client;
+	return client_conn(dl->session);
 }
 
 static void enqueue(struct deliveries *d, struct delivery *dl)
@@ -166,24 +157,16 @@ static void enqueue(struct deliveries *d, struct delivery *dl)
 	if (dl->is_queued)
 		return;
 	dl->is_queued = true;
-	dl->next_queued = NULL;
-	*d->queued_end = dl;
-	d->queued_end = &dl->next_queued;
+	TAILQ_INSERT_TAIL(&d->queued, dl, queued);
 	d->waits[dl->pool]++;
 	pools_want(d->config.pools, dl->pool, true);
 }
 
 static void forget_queued(struct deliveries *d, struct delivery *dl)
 {
-	struct delivery **at = &d->queued;
-
 	if (!dl->is_queued)
 		return;
-	while (*at != dl)
-		at = &(*at)->next_queued;
-	*at = dl->next_queued;
-	if (d->queued_end == &dl->next_queued)
-		d->queued_end = at;
+	TAILQ_REMOVE(&d->queued, dl, queued);
 	dl->is_queued = false;
 	d->waits[dl->pool]--;
 	pools_want(d->config.pools, dl->pool, false);
@@ -516,7 +499,7 @@ static void ask(struct deliveries *d, struct delivery *dl)
 	client_of(d, dl, &client);
 	if (!links_begin(d->links, dl->link, &client, &mail)) {
 		/* Offered when EHLO was answered, and not by this server. */
-		dl->tried.bits[dl->link->server / 64] |= 1ULL << dl->link->server % 64;
+		pool_tried_add(&dl->tried, dl->link->server);
 		release(d, dl->link->pool, dl->link->server);
 		park(d, dl->link);
 		dl->link = NULL;
@@ -619,7 +602,7 @@ static void blame(struct deliveries *d, struct delivery *dl)
 	}
 	report_failure(d, l);
 	dl->found_wrong |= is_wrong(l);
-	dl->tried.bits[l->server / 64] |= 1ULL << l->server % 64;
+	pool_tried_add(&dl->tried, l->server);
 }
 
 /* Its connection is of no use any more. */
@@ -658,16 +641,9 @@ static void fail_link(struct deliveries *d, struct delivery *dl)
 
 /* --- recipients' answers --------------------------------------------------------------------- */
 
-static bool is_postmaster(struct span local)
+static bool is_postmaster(const struct smtp_recipient *r)
 {
-	static const char name[] = "postmaster";
-
-	if (local.len != sizeof(name) - 1)
-		return false;
-	for (size_t i = 0; i < local.len; i++)
-		if (ascii_lower(local.bytes[i]) != (uint8_t)name[i])
-			return false;
-	return true;
+	return ascii_is_word(r->bytes, r->local_len, "postmaster");
 }
 
 /* Notes what a refusal is to the transaction. False: the server is wrong. */
@@ -713,7 +689,7 @@ static bool take_recipients_answer(struct deliveries *d, struct delivery *dl)
 		return true;
 	}
 	counter_add(&d->config.counters->relay_recipients_refused, 1);
-	if (is_postmaster(smtp_recipient_local(r)) && l->hop.reply.code >= 500) {
+	if (is_postmaster(r) && l->hop.reply.code >= 500) {
 		/* No refusal of it is passed on for good. */
 		dl->has_refusal = dl->has_doubt = true;
 		return true;
@@ -892,7 +868,7 @@ static void take_recipients_end(struct deliveries *d, struct delivery *dl)
 	if (!dl->session || hop->rcpts_taken == 1)
 		return;
 	r = smtp_next_recipient(d->config.smtp, dl->session, &dl->answered);
-	if (hop->outcome.is_refused && !is_postmaster(smtp_recipient_local(r)))
+	if (hop->outcome.is_refused && !is_postmaster(r))
 		set_apart(d, dl, smtp_recipient_address(r));
 }
 
@@ -1025,14 +1001,14 @@ static bool has_tried(const struct delivery *dl)
 static void serve_queue(struct deliveries *d)
 {
 	uint64_t busy[POOLS_MAX / 64] = {0};
-	struct delivery *dl = d->queued, *next;
+	struct delivery *dl = TAILQ_FIRST(&d->queued), *next;
 
 	d->queue_us = d->now_us + QUEUE_US;
 	d->has_room = false;
 	for (; dl; dl = next) {
 		const uint64_t bit = 1ULL << dl->pool % 64;
 
-		next = dl->next_queued;
+		next = TAILQ_NEXT(dl, queued);
 		if (d->now_us >= dl->until_us)
 			answer_with(d, dl, REPLY_POOL_BUSY);
 		else if (!(busy[dl->pool / 64] & bit) && !look_for_server(d, dl) && !has_tried(dl))
@@ -1044,7 +1020,7 @@ static void serve_queue(struct deliveries *d)
 static void serve(struct deliveries *d)
 {
 	serve_links(d);
-	if (d->queued && (d->has_room || d->now_us >= d->queue_us)) {
+	if (!TAILQ_EMPTY(&d->queued) && (d->has_room || d->now_us >= d->queue_us)) {
 		serve_queue(d);
 		serve_links(d);
 	}
@@ -1089,7 +1065,7 @@ uint64_t deliveries_next_due(const struct deliveries *d)
 {
 	uint64_t due = links_next_due(d->links);
 
-	if (d->queued && d->queue_us < due)
+	if (!TAILQ_EMPTY(&d->queued) && d->queue_us < due)
 		due = d->queue_us;
 	return !d->draining && d->trial_us < due ? d->trial_us : due;
 }
@@ -1122,8 +1098,7 @@ static void begin_asking(struct deliveries *d, struct delivery *dl)
 	serve(d);
 }
 
-uint32_t delivery_begin(struct deliveries *d, struct smtp_session *s, struct tcp_conn *client,
-			uint16_t pool, bool is_known)
+uint32_t delivery_begin(struct deliveries *d, struct smtp_session *s, uint16_t pool, bool is_known)
 {
 	uint32_t index = slab_take(&d->slab), number = index + 1;
 	struct delivery *dl;
@@ -1135,7 +1110,6 @@ uint32_t delivery_begin(struct deliveries *d, struct smtp_session *s, struct tcp
 	memset(dl, 0, offsetof(struct delivery, text));
 	dl->smtp = d->config.smtp;
 	dl->session = s;
-	dl->client = client;
 	dl->pool = pool;
 	dl->is_known = is_known;
 	held_begin(&dl->held);
@@ -1230,7 +1204,6 @@ void delivery_close(struct deliveries *d, uint32_t number)
 
 	forget_woken(d, dl);
 	dl->session = NULL;
-	dl->client = NULL;
 	if (dl->state == DELIVERY_SENT)
 		return; /* it cannot be called back: its answer ends it */
 	leave_link(d, dl);

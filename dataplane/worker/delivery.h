@@ -70,8 +70,7 @@ enum delivery_standing {
 /* At DATA: a transaction of a session, which has a recipient at least, to a pool. is_known: mail of
  * the client was delivered before, so that what is said of it says something of the server. Its
  * number, or DELIVERY_NONE: no memory. */
-uint32_t delivery_begin(struct deliveries *d, struct smtp_session *s, struct tcp_conn *client,
-			uint16_t pool, bool is_known);
+uint32_t delivery_begin(struct deliveries *d, struct smtp_session *s, uint16_t pool, bool is_known);
 enum delivery_standing delivery_standing(const struct deliveries *d, uint32_t number);
 /* Octets of a message that find room now, however they come out of the scanner. */
 size_t delivery_room(struct deliveries *d, uint32_t number);

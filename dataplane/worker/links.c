@@ -25,10 +25,10 @@ struct links {
 	struct wheel wheel;
 	struct slab slab;
 	uint64_t now_us, look_us;
-	uint32_t *first_of; /* a pool's first server among all */
-	struct link **idle; /* by server, last parked first */
+	uint32_t *first_of;	/* a pool's first server among all */
+	struct link_list *idle; /* by server, last parked first */
 	uint32_t n_servers, n_idle;
-	struct link *news, **news_end;
+	TAILQ_HEAD(, link) news;
 	bool draining;
 	uint8_t out[OUT_OCTETS];
 };
@@ -46,7 +46,7 @@ static bool list_servers(struct links *all)
 		all->first_of[i + 1] =
 			all->first_of[i] + pools_config(all->config.pools, i)->n_servers;
 	all->n_servers = all->first_of[n];
-	all->idle = calloc(all->n_servers + 1, sizeof(struct link *));
+	all->idle = calloc(all->n_servers + 1, sizeof(*all->idle)); /* empty lists */
 	return all->idle;
 }
 
@@ -59,7 +59,7 @@ struct links *links_new(const struct links_config *config, uint64_t now_us)
 	all->config = *config;
 	all->tcp = worker_tcp(config->worker);
 	all->now_us = now_us;
-	all->news_end = &all->news;
+	TAILQ_INIT(&all->news);
 	wheel_init(&all->wheel, now_us, TICK_SHIFT);
 	if (!list_servers(all) || !slab_init(&all->slab, sizeof(struct link), 64, config->links)) {
 		links_free(all);
@@ -100,38 +100,27 @@ static void tell(struct links *all, struct link *l)
 	if (l->flags & LINK_NEWS)
 		return;
 	l->flags |= LINK_NEWS;
-	l->next_news = NULL;
-	*all->news_end = l;
-	all->news_end = &l->next_news;
+	TAILQ_INSERT_TAIL(&all->news, l, news);
+}
+
+static void forget_news(struct links *all, struct link *l)
+{
+	if (!(l->flags & LINK_NEWS))
+		return;
+	TAILQ_REMOVE(&all->news, l, news);
+	l->flags &= (uint16_t)~LINK_NEWS;
 }
 
 struct link *links_next(struct links *all)
 {
-	struct link *l = all->news;
+	struct link *l = TAILQ_FIRST(&all->news);
 
-	if (!l)
-		return NULL;
-	all->news = l->next_news;
-	if (!all->news)
-		all->news_end = &all->news;
-	l->flags &= (uint16_t)~LINK_NEWS;
+	if (l)
+		forget_news(all, l);
 	return l;
 }
 
-static void forget_news(struct links *all, const struct link *l)
-{
-	struct link **at = &all->news;
-
-	if (!(l->flags & LINK_NEWS))
-		return;
-	while (*at != l)
-		at = &(*at)->next_news;
-	*at = l->next_news;
-	if (all->news_end == &l->next_news)
-		all->news_end = at;
-}
-
-static struct link **idle_of(struct links *all, uint32_t pool, uint32_t server)
+static struct link_list *idle_of(const struct links *all, uint32_t pool, uint32_t server)
 {
 	return &all->idle[all->first_of[pool] + server];
 }
@@ -140,12 +129,7 @@ static void unlist_idle(struct links *all, struct link *l)
 {
 	if (!(l->flags & LINK_IDLE))
 		return;
-	if (l->prev)
-		l->prev->next = l->next;
-	else
-		*idle_of(all, l->pool, l->server) = l->next;
-	if (l->next)
-		l->next->prev = l->prev;
+	LIST_REMOVE(l, idle);
 	l->flags &= (uint16_t)~LINK_IDLE;
 	all->n_idle--;
 }
@@ -291,10 +275,13 @@ static bool others_wait(const struct links *all, uint32_t pool)
 /* Places that others wait for are made free. */
 static void make_way(struct links *all)
 {
-	for (uint32_t pool = 0; pool < pools_count(all->config.pools); pool++)
+	for (uint32_t pool = 0; pool < pools_count(all->config.pools); pool++) {
+		if (!others_wait(all, pool))
+			continue;
 		for (uint32_t i = all->first_of[pool]; i < all->first_of[pool + 1]; i++)
-			if (all->idle[i] && others_wait(all, pool))
-				leave(all, all->idle[i]);
+			if (!LIST_EMPTY(&all->idle[i]))
+				leave(all, LIST_FIRST(&all->idle[i]));
+	}
 }
 
 void links_turn(struct links *all)
@@ -313,7 +300,7 @@ uint64_t links_next_due(const struct links *all)
 {
 	const uint64_t due = wheel_next_due(&all->wheel);
 
-	if (all->news)
+	if (!TAILQ_EMPTY(&all->news))
 		return all->now_us;
 	return all->n_idle && all->look_us < due ? all->look_us : due;
 }
@@ -322,8 +309,8 @@ void links_drain(struct links *all)
 {
 	all->draining = true;
 	for (uint32_t i = 0; i < all->n_servers; i++)
-		while (all->idle[i])
-			leave(all, all->idle[i]);
+		while (!LIST_EMPTY(&all->idle[i]))
+			leave(all, LIST_FIRST(&all->idle[i]));
 }
 
 /* --- opening, taking, parking ---------------------------------------------------------------- */
@@ -340,15 +327,15 @@ void links_idle(const struct links *all, uint32_t pool, struct pool_tried *idle)
 
 	*idle = (struct pool_tried){0};
 	for (uint32_t i = 0; i < n; i++)
-		if (all->idle[first + i])
-			idle->bits[i / 64] |= 1ULL << i % 64;
+		if (!LIST_EMPTY(&all->idle[first + i]))
+			pool_tried_add(idle, i);
 }
 
 struct link *links_take(struct links *all, uint32_t pool, uint32_t server, void *user)
 {
 	struct link *l;
 
-	while ((l = *idle_of(all, pool, server)) && has_more(l))
+	while ((l = LIST_FIRST(idle_of(all, pool, server))) && has_more(l))
 		links_abort(all, l);
 	if (!l)
 		return NULL;
@@ -362,7 +349,6 @@ struct link *links_take(struct links *all, uint32_t pool, uint32_t server, void 
 struct link *links_open(struct links *all, uint32_t pool, uint32_t server,
 			const struct hop_client *client, void *user)
 {
-	const struct pool_config *config = pools_config(all->config.pools, pool);
 	uint32_t index = slab_take(&all->slab);
 	struct link *l;
 
@@ -380,7 +366,6 @@ struct link *links_open(struct links *all, uint32_t pool, uint32_t server,
 	/* The engine's header for PROXY v2 waits for the connection. */
 	if (client)
 		l->hop.client = *client;
-	l->hop.protocol = config->protocol == POOL_LMTP ? HOP_LMTP : HOP_SMTP;
 	counter_add(&all->config.counters->relay_connections, 1);
 	connect_link(all, l);
 	return l;
@@ -396,8 +381,6 @@ static bool is_good(const struct links *all, const struct link *l)
 
 void links_park(struct links *all, struct link *l, bool may_stay)
 {
-	struct link **first = idle_of(all, l->pool, l->server);
-
 	l->user = NULL;
 	l->until_us = 0;
 	if (has_more(l)) {
@@ -410,11 +393,7 @@ void links_park(struct links *all, struct link *l, bool may_stay)
 		return;
 	}
 	l->flags |= LINK_IDLE | LINK_USED;
-	l->prev = NULL;
-	l->next = *first;
-	if (l->next)
-		l->next->prev = l;
-	*first = l;
+	LIST_INSERT_HEAD(idle_of(all, l->pool, l->server), l, idle);
 	all->n_idle++;
 	give_time(all, l);
 }
@@ -549,11 +528,7 @@ static void open_engine(struct links *all, struct link *l)
 	const struct hop_client client = l->hop.client;
 	struct smtp_out out = {.bytes = all->out, .size = sizeof(all->out)};
 
-	hop_open(&l->hop, config->protocol == POOL_LMTP ? HOP_LMTP : HOP_SMTP,
-		 config->identity == POOL_XCLIENT    ? HOP_XCLIENT
-		 : config->identity == POOL_PROXY_V2 ? HOP_PROXY_V2
-						     : HOP_IDENTITY_NONE,
-		 all->config.host, &client, &out);
+	hop_open(&l->hop, config->protocol, config->identity, all->config.host, &client, &out);
 	l->flags |= LINK_OPENED;
 	links_send(all, l, out.bytes, out.len);
 	give_time(all, l);

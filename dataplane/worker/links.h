@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "base/wheel.h"
 #include "postern/pools.h"
@@ -39,13 +40,15 @@ enum link_flag {
 	LINK_LEAVING = 1 << 9, /* QUIT was said: it counts until the server has closed */
 };
 
+LIST_HEAD(link_list, link);
+
 struct link {
 	struct timer timer;
 	struct hop hop;
-	struct tcp_conn *conn;	  /* NULL: none yet, or gone */
-	void *user;		  /* the transaction's; NULL: none */
-	struct link *next, *prev; /* of the idle */
-	struct link *next_news;
+	struct tcp_conn *conn; /* NULL: none yet, or gone */
+	void *user;	       /* the transaction's; NULL: none */
+	LIST_ENTRY(link) idle;
+	TAILQ_ENTRY(link) news;
 	uint64_t resolve_until_us;
 	uint64_t until_us; /* its transaction waits no longer for the next reply; 0: no bound */
 	uint64_t opened_us;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Mail: the service a worker of posternd runs, and the one seam where TCP's bytes meet SMTP's
- * engine, its questions meet the directory and the harvest test, and a verdict meets the kernel.
+ * engine, its questions meet the directory, the harvest test and the next hops, and a verdict meets
+ * the kernel.
  *
  * Thread: the owning worker. Time: the turn's; seconds since the epoch by mail_now_s.
  * Memory: all of it at start, of which untouched pages cost nothing. A conversation takes a
@@ -232,7 +233,7 @@ static bool was_refused(struct mail *m, const struct smtp_transaction *t,
 	if (!refusals_find(refusals, t->sender, address, m->now_us, refusal) ||
 	    refusal->is_suspect || refusal->pool != found->pool)
 		return false;
-	/* What is for now is told once: what it was said of goes its own way then. */
+	/* A 4xx is told once: the recipient comes alone the next time, and is asked for anew. */
 	if (refusal->code < 500)
 		refusals_forget(refusals, t->sender, address);
 	counter_add(&m->counters->relay_refusals_told, 1);
@@ -244,6 +245,13 @@ static enum reply reply_held(const struct harvest_client *client)
 	return client->null_sender ? REPLY_BOUNCES_HELD : REPLY_SENDER_HELD;
 }
 
+/* Whom this concerns may have other conversations. */
+static void sweep(struct mail *m, const struct ip_addr *address, uint8_t prefix_len)
+{
+	if (!sweeps_begin(&m->sweeps, m->tcp, address, prefix_len))
+		counter_add(&m->counters->mail_sweeps_full, 1);
+}
+
 /* Carries out what was decided. */
 static void decided(struct mail *m, const struct harvest_verdicts *verdicts)
 {
@@ -251,10 +259,8 @@ static void decided(struct mail *m, const struct harvest_verdicts *verdicts)
 		const struct harvest_verdict *v = &verdicts->at[i];
 
 		verdicts_take(&m->verdicts, v);
-		if (!verdict_shuts_out(v))
-			continue;
-		if (!sweeps_begin(&m->sweeps, m->tcp, &v->address, v->prefix_len))
-			counter_add(&m->counters->mail_sweeps_full, 1);
+		if (verdict_shuts_out(v))
+			sweep(m, &v->address, v->prefix_len);
 	}
 }
 
@@ -517,10 +523,11 @@ static void answer_no(struct mail *m, struct smtp_session *s, const struct smtp_
 
 static uint32_t begin_delivery(struct mail *m, struct smtp_session *s, uint16_t pool)
 {
-	struct harvest_client client = client_of(m, s);
+	struct flow flow;
 
-	return delivery_begin(m->deliveries, s, client_conn(s), pool,
-			      harvest_has_delivered(m->config->harvest, &client.address));
+	client_flow(m->tcp, s, &flow);
+	return delivery_begin(m->deliveries, s, pool,
+			      harvest_has_delivered(m->config->harvest, &flow.remote));
 }
 
 /* DATA: the next hop is asked, or the message is held until it is. */
@@ -559,13 +566,12 @@ static enum led answer_data(struct mail *m, struct smtp_session *s, bool more, s
 	}
 }
 
-static enum led take_body(struct mail *m, struct smtp_session *s)
+static void take_body(struct mail *m, struct smtp_session *s)
 {
 	const struct span *spans;
 	size_t n = smtp_body(m->smtp, &spans);
 
 	delivery_body(m->deliveries, transaction_of(m, s)->delivery, spans, n);
-	return LED_ON;
 }
 
 /* The message is whole. */
@@ -586,7 +592,6 @@ static enum led answer_delivery(struct mail *m, struct smtp_session *s, struct s
 	taken = answer->reply == REPLY_OF_NEXT_HOP && answer->code / 100 == 2;
 	settle(m, s, taken ? HARVEST_DELIVERED : HARVEST_FAILED);
 	t->delivery = DELIVERY_NONE;
-	smtp_hold(m->smtp, s, false);
 	smtp_answer_delivery(m->smtp, s, answer, out);
 	delivery_close(m->deliveries, number);
 	/* It was let go on to here. */
@@ -606,11 +611,11 @@ static enum led act(struct mail *m, struct smtp_session *s, enum smtp_step step,
 	case SMTP_ASK_DATA:
 		return answer_data(m, s, more, out);
 	case SMTP_BODY:
-		return take_body(m, s);
+		take_body(m, s);
+		return LED_ON;
 	case SMTP_SPOILED:
 		settle(m, s, HARVEST_FAILED);
 		leave_delivery(m, s);
-		smtp_hold(m->smtp, s, false);
 		return LED_ON;
 	case SMTP_ASK_DELIVERY:
 		return answer_delivery(m, s, out);
@@ -651,8 +656,10 @@ static struct span readable(struct mail *m, const struct tcp_conn *c, struct smt
 	const struct transaction *t = transaction_of(m, s);
 	size_t room;
 
-	if (!smtp_is_in_message(s) || !t || t->delivery == DELIVERY_NONE)
+	if (!smtp_is_in_message(s) || !t || t->delivery == DELIVERY_NONE) {
+		smtp_hold(m->smtp, s, false);
 		return in;
+	}
 	room = delivery_room(m->deliveries, t->delivery);
 	smtp_hold(m->smtp, s, room == 0);
 	return (struct span){in.bytes, in.len < room ? in.len : room};
@@ -978,12 +985,6 @@ static void end_swept(void *arg, struct tcp_conn *c)
 	}
 }
 
-static void sweep(struct mail *m, const struct ip_addr *address, uint8_t prefix_len)
-{
-	if (!sweeps_begin(&m->sweeps, m->tcp, address, prefix_len))
-		counter_add(&m->counters->mail_sweeps_full, 1);
-}
-
 static void sweep_all(struct mail *m)
 {
 	static const struct ip_addr anybody;
@@ -1106,12 +1107,25 @@ static uint32_t share(uint32_t sessions, uint32_t of)
 	return sessions / of > least ? sessions / of : least;
 }
 
+/* Their keys are drawn from the one there is: what clients see of that, in ids, tells nothing of
+ * them. */
+static struct refusals *new_refusals(const struct mail_config *config)
+{
+	struct siphash_key own, keys[2];
+	uint64_t words[4];
+
+	memcpy(&own, config->id_key, sizeof(own));
+	for (uint64_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		words[i] = siphash24(&own, &i, sizeof(i));
+	memcpy(keys, words, sizeof(keys));
+	return refusals_new(REFUSALS, keys);
+}
+
 /* What next hops refused is known to all workers: the first to start makes it, the last to stop
  * takes it away. */
 static bool start_relay(struct mail *m, uint32_t deliveries)
 {
 	struct mail_config *config = m->config;
-	struct siphash_key keys[2];
 	struct deliveries_config relay = {
 		.worker = m->worker,
 		.smtp = m->smtp,
@@ -1124,11 +1138,8 @@ static bool start_relay(struct mail *m, uint32_t deliveries)
 		.counters = m->counters,
 	};
 
-	memcpy(&keys[0], config->id_key, sizeof(keys[0]));
-	memcpy(&keys[1], config->id_key, sizeof(keys[1]));
-	((uint8_t *)&keys[1])[0] ^= 1;
 	if (!config->refusals)
-		config->refusals = refusals_new(REFUSALS, keys);
+		config->refusals = new_refusals(config);
 	relay.refusals = config->refusals;
 	if (config->refusals)
 		m->deliveries = deliveries_new(&relay, 0);

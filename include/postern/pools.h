@@ -106,6 +106,16 @@ struct pool_tried {
 	uint64_t bits[POOL_SERVERS_MAX / 64];
 };
 
+static inline void pool_tried_add(struct pool_tried *t, uint32_t server)
+{
+	t->bits[server / 64] |= 1ULL << server % 64;
+}
+
+static inline bool pool_tried_has(const struct pool_tried *t, uint32_t server)
+{
+	return t->bits[server / 64] >> server % 64 & 1;
+}
+
 /* Takes a server that is not in tried for a transaction: it is in use until pools_release. Of those
  * as little in use, one to which the caller has an idle connection (bits in idle) comes first:
  * *needs_connection is false then. True: room for a new connection was taken besides, which counts

@@ -75,7 +75,7 @@ static void a_sound_one_is_read_with_its_defaults(void **state)
 	assert_int_equal(c.pools[0].servers[1].weight, 3);
 	assert_int_equal(c.pools[0].connections, 100);
 	assert_false(c.pools[0].many_recipients);
-	assert_int_equal(c.pools[0].identity, CONFIG_XCLIENT);
+	assert_int_equal(c.pools[0].identity, POOL_XCLIENT);
 	assert_int_equal(c.harvest.mode, CONFIG_OBSERVE);
 	assert_int_equal(c.harvest.first_ttl_s, 600);
 	assert_int_equal(c.harvest.longest_ttl_s, 86400);

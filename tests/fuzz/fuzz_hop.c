@@ -25,7 +25,7 @@ enum {
 
 enum setting {
 	LMTP = 0x01,
-	IDENTITY = 0x06, /* enum hop_identity, shifted by one; 3: as 1 */
+	IDENTITY = 0x06, /* enum pool_identity, shifted by one; 3: as 1 */
 	RECIPIENTS = 0x18,
 	NOTIFIES = 0x20,
 	LITTLE_ROOM = 0x40,
@@ -94,13 +94,13 @@ static void check_order(struct run *r, const uint8_t *line, size_t len)
 	} else if (begins(line, len, "RCPT TO:<")) {
 		assert(r->open && r->n_said++ < r->n_recipients);
 	} else if (begins(line, len, "XCLIENT ADDR=")) {
-		assert(!r->open && len + 2 <= SMTP_LINE_MAX && r->h.identity == HOP_XCLIENT);
+		assert(!r->open && len + 2 <= SMTP_LINE_MAX && r->h.identity == POOL_XCLIENT);
 	} else if (begins(line, len, "RSET")) {
 		assert(len == 4);
 		r->open = false;
 	} else if (begins(line, len, "LHLO ") || begins(line, len, "EHLO ") ||
 		   begins(line, len, "HELO ")) {
-		assert((line[0] == 'L') == (r->h.protocol == HOP_LMTP));
+		assert((line[0] == 'L') == (r->h.protocol == POOL_LMTP));
 	} else {
 		/* DATA, the dot and QUIT are the owner's to say. */
 		assert(r->is_owners);
@@ -241,7 +241,7 @@ static void check_outcome(const struct run *r)
 
 	assert(outcome->taken + outcome->refused == r->h.rcpts_taken);
 	assert(outcome->refused ? r->h.reply.code >= 400 : r->h.reply.code < 300);
-	assert(r->h.protocol == HOP_LMTP || !outcome->taken || !outcome->refused);
+	assert(r->h.protocol == POOL_LMTP || !outcome->taken || !outcome->refused);
 }
 
 static void check_failure(const struct run *r)
@@ -279,7 +279,7 @@ static void act(struct run *r, enum hop_step step)
 			say(r, hop_end);
 		break;
 	case HOP_RCPT_END:
-		assert(r->h.protocol == HOP_LMTP);
+		assert(r->h.protocol == POOL_LMTP);
 		r->n_ended++;
 		assert(r->h.outcome.taken + r->h.outcome.refused == r->n_ended);
 		break;
@@ -311,7 +311,7 @@ static bool feed_once(struct run *r, struct span *in, size_t room)
 	assert(step != HOP_WAIT || !in->len);
 	/* Whatever the owner said meanwhile, this is no answer to it. */
 	assert(!r->is_early || step == HOP_FAILED ||
-	       (step == HOP_ANSWERED && r->h.protocol == HOP_LMTP && in->len == before) ||
+	       (step == HOP_ANSWERED && r->h.protocol == POOL_LMTP && in->len == before) ||
 	       (step == HOP_WAIT &&
 		(r->h.state == HOP_STATE_MESSAGE || r->h.state == HOP_STATE_ENDED)));
 	r->is_early = in->len && !r->h.asking.in_flight;
@@ -405,7 +405,7 @@ static void make_client(struct run *r, const uint8_t *head)
 		.extended = !(head[1] & NAMELESS),
 	};
 	/* Nobody's: a trial. */
-	if (head[1] & NAMELESS && (head[0] & IDENTITY) / 2 == HOP_PROXY_V2)
+	if (head[1] & NAMELESS && (head[0] & IDENTITY) / 2 == POOL_PROXY_V2)
 		r->client.address = (struct ip_addr){0};
 }
 
@@ -421,10 +421,10 @@ static void run(struct run *r, const uint8_t *data, size_t size)
 	r->open = r->was_reset = r->is_early = r->was_refused = false;
 	make_mail(r, data);
 	make_client(r, data);
-	hop_open(&r->h, data[0] & LMTP ? HOP_LMTP : HOP_SMTP,
-		 identity == 3 ? HOP_XCLIENT : (enum hop_identity)identity, "gw.example.net",
+	hop_open(&r->h, data[0] & LMTP ? POOL_LMTP : POOL_SMTP,
+		 identity == 3 ? POOL_XCLIENT : (enum pool_identity)identity, "gw.example.net",
 		 &r->client, &out);
-	assert(identity == HOP_PROXY_V2 ? out.len >= 16 : !out.len);
+	assert(identity == POOL_PROXY_V2 ? out.len >= 16 : !out.len);
 	free(out.bytes);
 	speak(r, data + HEAD, size - HEAD);
 }

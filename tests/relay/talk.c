@@ -129,8 +129,8 @@ void talk_server(struct talk *t, const char *text)
 	talk_server_octets(t, text, strlen(text));
 }
 
-void talk_open(struct talk *t, const struct manner *manner, enum hop_protocol protocol,
-	       enum hop_identity identity)
+void talk_open(struct talk *t, const struct manner *manner, enum pool_protocol protocol,
+	       enum pool_identity identity)
 {
 	static const uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 7}, v4[4] = {192, 0, 2, 25};
 	struct smtp_out out = out_of(HOP_HEADER_PROXY_MAX);

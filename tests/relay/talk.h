@@ -42,8 +42,8 @@ struct talk {
 
 /* Opens: nothing was said yet, but PROXY v2's header. The client is [2001:db8::7]:40000, which
  * said EHLO client.example and reached 192.0.2.25:25; the mail is from a@example.org. */
-void talk_open(struct talk *t, const struct manner *manner, enum hop_protocol protocol,
-	       enum hop_identity identity);
+void talk_open(struct talk *t, const struct manner *manner, enum pool_protocol protocol,
+	       enum pool_identity identity);
 /* Greets and offers what the words say ("PIPELINING", ...), to HOP_READY. */
 void talk_greet(struct talk *t, const char *const *offers);
 /* Adds a recipient "local@domain", or without a domain. */

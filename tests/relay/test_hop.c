@@ -26,9 +26,9 @@ static const char *const xclient[] = {
 	"XCLIENT ADDR=IPV6:2001:db8::7 PORT=40000 NAME=[UNAVAILABLE] PROTO=ESMTP " \
 	"DESTADDR=192.0.2.25 DESTPORT=25 HELO=client.example\r\n"
 
-static void open_to(enum hop_protocol protocol, const char *const *offers)
+static void open_to(enum pool_protocol protocol, const char *const *offers)
 {
-	talk_open(&t, manner, protocol, HOP_IDENTITY_NONE);
+	talk_open(&t, manner, protocol, POOL_IDENTITY_NONE);
 	talk_greet(&t, offers);
 }
 
@@ -43,7 +43,7 @@ static void recipients(unsigned n)
 }
 
 /* To HOP_ASKED, all taken. */
-static void ask(enum hop_protocol protocol, unsigned n)
+static void ask(enum pool_protocol protocol, unsigned n)
 {
 	open_to(protocol, pipelining);
 	recipients(n);
@@ -59,7 +59,7 @@ static void ask(enum hop_protocol protocol, unsigned n)
 }
 
 /* To HOP_WANTED. */
-static void come_to_message(enum hop_protocol protocol, unsigned n)
+static void come_to_message(enum pool_protocol protocol, unsigned n)
 {
 	ask(protocol, n);
 	talk_data(&t);
@@ -76,7 +76,7 @@ static void expect_outcome(unsigned taken, unsigned refused)
 }
 
 /* To the answer to the dot. */
-static void deliver(enum hop_protocol protocol, unsigned n)
+static void deliver(enum pool_protocol protocol, unsigned n)
 {
 	come_to_message(protocol, n);
 	talk_end(&t);
@@ -86,7 +86,7 @@ static void deliver(enum hop_protocol protocol, unsigned n)
 /* A transaction that is done, so that the connection was used. */
 static void use(const char *const *offers)
 {
-	open_to(HOP_SMTP, offers);
+	open_to(POOL_SMTP, offers);
 	recipients(1);
 	talk_begin(&t);
 	talk_server(&t, "550 no\r\n");
@@ -103,7 +103,7 @@ static void use(const char *const *offers)
 
 static void greeting_is_awaited_before_anything_is_said(void **state)
 {
-	talk_open(&t, manner, HOP_SMTP, HOP_IDENTITY_NONE);
+	talk_open(&t, manner, POOL_SMTP, POOL_IDENTITY_NONE);
 	talk_server(&t, "220-mx.example.net\r\n220 ESMTP\r");
 	talk_expect_sent(&t, "");
 	talk_server(&t, "\n");
@@ -117,7 +117,7 @@ static void greeting_is_awaited_before_anything_is_said(void **state)
 
 static void lmtp_says_lhlo(void **state)
 {
-	talk_open(&t, manner, HOP_LMTP, HOP_IDENTITY_NONE);
+	talk_open(&t, manner, POOL_LMTP, POOL_IDENTITY_NONE);
 	talk_server(&t, "220 lmtp\r\n");
 	talk_expect_sent(&t, "LHLO gw.example.net\r\n");
 	talk_server(&t, "250-lmtp\r\n250 PIPELINING\r\n");
@@ -127,7 +127,7 @@ static void lmtp_says_lhlo(void **state)
 
 static void expect_refused_greeting(const char *said)
 {
-	talk_open(&t, manner, HOP_SMTP, HOP_IDENTITY_NONE);
+	talk_open(&t, manner, POOL_SMTP, POOL_IDENTITY_NONE);
 	talk_server(&t, said);
 	talk_expect(&t, "FAILED GREETING_REFUSED");
 	talk_expect_sent(&t, "");
@@ -141,9 +141,9 @@ static void greeting_other_than_220_is_a_refusal(void **state)
 	expect_refused_greeting("250 hello\r\n");
 }
 
-static void expect_hello_answered(enum hop_protocol protocol, const char *said, const char *found)
+static void expect_hello_answered(enum pool_protocol protocol, const char *said, const char *found)
 {
-	talk_open(&t, manner, protocol, HOP_IDENTITY_NONE);
+	talk_open(&t, manner, protocol, POOL_IDENTITY_NONE);
 	talk_server(&t, "220 mx\r\n");
 	t.sent_len = 0;
 	talk_server(&t, said);
@@ -152,23 +152,23 @@ static void expect_hello_answered(enum hop_protocol protocol, const char *said, 
 
 static void refused_ehlo_fails(void **state)
 {
-	expect_hello_answered(HOP_SMTP, "550 5.7.1 not you\r\n", "FAILED HELLO_REFUSED");
+	expect_hello_answered(POOL_SMTP, "550 5.7.1 not you\r\n", "FAILED HELLO_REFUSED");
 	talk_expect_reply(&t, 550, "5.7.1 not you");
 	talk_expect_sent(&t, "");
-	expect_hello_answered(HOP_SMTP, "451 later\r\n", "FAILED HELLO_REFUSED");
-	expect_hello_answered(HOP_SMTP, "504 no\r\n", "FAILED HELLO_REFUSED");
-	expect_hello_answered(HOP_SMTP, "220 x\r\n", "FAILED NO_REPLY");
-	expect_hello_answered(HOP_SMTP, "354 x\r\n", "FAILED NO_REPLY");
+	expect_hello_answered(POOL_SMTP, "451 later\r\n", "FAILED HELLO_REFUSED");
+	expect_hello_answered(POOL_SMTP, "504 no\r\n", "FAILED HELLO_REFUSED");
+	expect_hello_answered(POOL_SMTP, "220 x\r\n", "FAILED NO_REPLY");
+	expect_hello_answered(POOL_SMTP, "354 x\r\n", "FAILED NO_REPLY");
 }
 
 static void server_without_ehlo_is_told_helo_and_offers_nothing(void **state)
 {
-	expect_hello_answered(HOP_SMTP, "500 what\r\n", "");
+	expect_hello_answered(POOL_SMTP, "500 what\r\n", "");
 	talk_expect_sent(&t, "HELO gw.example.net\r\n");
 	talk_server(&t, "250-mx\r\n250 PIPELINING\r\n");
 	talk_expect(&t, "READY");
 	assert_int_equal(t.h.offers, 0);
-	expect_hello_answered(HOP_SMTP, "502 what\r\n", "");
+	expect_hello_answered(POOL_SMTP, "502 what\r\n", "");
 	talk_expect_sent(&t, "HELO gw.example.net\r\n");
 	talk_server(&t, "502 what\r\n");
 	talk_expect(&t, "FAILED HELLO_REFUSED");
@@ -176,7 +176,7 @@ static void server_without_ehlo_is_told_helo_and_offers_nothing(void **state)
 
 static void lmtp_knows_no_helo(void **state)
 {
-	expect_hello_answered(HOP_LMTP, "500 what\r\n", "FAILED HELLO_REFUSED");
+	expect_hello_answered(POOL_LMTP, "500 what\r\n", "FAILED HELLO_REFUSED");
 	talk_expect_sent(&t, "");
 }
 
@@ -184,7 +184,7 @@ static void lmtp_knows_no_helo(void **state)
 
 static void mail_and_recipients_go_in_one_flight(void **state)
 {
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	recipients(2);
 	talk_begin(&t);
 	talk_expect_sent(&t, "MAIL FROM:<a@example.org>\r\nRCPT TO:<r0@example.net>\r\n"
@@ -201,7 +201,7 @@ static void mail_and_recipients_go_in_one_flight(void **state)
 
 static void without_pipelining_one_command_goes_at_a_time(void **state)
 {
-	open_to(HOP_SMTP, nothing);
+	open_to(POOL_SMTP, nothing);
 	recipients(2);
 	talk_begin(&t);
 	talk_expect_sent(&t, "MAIL FROM:<a@example.org>\r\n");
@@ -226,7 +226,7 @@ static unsigned lines_sent(void)
 
 static void only_so_many_commands_are_in_flight(void **state)
 {
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	recipients(HOP_IN_FLIGHT_MAX + 10);
 	talk_begin(&t);
 	assert_int_equal(lines_sent(), HOP_IN_FLIGHT_MAX);
@@ -247,7 +247,7 @@ static void reply_is_the_recipients_when_it_is_told(void **state)
 	struct smtp_out out = {.bytes = t.sent, .size = sizeof(t.sent)};
 	struct span in = {(const uint8_t *)"250 s\r\n250 one\r\n550 two\r\n", 25};
 
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	recipients(2);
 	talk_begin(&t);
 	assert_int_equal(hop_feed(&t.h, &in, &out), HOP_RCPT);
@@ -262,7 +262,7 @@ static void reply_is_the_recipients_when_it_is_told(void **state)
 
 static void refused_mail_speaks_for_all(void **state)
 {
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	recipients(2);
 	talk_begin(&t);
 	talk_server(&t, "550 5.7.1 not from you\r\n");
@@ -276,13 +276,13 @@ static void refused_mail_speaks_for_all(void **state)
 
 static void nothing_more_is_said_once_mail_was_refused(void **state)
 {
-	open_to(HOP_SMTP, nothing);
+	open_to(POOL_SMTP, nothing);
 	recipients(2);
 	talk_begin(&t);
 	talk_server(&t, "451 later\r\n");
 	talk_expect_sent(&t, "MAIL FROM:<a@example.org>\r\n");
 	talk_expect(&t, "ASKED");
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	recipients(HOP_IN_FLIGHT_MAX);
 	talk_begin(&t);
 	lines_sent();
@@ -298,7 +298,7 @@ static void nothing_more_is_said_once_mail_was_refused(void **state)
 
 static void all_recipients_may_be_refused(void **state)
 {
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	recipients(1);
 	talk_begin(&t);
 	talk_server(&t, "250 ok\r\n550 5.1.1 unknown\r\n");
@@ -310,12 +310,12 @@ static void all_recipients_may_be_refused(void **state)
 
 static void code_out_of_place_is_no_reply(void **state)
 {
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	recipients(1);
 	talk_begin(&t);
 	talk_server(&t, "354 go on\r\n");
 	talk_expect(&t, "FAILED NO_REPLY");
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	recipients(1);
 	talk_begin(&t);
 	talk_server(&t, "250 ok\r\n354 go on\r\n");
@@ -324,7 +324,7 @@ static void code_out_of_place_is_no_reply(void **state)
 
 static void garbage_in_place_of_a_reply_fails(void **state)
 {
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	recipients(1);
 	talk_begin(&t);
 	talk_server(&t, "250 ok\r\nHTTP/1.1 200 OK\r\n");
@@ -333,25 +333,25 @@ static void garbage_in_place_of_a_reply_fails(void **state)
 
 static void shutting_down_is_heard_anywhere(void **state)
 {
-	talk_open(&t, manner, HOP_SMTP, HOP_IDENTITY_NONE);
+	talk_open(&t, manner, POOL_SMTP, POOL_IDENTITY_NONE);
 	talk_server(&t, "421 busy\r\n");
 	talk_expect(&t, "FAILED SHUT_DOWN");
 	talk_expect_reply(&t, 421, "busy");
-	expect_hello_answered(HOP_SMTP, "421 busy\r\n", "FAILED SHUT_DOWN");
-	open_to(HOP_SMTP, pipelining);
+	expect_hello_answered(POOL_SMTP, "421 busy\r\n", "FAILED SHUT_DOWN");
+	open_to(POOL_SMTP, pipelining);
 	recipients(1);
 	talk_begin(&t);
 	talk_server(&t, "250 ok\r\n421 4.3.2 going\r\n");
 	talk_expect(&t, "FAILED SHUT_DOWN");
 	talk_expect_reply(&t, 421, "4.3.2 going");
-	ask(HOP_SMTP, 1);
+	ask(POOL_SMTP, 1);
 	talk_data(&t);
 	talk_server(&t, "421 going\r\n");
 	talk_expect(&t, "FAILED SHUT_DOWN");
-	come_to_message(HOP_SMTP, 1);
+	come_to_message(POOL_SMTP, 1);
 	talk_server(&t, "421 going\r\n");
 	talk_expect(&t, "FAILED SHUT_DOWN");
-	deliver(HOP_SMTP, 1);
+	deliver(POOL_SMTP, 1);
 	talk_server(&t, "421 going\r\n");
 	talk_expect(&t, "FAILED SHUT_DOWN");
 	use(pipelining);
@@ -379,7 +379,7 @@ static void fill_in_everything(void)
 
 static void parameters_go_where_they_are_offered(void **state)
 {
-	open_to(HOP_SMTP, everything);
+	open_to(POOL_SMTP, everything);
 	fill_in_everything();
 	t.mail.transaction.smtputf8 = true;
 	talk_begin(&t);
@@ -392,7 +392,7 @@ static void parameters_go_where_they_are_offered(void **state)
 
 static void parameters_that_are_not_offered_stay_out(void **state)
 {
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	fill_in_everything();
 	talk_begin(&t);
 	talk_expect_sent(&t, "MAIL FROM:<a@example.org>\r\nRCPT TO:<one@example.net>\r\n"
@@ -401,12 +401,12 @@ static void parameters_that_are_not_offered_stay_out(void **state)
 
 static void parameters_that_the_client_did_not_say_stay_out(void **state)
 {
-	open_to(HOP_SMTP, everything);
+	open_to(POOL_SMTP, everything);
 	t.mail.added = 200;
 	recipients(1);
 	talk_begin(&t);
 	talk_expect_sent(&t, "MAIL FROM:<a@example.org>\r\nRCPT TO:<r0@example.net>\r\n");
-	open_to(HOP_SMTP, everything);
+	open_to(POOL_SMTP, everything);
 	t.mail.transaction.ret = SMTP_RETURN_FULL;
 	talk_begin(&t);
 	talk_expect_sent(&t, "MAIL FROM:<a@example.org> RET=FULL\r\n");
@@ -416,7 +416,7 @@ static void size_beyond_all_is_the_largest(void **state)
 {
 	static const char *const size[] = {"SIZE", NULL};
 
-	open_to(HOP_SMTP, size);
+	open_to(POOL_SMTP, size);
 	t.mail.transaction.declared_size = UINT64_MAX - 1;
 	t.mail.added = 200;
 	talk_begin(&t);
@@ -425,7 +425,7 @@ static void size_beyond_all_is_the_largest(void **state)
 
 static void addresses_go_as_they_are(void **state)
 {
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	t.mail.transaction.sender = (struct span){0};
 	talk_recipient(&t, "postmaster", 0, "");
 	talk_recipient(&t, "\"a b@c\"@example.net", 0, "");
@@ -440,7 +440,7 @@ static void longest_commands_have_room(void **state)
 	static char sender[SMTP_ADDRESS_MAX + 1], envid[SMTP_ENVID_MAX + 1];
 	static char recipient[SMTP_ADDRESS_MAX + 1], orcpt[SMTP_ORCPT_MAX + 1];
 
-	open_to(HOP_SMTP, everything);
+	open_to(POOL_SMTP, everything);
 	memset(sender, 's', SMTP_ADDRESS_MAX);
 	memset(envid, 'e', SMTP_ENVID_MAX);
 	memset(recipient, 'r', SMTP_ADDRESS_MAX);
@@ -462,7 +462,7 @@ static void mail_that_needs_smtputf8_goes_only_where_it_is_offered(void **state)
 {
 	struct smtp_out out = {.bytes = t.sent, .size = sizeof(t.sent)};
 
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	t.mail.transaction.smtputf8 = true;
 	assert_false(hop_begin(&t.h, NULL, &t.mail, &out));
 	assert_int_equal(out.len, 0);
@@ -478,13 +478,13 @@ static void mail_that_needs_smtputf8_goes_only_where_it_is_offered(void **state)
 
 static void delivery_is_what_the_answer_to_the_dot_says(void **state)
 {
-	deliver(HOP_SMTP, 3);
+	deliver(POOL_SMTP, 3);
 	talk_server(&t, "250 2.0.0 queued as 1\r\n");
 	talk_expect(&t, "ANSWERED");
 	talk_expect_reply(&t, 250, "2.0.0 queued as 1");
 	expect_outcome(3, 0);
 	assert_true(hop_is_idle(&t.h));
-	deliver(HOP_SMTP, 3);
+	deliver(POOL_SMTP, 3);
 	talk_server(&t, "554 5.6.0 no\r\n");
 	talk_expect(&t, "ANSWERED");
 	talk_expect_reply(&t, 554, "5.6.0 no");
@@ -494,17 +494,17 @@ static void delivery_is_what_the_answer_to_the_dot_says(void **state)
 
 static void go_on_behind_the_dot_is_no_reply(void **state)
 {
-	deliver(HOP_SMTP, 1);
+	deliver(POOL_SMTP, 1);
 	talk_server(&t, "354 more\r\n");
 	talk_expect(&t, "FAILED NO_REPLY");
-	deliver(HOP_LMTP, 2);
+	deliver(POOL_LMTP, 2);
 	talk_server(&t, "250 ok\r\n354 more\r\n");
 	talk_expect(&t, "RCPT_END, FAILED NO_REPLY");
 }
 
 static void lmtp_answers_for_each_recipient(void **state)
 {
-	deliver(HOP_LMTP, 3);
+	deliver(POOL_LMTP, 3);
 	talk_server(&t, "250 one\r\n250 two\r\n");
 	talk_expect(&t, "RCPT_END, RCPT_END");
 	talk_server(&t, "250 three\r\n");
@@ -515,7 +515,7 @@ static void lmtp_answers_for_each_recipient(void **state)
 
 static void first_refusal_speaks_for_all_of_lmtp(void **state)
 {
-	deliver(HOP_LMTP, 4);
+	deliver(POOL_LMTP, 4);
 	talk_server(&t, "250 one\r\n452 two is full\r\n550 three\r\n250 four\r\n");
 	talk_expect(&t, "RCPT_END, RCPT_END refused, RCPT_END refused, RCPT_END, ANSWERED");
 	talk_expect_reply(&t, 452, "two is full");
@@ -525,7 +525,7 @@ static void first_refusal_speaks_for_all_of_lmtp(void **state)
 
 static void lmtp_answers_for_those_only_that_were_taken(void **state)
 {
-	open_to(HOP_LMTP, pipelining);
+	open_to(POOL_LMTP, pipelining);
 	recipients(3);
 	talk_begin(&t);
 	talk_server(&t, "250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n");
@@ -540,7 +540,7 @@ static void lmtp_answers_for_those_only_that_were_taken(void **state)
 
 static void refused_data_delivers_nothing_and_leaves_the_connection(void **state)
 {
-	ask(HOP_SMTP, 2);
+	ask(POOL_SMTP, 2);
 	talk_data(&t);
 	talk_server(&t, "451 4.3.0 later\r\n");
 	talk_expect(&t, "ANSWERED");
@@ -557,7 +557,7 @@ static void data_answered_by_anything_else_is_no_reply(void **state)
 	static const char *const said[] = {"250 ok\r\n", "355 go\r\n", "300 go\r\n"};
 
 	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
-		ask(HOP_SMTP, 1);
+		ask(POOL_SMTP, 1);
 		talk_data(&t);
 		talk_server(&t, said[i]);
 		talk_expect(&t, "FAILED NO_REPLY");
@@ -566,7 +566,7 @@ static void data_answered_by_anything_else_is_no_reply(void **state)
 
 static void refusal_before_the_end_of_the_message_is_told(void **state)
 {
-	come_to_message(HOP_SMTP, 1);
+	come_to_message(POOL_SMTP, 1);
 	talk_server(&t, "552-5.3.4 too\r\n552 5.3.4 large");
 	talk_expect(&t, "");
 	talk_server(&t, "\r\n");
@@ -579,7 +579,7 @@ static void anything_else_before_the_end_of_the_message_is_no_reply(void **state
 	static const char *const said[] = {"250 ok\r\n", "354 go\r\n", "what\r\n"};
 
 	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
-		come_to_message(HOP_SMTP, 1);
+		come_to_message(POOL_SMTP, 1);
 		talk_server(&t, said[i]);
 		talk_expect(&t, "FAILED NO_REPLY");
 	}
@@ -588,13 +588,13 @@ static void anything_else_before_the_end_of_the_message_is_no_reply(void **state
 /* Or a server could have taken what it has not seen the end of. */
 static void reply_begun_before_the_dot_is_no_answer_to_it(void **state)
 {
-	come_to_message(HOP_SMTP, 1);
+	come_to_message(POOL_SMTP, 1);
 	talk_server(&t, "25");
 	talk_end(&t);
 	talk_expect(&t, "");
 	talk_server(&t, "0 ok\r\n");
 	talk_expect(&t, "FAILED NO_REPLY");
-	come_to_message(HOP_SMTP, 1);
+	come_to_message(POOL_SMTP, 1);
 	talk_server(&t, "552 too");
 	talk_end(&t);
 	talk_server(&t, " large\r\n");
@@ -632,7 +632,7 @@ static void reset_that_is_refused_fails(void **state)
 		talk_begin(&t);
 		talk_server(&t, said[i]);
 		talk_expect(&t, "FAILED RESET_REFUSED");
-		ask(HOP_SMTP, 1);
+		ask(POOL_SMTP, 1);
 		talk_reset(&t);
 		talk_server(&t, said[i]);
 		talk_expect(&t, "FAILED RESET_REFUSED");
@@ -641,7 +641,7 @@ static void reset_that_is_refused_fails(void **state)
 
 static void reset_ends_what_was_asked(void **state)
 {
-	ask(HOP_SMTP, 1);
+	ask(POOL_SMTP, 1);
 	talk_reset(&t);
 	talk_expect_sent(&t, "RSET\r\n");
 	talk_server(&t, "250 ok\r\n");
@@ -654,7 +654,7 @@ static void reset_ends_what_was_asked(void **state)
 
 static void nothing_of_a_transaction_is_left_for_the_next(void **state)
 {
-	deliver(HOP_LMTP, 2);
+	deliver(POOL_LMTP, 2);
 	talk_server(&t, "450 no\r\n250 ok\r\n");
 	talk_expect(&t, "RCPT_END refused, RCPT_END, ANSWERED");
 	recipients(1);
@@ -678,7 +678,7 @@ static void nothing_of_a_transaction_is_left_for_the_next(void **state)
 
 static void quit_is_said_and_its_answer_ends_all(void **state)
 {
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	talk_quit(&t);
 	talk_expect_sent(&t, "QUIT\r\n");
 	assert_false(hop_is_idle(&t.h));
@@ -693,11 +693,11 @@ static void any_octet_while_idle_fails(void **state)
 	static const char *const said[] = {"2", "\n", "250 part", "x"};
 
 	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
-		open_to(HOP_SMTP, pipelining);
+		open_to(POOL_SMTP, pipelining);
 		talk_server(&t, said[i]);
 		talk_expect(&t, "FAILED UNASKED");
 		talk_expect_reply(&t, 0, "");
-		ask(HOP_SMTP, 1);
+		ask(POOL_SMTP, 1);
 		talk_server(&t, said[i]);
 		talk_expect(&t, "FAILED UNASKED");
 		talk_expect_reply(&t, 0, "");
@@ -706,7 +706,7 @@ static void any_octet_while_idle_fails(void **state)
 
 static void server_that_closes_while_idle_shuts_down(void **state)
 {
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	talk_server(&t, "421 4.4.2 idle for too long\r\n");
 	/* What came of it does not tell which reply it will be. */
 	talk_expect(&t, manner->octet_by_octet ? "FAILED UNASKED" : "FAILED SHUT_DOWN");
@@ -737,12 +737,12 @@ static void reply_before_its_command_is_no_answer(void **state)
 {
 	struct span rest;
 
-	talk_open(&t, manner, HOP_SMTP, HOP_IDENTITY_NONE);
+	talk_open(&t, manner, POOL_SMTP, POOL_IDENTITY_NONE);
 	assert_int_equal(feed_once("220 mx\r\n250 mx\r\n", &rest), HOP_FAILED);
 	assert_int_equal(t.h.failure, HOP_UNASKED);
 	talk_expect_sent(&t, "");
 
-	open_to(HOP_SMTP, nothing);
+	open_to(POOL_SMTP, nothing);
 	recipients(1);
 	talk_begin(&t);
 	assert_int_equal(feed_once("250 ok\r\n250 ok\r\n", &rest), HOP_FAILED);
@@ -756,7 +756,7 @@ static void octets_behind_an_answer_are_no_answer_to_what_is_said_next(void **st
 	struct span rest;
 
 	/* MAIL and RCPT */
-	talk_open(&t, manner, HOP_SMTP, HOP_IDENTITY_NONE);
+	talk_open(&t, manner, POOL_SMTP, POOL_IDENTITY_NONE);
 	talk_server(&t, "220 mx\r\n");
 	assert_int_equal(feed_once("250 mx\r\n250 ok\r\n", &rest), HOP_READY);
 	assert_true(hop_begin(&t.h, NULL, &t.mail, &out));
@@ -765,7 +765,7 @@ static void octets_behind_an_answer_are_no_answer_to_what_is_said_next(void **st
 	assert_int_equal(t.h.failure, HOP_UNASKED);
 
 	/* RSET */
-	talk_open(&t, manner, HOP_SMTP, HOP_IDENTITY_NONE);
+	talk_open(&t, manner, POOL_SMTP, POOL_IDENTITY_NONE);
 	talk_server(&t, "220 mx\r\n");
 	assert_int_equal(feed_once("250 mx\r\n250 ok\r\n", &rest), HOP_READY);
 	talk_reset(&t);
@@ -773,7 +773,7 @@ static void octets_behind_an_answer_are_no_answer_to_what_is_said_next(void **st
 	assert_int_equal(t.h.failure, HOP_UNASKED);
 
 	/* the dot */
-	ask(HOP_SMTP, 1);
+	ask(POOL_SMTP, 1);
 	talk_data(&t);
 	assert_int_equal(feed_once("354 go\r\n250 queued\r\n", &rest), HOP_WANTED);
 	talk_end(&t);
@@ -781,7 +781,7 @@ static void octets_behind_an_answer_are_no_answer_to_what_is_said_next(void **st
 	assert_int_equal(t.h.failure, HOP_NO_REPLY);
 
 	/* DATA: the answer too many is seen before all are asked */
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	recipients(1);
 	talk_begin(&t);
 	assert_int_equal(feed_once("250 ok\r\n250 ok\r\n354 go\r\n", &rest), HOP_RCPT);
@@ -794,7 +794,7 @@ static void recipients_are_not_said_while_answers_are_left_to_read(void **state)
 	static char answers[8 * HOP_IN_FLIGHT_MAX + 9];
 	struct span rest;
 
-	open_to(HOP_SMTP, pipelining);
+	open_to(POOL_SMTP, pipelining);
 	recipients(HOP_IN_FLIGHT_MAX);
 	talk_begin(&t);
 	/* One more than there are commands, before the last recipient is told. */
@@ -810,7 +810,7 @@ static void recipients_are_not_said_while_answers_are_left_to_read(void **state)
 
 static void answer_too_many_of_lmtp_is_unasked(void **state)
 {
-	deliver(HOP_LMTP, 1);
+	deliver(POOL_LMTP, 1);
 	talk_server(&t, "250 one\r\n");
 	talk_server(&t, "250 two\r\n");
 	talk_expect(&t, "RCPT_END, ANSWERED, FAILED UNASKED");
@@ -822,7 +822,7 @@ static void answer_too_many_of_lmtp_spoils_none_before_it(void **state)
 {
 	struct span rest;
 
-	deliver(HOP_LMTP, 1);
+	deliver(POOL_LMTP, 1);
 	assert_int_equal(feed_once("250 one\r\n250 two\r\n", &rest), HOP_RCPT_END);
 	assert_int_equal(feed_once((const char *)rest.bytes, &rest), HOP_ANSWERED);
 	expect_outcome(1, 0);
@@ -834,7 +834,7 @@ static void answer_too_many_of_lmtp_spoils_none_before_it(void **state)
 
 static void open_xclient(void)
 {
-	talk_open(&t, manner, HOP_SMTP, HOP_XCLIENT);
+	talk_open(&t, manner, POOL_SMTP, POOL_XCLIENT);
 	talk_greet(&t, xclient);
 }
 
@@ -895,7 +895,7 @@ static void only_attributes_that_are_offered_are_told(void **state)
 	for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++) {
 		const char *const lines[] = {offers[i][0], NULL};
 
-		talk_open(&t, manner, HOP_SMTP, HOP_XCLIENT);
+		talk_open(&t, manner, POOL_SMTP, POOL_XCLIENT);
 		talk_greet(&t, lines);
 		talk_begin(&t);
 		talk_expect_sent(&t, offers[i][1]);
@@ -907,7 +907,7 @@ static void expect_name(const char *name, const char *sent)
 	static const char *const offers[] = {"XCLIENT ADDR HELO", NULL};
 	static char line[SMTP_LINE_MAX * 2];
 
-	talk_open(&t, manner, HOP_SMTP, HOP_XCLIENT);
+	talk_open(&t, manner, POOL_SMTP, POOL_XCLIENT);
 	talk_greet(&t, offers);
 	t.client.hello = (struct span){(const uint8_t *)name, strlen(name)};
 	talk_begin(&t);
@@ -947,7 +947,7 @@ static void expect_address(const uint16_t groups[8], const char *text)
 	static const char *const offers[] = {"XCLIENT ADDR", NULL};
 	char line[80];
 
-	talk_open(&t, manner, HOP_SMTP, HOP_XCLIENT);
+	talk_open(&t, manner, POOL_SMTP, POOL_XCLIENT);
 	talk_greet(&t, offers);
 	for (unsigned i = 0; i < 8; i++) {
 		t.client.address.octets[2 * i] = (uint8_t)(groups[i] >> 8);
@@ -981,7 +981,7 @@ static void server_that_takes_no_identity_is_refused(void **state)
 	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
 		const char *at = said[i], *end;
 
-		talk_open(&t, manner, HOP_SMTP, HOP_XCLIENT);
+		talk_open(&t, manner, POOL_SMTP, POOL_XCLIENT);
 		/* Reply by reply, as they are asked for. */
 		for (; (end = strstr(at, "\r\n")); at = end + 2)
 			talk_server_octets(&t, at, (size_t)(end + 2 - at));
@@ -1021,7 +1021,7 @@ static void offers_behind_xclient_may_lack_what_the_mail_needs(void **state)
 {
 	static const char *const offers[] = {"SMTPUTF8", "XCLIENT ADDR", NULL};
 
-	talk_open(&t, manner, HOP_SMTP, HOP_XCLIENT);
+	talk_open(&t, manner, POOL_SMTP, POOL_XCLIENT);
 	talk_greet(&t, offers);
 	t.mail.transaction.smtputf8 = true;
 	talk_begin(&t);
@@ -1050,7 +1050,7 @@ static void expect_header(const void *octets, size_t len)
 {
 	struct smtp_out out = {.bytes = t.sent, .size = HOP_HEADER_PROXY_MAX};
 
-	hop_open(&t.h, HOP_SMTP, HOP_PROXY_V2, "gw.example.net", &t.client, &out);
+	hop_open(&t.h, POOL_SMTP, POOL_PROXY_V2, "gw.example.net", &t.client, &out);
 	assert_int_equal(out.len, len);
 	assert_memory_equal(t.sent, octets, len);
 }
@@ -1071,7 +1071,7 @@ static void client_is_told_by_proxy_v2(void **state)
 	static const uint8_t client[4] = {203, 0, 113, 9};
 	struct ip_addr v6_local;
 
-	talk_open(&t, manner, HOP_SMTP, HOP_PROXY_V2);
+	talk_open(&t, manner, POOL_SMTP, POOL_PROXY_V2);
 	v6_local = t.client.address;
 	expect_header(v6, sizeof(v6) - 1);
 	t.client.address = ip_addr_from_v4(client);
@@ -1085,7 +1085,7 @@ static void client_is_told_by_proxy_v2(void **state)
 
 static void after_the_header_the_server_greets_as_ever(void **state)
 {
-	talk_open(&t, manner, HOP_SMTP, HOP_PROXY_V2);
+	talk_open(&t, manner, POOL_SMTP, POOL_PROXY_V2);
 	assert_int_equal(t.sent_len, HOP_HEADER_PROXY_MAX);
 	talk_greet(&t, pipelining);
 	recipients(1);

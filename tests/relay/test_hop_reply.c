@@ -18,7 +18,7 @@ static struct talk t;
 /* As a greeting that refuses, which leaves it to be looked at. */
 static void hear_greeting_octets(const void *octets, size_t len)
 {
-	talk_open(&t, manner, HOP_SMTP, HOP_IDENTITY_NONE);
+	talk_open(&t, manner, POOL_SMTP, POOL_IDENTITY_NONE);
 	talk_server_octets(&t, octets, len);
 }
 
@@ -154,7 +154,7 @@ static void line_of_more_octets_than_the_limit_is_no_reply(void **state)
 
 static void hear_lines(unsigned before_last)
 {
-	talk_open(&t, manner, HOP_SMTP, HOP_IDENTITY_NONE);
+	talk_open(&t, manner, POOL_SMTP, POOL_IDENTITY_NONE);
 	for (unsigned i = 0; i < before_last; i++)
 		talk_server(&t, "554-x\r\n");
 	talk_server(&t, "554 x\r\n");
@@ -184,7 +184,7 @@ static void text_beyond_what_is_kept_is_read_and_left_out(void **state)
 
 static void greet(const char *const *offers)
 {
-	talk_open(&t, manner, HOP_SMTP, HOP_IDENTITY_NONE);
+	talk_open(&t, manner, POOL_SMTP, POOL_IDENTITY_NONE);
 	talk_greet(&t, offers);
 }
 
@@ -224,7 +224,7 @@ static void all_that_is_offered_is_known(void **state)
 
 static void the_name_in_the_first_line_is_no_keyword(void **state)
 {
-	talk_open(&t, manner, HOP_SMTP, HOP_IDENTITY_NONE);
+	talk_open(&t, manner, POOL_SMTP, POOL_IDENTITY_NONE);
 	talk_server(&t, "220 x\r\n");
 	talk_server(&t, "250-DSN\r\n250 8BITMIME\r\n");
 	assert_int_equal(t.h.offers, HOP_OFFERS_8BITMIME);

@@ -63,7 +63,7 @@ static void end(struct world *w)
 
 static void put(struct pool_tried *set, uint32_t server)
 {
-	set->bits[server / 64] |= (uint64_t)1 << server % 64;
+	pool_tried_add(set, server);
 }
 
 static enum pool_choice take(struct world *w)

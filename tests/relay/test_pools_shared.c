@@ -103,7 +103,7 @@ static void take(struct worker *w)
 
 	for (unsigned i = 0; i < w->n; i++)
 		if (w->is_idle[i])
-			idle.bits[0] |= (uint64_t)1 << w->servers[i];
+			pool_tried_add(&idle, w->servers[i]);
 	if (pools_take(s->p, 0, &tried, &idle, now(s), &server, &needs_connection) != POOL_CHOSEN)
 		return;
 	if (needs_connection) {
