@@ -3,43 +3,8 @@
 #include "relay/meaning.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 
-enum { DETAIL_DIGITS = 3 };
-
-/* Digits from *at on, up to DETAIL_DIGITS; false: none, or more. */
-static bool read_number(struct span text, size_t *at, unsigned *number)
-{
-	size_t from = *at;
-
-	*number = 0;
-	while (*at < text.len && text.bytes[*at] >= '0' && text.bytes[*at] <= '9')
-		*number = *number * 10 + (unsigned)(text.bytes[(*at)++] - '0') % 10;
-	return *at > from && *at - from <= DETAIL_DIGITS;
-}
-
-static bool skip_dot(struct span text, size_t *at)
-{
-	if (*at == text.len || text.bytes[*at] != '.')
-		return false;
-	(*at)++;
-	return true;
-}
-
-struct status status_read(struct span text)
-{
-	struct status s;
-	size_t at = 0;
-
-	if (text.len > 16)
-		text.len = 16;
-	if (!read_number(text, &at, &s.class) || !skip_dot(text, &at) ||
-	    !read_number(text, &at, &s.subject) || !skip_dot(text, &at) ||
-	    !read_number(text, &at, &s.detail) ||
-	    (at < text.len && text.bytes[at] != ' ' && text.bytes[at] != '\n'))
-		return (struct status){0};
-	return s;
-}
+#include "smtp/status.h"
 
 /* "Bad destination mailbox", "mailbox full" and their kin, or the code that says so alone. */
 static bool is_about_recipient(uint16_t code, const struct status *s)
@@ -60,9 +25,10 @@ static bool is_about_sender(uint16_t code, const struct status *s)
 
 enum meaning meaning_of(enum asked_about what, uint16_t code, struct span text)
 {
-	const struct status s = status_read(text);
+	struct status s;
 	bool about_mail;
 
+	status_read(text, &s);
 	if (code < 400)
 		return MEANING_TAKEN;
 	/* 530: authentication or TLS first; 535: it failed; 503: we speak out of turn. */

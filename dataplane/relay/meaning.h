@@ -27,10 +27,4 @@ enum asked_about { ASKED_ABOUT_SENDER, ASKED_ABOUT_RECIPIENT };
 /* code: 200..599; text: as it came, the enhanced status code first if there is one. */
 enum meaning meaning_of(enum asked_about what, uint16_t code, struct span text);
 
-/* Class, subject and detail, class 0: text begins with none. */
-struct status {
-	unsigned class, subject, detail;
-};
-struct status status_read(struct span text);
-
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "smtp/session.h"
+#include "smtp/status.h"
 #include "smtp/utf8.h"
 
 const struct reply_row reply_rows[REPLIES] = {
@@ -286,31 +287,13 @@ struct echo {
 	bool utf8;
 };
 
-static bool is_digit(uint8_t octet)
-{
-	return octet >= '0' && octet <= '9';
-}
-
-/* Octets of "D.DDD.DDD", class D, at the front of a line that goes on with a blank or ends; 0:
- * there is none (RFC 3463 2). */
+/* Octets of an enhanced code of that class at the front of a line. */
 static size_t status_len(const struct span *line, unsigned class)
 {
-	size_t at = 1;
+	struct status status;
+	const size_t len = status_read(*line, &status);
 
-	if (line->len < 5 || line->bytes[0] != '0' + class)
-		return 0;
-	for (unsigned part = 0; part < 2; part++) {
-		size_t first;
-
-		if (at == line->len || line->bytes[at++] != '.')
-			return 0;
-		first = at;
-		while (at < line->len && is_digit(line->bytes[at]) && at - first < 3)
-			at++;
-		if (at == first)
-			return 0;
-	}
-	return at == line->len || line->bytes[at] == ' ' ? at : 0;
+	return status.class == class ? len : 0;
 }
 
 /* The next line of a text, CR LF or LF between two. */

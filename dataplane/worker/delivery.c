@@ -12,6 +12,7 @@
 #include "base/slab.h"
 #include "relay/meaning.h"
 #include "relay/received.h"
+#include "smtp/status.h"
 #include "worker/balancers.h"
 #include "worker/held.h"
 #include "worker/links.h"
@@ -354,8 +355,8 @@ static void remember(struct deliveries *d, const struct delivery *dl, struct spa
 {
 	const struct link *l = dl->link;
 	const struct hop_reply *reply = &l->hop.reply;
-	const struct status status = status_read(text_of(reply));
 	struct span text = text_of(reply);
+	struct status status;
 	struct refusal refusal = {
 		.code = reply->code,
 		.pool = (uint16_t)l->pool,
@@ -364,6 +365,7 @@ static void remember(struct deliveries *d, const struct delivery *dl, struct spa
 	};
 	struct smtp_transaction t;
 
+	status_read(text, &status);
 	if (text.len > REFUSAL_TEXT_MAX)
 		text.len = REFUSAL_TEXT_MAX;
 	refusal.text_len = (uint16_t)text.len;

@@ -14,13 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <linux/bpf.h>
 
 #include "common/random.h"
+#include "flagged_map.h"
 #include "gateway.h"
 #include "postern/shield_map.h"
 #include "sim_eal.h"
@@ -348,24 +347,6 @@ static void a_verdict_ends_the_clients_silent_conversations(void **state)
 
 /* --- with a kernel --------------------------------------------------------------------------- */
 
-static int bpf(int command, union bpf_attr *attr)
-{
-	return (int)syscall(SYS_bpf, command, attr, sizeof(*attr));
-}
-
-/* A map like the shield's; -1: not here. */
-static int new_flagged_map(void)
-{
-	union bpf_attr attr = {
-		.map_type = BPF_MAP_TYPE_HASH,
-		.key_size = sizeof(struct shield_source),
-		.value_size = sizeof(struct shield_flag),
-		.max_entries = 16,
-	};
-
-	return bpf(BPF_MAP_CREATE, &attr);
-}
-
 static void the_worker_tells_the_kernel_and_repeats_nothing_to_who_is_dropped(void **state)
 {
 	struct gateway *g = gateway_new(seed, SIM_AT_OWNER);
@@ -376,7 +357,7 @@ static void the_worker_tells_the_kernel_and_repeats_nothing_to_who_is_dropped(vo
 	_Atomic uint32_t levels = 0;
 	struct postern_counters told, later;
 
-	attr.map_fd = (uint32_t)new_flagged_map();
+	attr.map_fd = (uint32_t)flagged_map_new();
 	if ((int)attr.map_fd < 0)
 		skip(); /* no right to */
 	g->mail.shield.flagged_fd = (int)attr.map_fd;

@@ -13,13 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <linux/bpf.h>
 
 #include "common/random.h"
+#include "flagged_map.h"
 #include "gateway.h"
 #include "postern/shield_map.h"
 #include "sim_eal.h"
@@ -426,24 +425,6 @@ static void a_client_shut_out_when_it_came_itself_is_so_behind_a_balancer(void *
 	gateway_close(g);
 }
 
-static int bpf(int command, union bpf_attr *attr)
-{
-	return (int)syscall(SYS_bpf, command, attr, sizeof(*attr));
-}
-
-/* A map like the shield's; -1: not here. */
-static int new_flagged_map(void)
-{
-	union bpf_attr attr = {
-		.map_type = BPF_MAP_TYPE_HASH,
-		.key_size = sizeof(struct shield_source),
-		.value_size = sizeof(struct shield_flag),
-		.max_entries = 16,
-	};
-
-	return bpf(BPF_MAP_CREATE, &attr);
-}
-
 /* It hears us, by the load balancer or itself, and so all is said again that was lost. */
 static void the_kernel_is_not_told_of_who_is_named(void **state)
 {
@@ -454,7 +435,7 @@ static void the_kernel_is_not_told_of_who_is_named(void **state)
 	_Atomic uint32_t levels = 0;
 	struct talk *silent, *direct, *guesser;
 
-	attr.map_fd = (uint32_t)new_flagged_map();
+	attr.map_fd = (uint32_t)flagged_map_new();
 	if ((int)attr.map_fd < 0)
 		skip(); /* no right to */
 	g->mail.shield.flagged_fd = (int)attr.map_fd;

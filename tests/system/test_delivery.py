@@ -101,18 +101,23 @@ def is_stored_as_sent(message, stored, stores_own=()):
     return len(ours) == 1
 
 
+def assert_maildir_stores_as_sent(server, gateway, messages, version):
+    """One after the other, so that each file is known by when it came; maildirs keep LF."""
+    for count, (name, message) in enumerate(messages.items(), 1):
+        before = set(server.paths())
+        swaks_all(gateway, {name: message}, version)
+        server.wait_for_messages(count)
+        path, = set(server.paths()) - before
+        assert is_stored_as_sent(message, path.read_bytes().replace(b"\n", b"\r\n"), STORES_OWN), name
+
+
 @versions
 def test_postfix_stores_what_swaks_sent(gateway_lab, start, version):
     messages = {name: message for name, message in {**corpus(), **HARD}.items()
                 if name not in POSTFIX_MENDS}
     with Postfix(gateway_lab, BACKEND[version]) as server:
         gateway = start(pool(servers=[endpoint(BACKEND[version], SMTP)]))
-        for count, (name, message) in enumerate(messages.items(), 1):
-            before = set(server.paths())
-            swaks_all(gateway, {name: message}, version)
-            server.wait_for_messages(count)
-            path, = set(server.paths()) - before
-            assert is_stored_as_sent(message, path.read_bytes().replace(b"\n", b"\r\n"), STORES_OWN), name
+        assert_maildir_stores_as_sent(server, gateway, messages, version)
         gateway.stop()
 
 
@@ -273,12 +278,7 @@ def test_dovecot_stores_what_swaks_sent(gateway_lab, start, version):
     messages = {**corpus(), **HARD}
     with Dovecot(gateway_lab, BACKEND[version]) as server:
         gateway = start(pool(servers=[endpoint(BACKEND[version], 24)], protocol="lmtp"))
-        for count, (name, message) in enumerate(messages.items(), 1):
-            before = set(server.paths())
-            swaks_all(gateway, {name: message}, version)
-            server.wait_for_messages(count)
-            path, = set(server.paths()) - before
-            assert is_stored_as_sent(message, path.read_bytes().replace(b"\n", b"\r\n"), STORES_OWN), name
+        assert_maildir_stores_as_sent(server, gateway, messages, version)
 
 
 def test_an_lmtp_server_gets_one_recipient_a_transaction(gateway_lab, start):
