@@ -241,14 +241,14 @@ static bool is_said_before(const struct config *c, uint32_t i)
 
 static int by_length_and_address(const void *pa, const void *pb)
 {
-	const struct config_network *a = pa, *b = pb;
+	const struct ip_network *a = pa, *b = pb;
 
 	if (a->prefix_len != b->prefix_len)
 		return a->prefix_len - b->prefix_len;
 	return memcmp(&a->address, &b->address, sizeof(a->address));
 }
 
-static uint32_t each_once(struct config_network *all, uint32_t n)
+static uint32_t each_once(struct ip_network *all, uint32_t n)
 {
 	uint32_t kept = 0;
 
@@ -269,10 +269,10 @@ static size_t count_servers(const struct config *config)
 	return n;
 }
 
-struct config_network *config_allow(const struct config *config, uint32_t *n)
+struct ip_network *config_allow(const struct config *config, uint32_t *n)
 {
 	size_t most = config->harvest.n_allow + config->n_proxy_from + count_servers(config);
-	struct config_network *all = calloc(most + 1, sizeof(*all));
+	struct ip_network *all = calloc(most + 1, sizeof(*all));
 
 	if (!all)
 		return NULL;
@@ -285,7 +285,7 @@ struct config_network *config_allow(const struct config *config, uint32_t *n)
 		const struct config_pool *pool = &config->pools[i];
 
 		for (uint32_t j = 0; j < pool->n_servers; j++)
-			all[(*n)++] = (struct config_network){pool->servers[j].address, 128};
+			all[(*n)++] = (struct ip_network){pool->servers[j].address, 128};
 	}
 	*n = each_once(all, *n);
 	return all;

@@ -26,11 +26,6 @@ enum {
 	CONFIG_BACKEND_LAST = 28191,
 };
 
-struct config_network {
-	struct ip_addr address; /* bits behind the prefix are zero */
-	uint8_t prefix_len;	/* 0..128, an IPv4 prefix counts from 96 */
-};
-
 struct config_endpoint {
 	struct ip_addr address;
 	uint16_t port;
@@ -99,7 +94,7 @@ struct config {
 		double honest_unknown, guesser_unknown, false_positive, false_negative;
 		uint64_t clients, filter_octets;
 		char *state; /* path of the checkpoint; empty: none */
-		struct config_network *allow;
+		struct ip_network *allow;
 		uint32_t n_allow;
 	} harvest;
 	struct {
@@ -112,7 +107,7 @@ struct config {
 	struct {
 		char *bpffs;
 	} shield;
-	struct config_network *proxy_from; /* load balancers that speak PROXY to us */
+	struct ip_network *proxy_from; /* load balancers that speak PROXY to us */
 	uint32_t n_proxy_from;
 	uint64_t buffered_max; /* octets; messages that declare no more are held until whole */
 	uint32_t bare_lf;
@@ -134,7 +129,7 @@ int config_pool(const struct config *config, const char *name);
 
 /* Who is never shut out: the networks that are said, load balancers, and the pools' servers, each
  * once. *n of them, to be freed; NULL: no memory. */
-struct config_network *config_allow(const struct config *config, uint32_t *n);
+struct ip_network *config_allow(const struct config *config, uint32_t *n);
 
 /* The servers of all pools, each once. *n of them, to be freed; NULL: no memory. */
 struct ip_endpoint *config_servers(const struct config *config, uint32_t *n);
@@ -143,7 +138,7 @@ struct ip_endpoint *config_servers(const struct config *config, uint32_t *n);
 bool config_read_duration(const char *text, uint64_t *seconds);
 bool config_read_size(const char *text, uint64_t *octets);
 bool config_read_address(const char *text, struct ip_addr *address);
-bool config_read_network(const char *text, struct config_network *network);
+bool config_read_network(const char *text, struct ip_network *network);
 /* Without a weight. */
 bool config_read_endpoint(const char *text, struct config_endpoint *endpoint);
 /* "192.0.2.1:25", "192.0.2.1:25 weight=3" */

@@ -300,7 +300,7 @@ static bool cut(const char *text, const char *end, char part[ADDRESS_LEN])
 	return true;
 }
 
-bool config_read_network(const char *text, struct config_network *network)
+bool config_read_network(const char *text, struct ip_network *network)
 {
 	const char *slash = strchr(text, '/');
 	char address[ADDRESS_LEN];
@@ -376,7 +376,7 @@ static bool read_network(const char *text, const void *names, void *value)
 
 static void show_network(FILE *to, const void *names, const void *value)
 {
-	const struct config_network *n = value;
+	const struct ip_network *n = value;
 	bool v4 = ip_addr_is_v4(&n->address) && n->prefix_len >= 96;
 	char text[IP_ADDR_TEXT];
 
@@ -482,7 +482,7 @@ const struct schema_type type_share = {"a share from 0 to 1", sizeof(double), re
 const struct schema_type type_address = {"an IP address", sizeof(struct ip_addr), read_address,
 					 show_address, false};
 const struct schema_type type_network = {"a network like 192.0.2.0/24 without bits behind it",
-					 sizeof(struct config_network), read_network, show_network,
+					 sizeof(struct ip_network), read_network, show_network,
 					 false};
 const struct schema_type type_server = {
 	"an address with a port like 192.0.2.1:25, and a weight to 256 like \"192.0.2.1:25 weight=3\"",

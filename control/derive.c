@@ -104,21 +104,10 @@ void derive_mail(const struct config *config, struct mail_config *mail)
 		.sessions = (uint32_t)config->limits.connections,
 		.buffered_max = (uint32_t)config->buffered_max,
 		.relay_octets = config->limits.held_octets,
+		.proxy_from = config->proxy_from,
+		.n_proxy_from = config->n_proxy_from,
 		.shield = {.flagged_fd = -1, .wake_fd = -1},
 	};
-}
-
-struct ip_network *derive_proxies(const struct config *config, uint32_t *n)
-{
-	struct ip_network *all = calloc((size_t)config->n_proxy_from + 1, sizeof(*all));
-
-	if (!all)
-		return NULL;
-	*n = config->n_proxy_from;
-	for (uint32_t i = 0; i < *n; i++)
-		all[i] = (struct ip_network){config->proxy_from[i].address,
-					     config->proxy_from[i].prefix_len};
-	return all;
 }
 
 /* --- pools ----------------------------------------------------------------------------------- */

@@ -17,15 +17,12 @@
 
 /* Without service; where no address is said of the kernel's interface, there is none yet. */
 void derive_dataplane(const struct config *config, struct dataplane_config *dataplane);
-/* Without pools and load balancers. */
+/* Without pools. Its load balancers are the configuration's. */
 void derive_mail(const struct config *config, struct mail_config *mail);
 void derive_harvest(const struct config *config, struct harvest_config *harvest);
 
 /* The neighbours named of all interfaces, *n of them, to be freed; NULL: no memory. */
 struct plane_neighbour *derive_neighbours(const struct config *config, uint32_t *n);
-
-/* The load balancers' networks, *n of them, to be freed; NULL: no memory. */
-struct ip_network *derive_proxies(const struct config *config, uint32_t *n);
 
 /* The configuration's pools in its order, to be freed by pools_free; NULL: no memory. */
 struct pools *derive_pools(const struct config *config);

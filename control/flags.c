@@ -46,7 +46,7 @@ struct flags {
 	struct flags_counts counts;
 	bool is_behind; /* the kernel did not take all */
 	bool has_ordered;
-	struct config_network *allow; /* config.allow, sorted */
+	struct ip_network *allow; /* config.allow, sorted */
 	/* Main's own. */
 	uint64_t lost_seen;
 	uint32_t expired_s, asked_s;
@@ -117,7 +117,7 @@ static void spare(void *arg, const struct ip_addr *client)
 
 static int by_length_and_address(const void *pa, const void *pb)
 {
-	const struct config_network *a = pa, *b = pb;
+	const struct ip_network *a = pa, *b = pb;
 
 	if (a->prefix_len != b->prefix_len)
 		return a->prefix_len - b->prefix_len;
@@ -127,7 +127,7 @@ static int by_length_and_address(const void *pa, const void *pb)
 /* A verdict's address, or the kernel's: neither has bits behind its prefix. */
 static bool is_spared_for_ever(const struct flags *f, const struct ip_addr *address, uint8_t len)
 {
-	const struct config_network network = {*address, len};
+	const struct ip_network network = {*address, len};
 
 	return bsearch(&network, f->allow, f->config.n_allow, sizeof(network),
 		       by_length_and_address) != NULL;
@@ -295,21 +295,6 @@ static void go_on_anew(struct flags *f)
 
 /* --- start ----------------------------------------------------------------------------------- */
 
-static int allow_in_harvest(struct flags *f)
-{
-	struct harvest_network *networks = calloc(f->config.n_allow + 1, sizeof(*networks));
-	int err;
-
-	if (!networks)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < f->config.n_allow; i++)
-		networks[i] = (struct harvest_network){f->config.allow[i].address,
-						       f->config.allow[i].prefix_len};
-	err = harvest_allow(f->config.harvest, networks, f->config.n_allow);
-	free(networks);
-	return err;
-}
-
 /* What an earlier process spared for ever, and this one does not. */
 static bool disallow_stale(const struct shield_allowed *a, void *arg)
 {
@@ -407,7 +392,7 @@ static int begin_kernel(struct flags *f, char *error, size_t len)
 
 static int begin(struct flags *f, char *error, size_t len)
 {
-	int err = allow_in_harvest(f);
+	int err = harvest_allow(f->config.harvest, f->config.allow, f->config.n_allow);
 
 	if (err)
 		return error_set(err, error, len, "%u networks that are never flagged: %s",
@@ -661,7 +646,7 @@ void flags_tick(struct flags *f)
 /* --- what is asked --------------------------------------------------------------------------- */
 
 /* An IPv6 address is a client by its /64. */
-static uint8_t level_of(const struct config_network *network)
+static uint8_t level_of(const struct ip_network *network)
 {
 	return network->prefix_len == 128 && !ip_addr_is_v4(&network->address)
 		       ? 64
@@ -671,7 +656,7 @@ static uint8_t level_of(const struct config_network *network)
 static const char no_such_level[] = "only IPv4 addresses and /24s, IPv6 addresses and /64s, /56s "
 				    "and /48s can be shut out";
 
-int flags_add(struct flags *f, const struct config_network *network, uint32_t seconds, char *error,
+int flags_add(struct flags *f, const struct ip_network *network, uint32_t seconds, char *error,
 	      size_t len)
 {
 	struct harvest_verdict v = {.address = network->address,
@@ -740,7 +725,7 @@ static int unflag(struct flags *f, const struct ip_addr *address, uint8_t prefix
 	return shield_each_allowed(f->config.shield, end_sparing, &e, error, len);
 }
 
-int flags_unban(struct flags *f, const struct config_network *network, struct flags_ended *ended,
+int flags_unban(struct flags *f, const struct ip_network *network, struct flags_ended *ended,
 		char *error, size_t len)
 {
 	uint8_t prefix_len = level_of(network);

@@ -38,7 +38,7 @@ struct flags_config {
 	void *wake_arg;
 	const char *state; /* path of the checkpoint; "" or NULL: none */
 	/* Never flagged: the allowlist, the pools' servers. The caller's until flags_free. */
-	const struct config_network *allow;
+	const struct ip_network *allow;
 	uint32_t n_allow;
 	uint32_t (*now_s)(void *arg); /* seconds since the epoch, by the workers' clock */
 	void *now_arg;
@@ -71,7 +71,7 @@ int flags_save(struct flags *f, char *error, size_t len);
 /* Shuts a client (IPv4, or an IPv6 /64) or a prefix (/24; /56, /48) out for so long. An IPv6
  * address stands for its /64. -EINVAL: another length; -EPERM: it is never flagged; -ENOTSUP: we
  * observe. */
-int flags_add(struct flags *f, const struct config_network *network, uint32_t seconds, char *error,
+int flags_add(struct flags *f, const struct ip_network *network, uint32_t seconds, char *error,
 	      size_t len);
 
 /* What an unban came to. */
@@ -82,7 +82,7 @@ struct flags_ended {
 };
 /* Ends the verdict on a client or a prefix at once everywhere and forgets its score. -EINVAL: no
  * such length. */
-int flags_unban(struct flags *f, const struct config_network *network, struct flags_ended *ended,
+int flags_unban(struct flags *f, const struct ip_network *network, struct flags_ended *ended,
 		char *error, size_t len);
 
 /* What stands in the kernel's map for a verdict. */

@@ -63,13 +63,11 @@ static int allocate(struct gateway *g, struct plane_config *plane, uint32_t *n_a
 {
 	g->neighbours = derive_neighbours(g->config, &plane->n_neighbours);
 	g->allow = config_allow(g->config, n_allow);
-	g->proxies = derive_proxies(g->config, &g->mail.n_proxy_from);
 	g->backends = config_servers(g->config, &plane->n_backends);
 	g->pools = derive_pools(g->config);
 	g->notices = allocate_notices(g->dataplane_config.n_workers);
 	g->orders = allocate_notices(g->dataplane_config.n_workers);
-	if (!g->neighbours || !g->allow || !g->proxies || !g->backends || !g->pools ||
-	    !g->notices || !g->orders)
+	if (!g->neighbours || !g->allow || !g->backends || !g->pools || !g->notices || !g->orders)
 		return error_set(-ENOMEM, error, len, "no memory for control");
 	plane->neighbours = g->neighbours;
 	plane->backends = g->backends;
@@ -171,7 +169,6 @@ static int mail_start(struct gateway *g, char *error, size_t len)
 	if (rc)
 		return rc;
 	m->pools = g->pools;
-	m->proxy_from = g->proxies;
 	m->harvest = g->harvest;
 	m->notices = g->notices;
 	m->orders = g->orders;
@@ -325,7 +322,6 @@ int gateway_stop(struct gateway *g, char *error, size_t len)
 	free(g->notices);
 	free(g->orders);
 	free(g->allow);
-	free(g->proxies);
 	free(g->backends);
 	free(g->neighbours);
 	if (g->wake_fd >= 0)

@@ -43,8 +43,7 @@ struct gateway {
 	struct dataplane_config dataplane_config;
 	struct mail_config mail;
 	struct plane_neighbour *neighbours;
-	struct config_network *allow;
-	struct ip_network *proxies;
+	struct ip_network *allow;
 	struct ip_endpoint *backends;
 	struct pools *pools;
 	struct notices *notices, *orders; /* one a worker, from it and to it */

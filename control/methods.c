@@ -76,7 +76,7 @@ static bool number_at(const json_t *params, size_t at, uint32_t usual, uint32_t 
 	return true;
 }
 
-static bool network_at(const json_t *params, size_t at, struct config_network *network,
+static bool network_at(const json_t *params, size_t at, struct ip_network *network,
 		       struct rpc_error *error)
 {
 	static const char what[] = "an address, or a network like 192.0.2.0/24";
@@ -468,7 +468,7 @@ static int code_of(int err)
 }
 
 /* An IPv6 address is a client by its /64, and is called so. */
-static const char *asked_text(char text[IP_NETWORK_TEXT], const struct config_network *network)
+static const char *asked_text(char text[IP_NETWORK_TEXT], const struct ip_network *network)
 {
 	struct ip_addr address = network->address;
 
@@ -479,7 +479,7 @@ static const char *asked_text(char text[IP_NETWORK_TEXT], const struct config_ne
 }
 
 /* Whether the kernel's map holds it as well. */
-static bool is_in_kernel(struct methods *m, const struct config_network *network)
+static bool is_in_kernel(struct methods *m, const struct ip_network *network)
 {
 	struct flags_story stories[HARVEST_LEVELS];
 	size_t n = flags_explain(m->flags, &network->address, stories);
@@ -494,7 +494,7 @@ static bool is_in_kernel(struct methods *m, const struct config_network *network
 static json_t *add(void *arg, const json_t *params, struct rpc_error *error)
 {
 	struct methods *m = arg;
-	struct config_network network;
+	struct ip_network network;
 	char text[IP_NETWORK_TEXT], sentence[ERROR_LEN];
 	uint32_t seconds;
 	int err;
@@ -515,7 +515,7 @@ static json_t *add(void *arg, const json_t *params, struct rpc_error *error)
 static json_t *unban(void *arg, const json_t *params, struct rpc_error *error)
 {
 	struct methods *m = arg;
-	struct config_network network;
+	struct ip_network network;
 	struct flags_ended ended;
 	char text[IP_NETWORK_TEXT], wider[IP_NETWORK_TEXT], sentence[ERROR_LEN];
 	struct ip_addr masked;

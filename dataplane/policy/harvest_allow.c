@@ -23,7 +23,7 @@ void network_mask(struct ip_addr *address, uint8_t len)
 
 static int compare(const void *pa, const void *pb)
 {
-	const struct harvest_network *a = pa, *b = pb;
+	const struct ip_network *a = pa, *b = pb;
 
 	if (a->prefix_len != b->prefix_len)
 		return a->prefix_len - b->prefix_len;
@@ -31,7 +31,7 @@ static int compare(const void *pa, const void *pb)
 }
 
 /* Sorted, each once; returns how many. */
-static size_t put_in_order(struct harvest_network *networks, size_t n)
+static size_t put_in_order(struct ip_network *networks, size_t n)
 {
 	size_t kept = 0;
 
@@ -45,7 +45,7 @@ static size_t put_in_order(struct harvest_network *networks, size_t n)
 	return kept;
 }
 
-static void replace(struct harvest *h, const struct harvest_network *networks, size_t n)
+static void replace(struct harvest *h, const struct ip_network *networks, size_t n)
 {
 	uint32_t at = 0;
 
@@ -64,9 +64,9 @@ static void replace(struct harvest *h, const struct harvest_network *networks, s
 	atomic_fetch_add(&h->networks_sequence, 1);
 }
 
-int harvest_allow(struct harvest *h, const struct harvest_network *networks, size_t n)
+int harvest_allow(struct harvest *h, const struct ip_network *networks, size_t n)
 {
-	struct harvest_network *ordered = malloc((n + 1) * sizeof(*ordered));
+	struct ip_network *ordered = malloc((n + 1) * sizeof(*ordered));
 	size_t kept;
 
 	if (!ordered)

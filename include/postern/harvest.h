@@ -201,11 +201,7 @@ enum { HARVEST_NETWORKS_MAX = 1 << 14 };
 
 /* Never flagged: networks in mapped form. Replaces what was there. -ENOMEM; -E2BIG: more than
  * HARVEST_NETWORKS_MAX different ones. */
-struct harvest_network {
-	struct ip_addr address;
-	uint8_t prefix_len;
-};
-int harvest_allow(struct harvest *h, const struct harvest_network *networks, size_t n);
+int harvest_allow(struct harvest *h, const struct ip_network *networks, size_t n);
 bool harvest_is_allowed(const struct harvest *h, const struct ip_addr *address);
 bool harvest_observes(const struct harvest *h);
 

@@ -247,16 +247,13 @@ static void mail_is_as_the_configuration_says(void **state)
 static void load_balancers_are_as_the_configuration_says(void **state)
 {
 	struct config c = config_of(all_said);
-	struct ip_network *proxies;
-	uint32_t n = 0;
+	struct mail_config m;
 
-	proxies = derive_proxies(&c, &n);
-	assert_non_null(proxies);
-	assert_int_equal(n, 2);
-	assert_int_equal(proxies[0].prefix_len, 96 + 25);
-	assert_int_equal(proxies[0].address.octets[15], 128);
-	assert_int_equal(proxies[1].prefix_len, 48);
-	free(proxies);
+	derive_mail(&c, &m);
+	assert_int_equal(m.n_proxy_from, 2);
+	assert_int_equal(m.proxy_from[0].prefix_len, 96 + 25);
+	assert_int_equal(m.proxy_from[0].address.octets[15], 128);
+	assert_int_equal(m.proxy_from[1].prefix_len, 48);
 	config_free(&c);
 }
 
@@ -283,7 +280,7 @@ static void the_test_for_guessers_is_as_the_configuration_says(void **state)
 static void pools_servers_and_load_balancers_are_never_shut_out(void **state)
 {
 	struct config c = config_of(all_said);
-	struct config_network *allow;
+	struct ip_network *allow;
 	uint32_t n = 0;
 
 	allow = config_allow(&c, &n);
@@ -307,7 +304,7 @@ static void a_server_of_two_pools_counts_once(void **state)
 				    "  - {name: a, servers: [\"198.51.100.10:25\"]}\n"
 				    "  - {name: b, servers: [\"198.51.100.10:2525\"]}\n"
 				    "harvest: {allow: [198.51.100.10, 198.51.100.10]}\n");
-	struct config_network *allow;
+	struct ip_network *allow;
 	uint32_t n = 0;
 
 	allow = config_allow(&c, &n);

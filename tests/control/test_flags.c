@@ -64,7 +64,7 @@ static struct flags_story client_story(struct world *w, const char *client)
 
 static struct flags_ended unban(struct world *w, const char *text)
 {
-	const struct config_network network = verdicts_network(text);
+	const struct ip_network network = verdicts_network(text);
 	struct flags_ended ended;
 
 	if (flags_unban(w->flags, &network, &ended, w->error, sizeof(w->error)))
@@ -74,7 +74,7 @@ static struct flags_ended unban(struct world *w, const char *text)
 
 static int add(struct world *w, const char *text, uint32_t seconds)
 {
-	const struct config_network network = verdicts_network(text);
+	const struct ip_network network = verdicts_network(text);
 
 	return flags_add(w->flags, &network, seconds, w->error, sizeof(w->error));
 }
@@ -178,9 +178,9 @@ static void an_operator_shuts_out_for_a_while(void **state)
 
 static void what_cannot_be_shut_out_is_refused(void **state)
 {
-	const struct config_network odd = verdicts_network("192.0.2.0/25");
+	const struct ip_network odd = verdicts_network("192.0.2.0/25");
 	struct flags_config config;
-	struct config_network allow;
+	struct ip_network allow;
 	struct flags_ended ended;
 	struct world w;
 
@@ -351,7 +351,7 @@ static void a_state_that_cannot_be_read_stays_and_fails_the_start(void **state)
 
 static void who_is_allowed_now_is_let_in_at_the_restart(void **state)
 {
-	struct config_network allow;
+	struct ip_network allow;
 	struct flags_entry entries[LISTED];
 	struct flags_config config;
 	struct world w;
@@ -469,7 +469,7 @@ static void other_workers_are_told_of_a_verdict_and_woken(void **state)
 {
 	enum { WORKERS = 3 };
 	struct notices *rings = aligned_alloc(64, 2 * WORKERS * sizeof(*rings)), *orders;
-	const struct config_network by_hand = verdicts_network("192.0.2.8");
+	const struct ip_network by_hand = verdicts_network("192.0.2.8");
 	struct flags_config config;
 	unsigned woken = 0;
 	struct notice notice;
@@ -510,7 +510,7 @@ static void *add_and_end(void *arg)
 
 	for (unsigned i = 0; i < 2000; i++) {
 		const uint8_t octets[4] = {198, 51, 100, (uint8_t)i};
-		const struct config_network network = {ip_addr_from_v4(octets), 128};
+		const struct ip_network network = {ip_addr_from_v4(octets), 128};
 		struct flags_ended ended;
 
 		if (flags_add(w->flags, &network, 60, error, sizeof(error)) ||

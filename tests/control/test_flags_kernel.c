@@ -62,7 +62,7 @@ static void begin(struct world *w)
 /* Seconds it is flagged for, rounded; 0: it is not. */
 static unsigned flagged_s(const char *text)
 {
-	const struct config_network network = verdicts_network(text);
+	const struct ip_network network = verdicts_network(text);
 	struct shield_flagged found;
 	char error[ERROR_LEN];
 	int err = shield_find_flagged(shield, &network.address, network.prefix_len, &found, error,
@@ -73,7 +73,7 @@ static unsigned flagged_s(const char *text)
 }
 
 struct looked_for {
-	struct config_network network;
+	struct ip_network network;
 	bool is_there, is_for_ever;
 };
 
@@ -105,7 +105,7 @@ static bool is_spared(const char *text)
 
 static void flag(const char *text, uint64_t expiry_ns)
 {
-	const struct config_network network = verdicts_network(text);
+	const struct ip_network network = verdicts_network(text);
 	char error[ERROR_LEN];
 
 	if (shield_flag(shield, &network.address, network.prefix_len, expiry_ns, error,
@@ -115,7 +115,7 @@ static void flag(const char *text, uint64_t expiry_ns)
 
 static struct flags_ended unban(struct world *w, const char *text)
 {
-	const struct config_network network = verdicts_network(text);
+	const struct ip_network network = verdicts_network(text);
 	struct flags_ended ended;
 
 	if (flags_unban(w->flags, &network, &ended, w->error, sizeof(w->error)))
@@ -165,7 +165,7 @@ static void a_verdict_is_carried_out_before_it_is_told_of(void **state)
 
 static void a_prefix_spares_who_has_credit_until_its_own_verdict(void **state)
 {
-	const struct config_network other = verdicts_network("192.0.2.201");
+	const struct ip_network other = verdicts_network("192.0.2.201");
 	struct notice own = {.verdict = {.address = verdicts_address("192.0.2.200"),
 					 .prefix_len = 128},
 			     .is_flagged = true};
@@ -210,8 +210,8 @@ static void unban_takes_flag_and_allowances_away(void **state)
 
 static void a_client_stays_spared_while_a_wider_prefix_is_out(void **state)
 {
-	const struct config_network narrow = verdicts_network("2001:db8:1::/56"),
-				    wide = verdicts_network("2001:db8:1::/48");
+	const struct ip_network narrow = verdicts_network("2001:db8:1::/56"),
+				wide = verdicts_network("2001:db8:1::/48");
 	struct world w;
 
 	begin(&w);
@@ -281,7 +281,7 @@ static void a_verdict_whose_notice_was_lost_is_written_at_the_next_tick(void **s
 
 static void the_allowlist_is_the_kernels_too_and_follows_the_configuration(void **state)
 {
-	struct config_network allow[2];
+	struct ip_network allow[2];
 	struct flags_config config;
 	struct world w;
 

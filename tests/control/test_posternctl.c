@@ -166,7 +166,7 @@ static void a_list_of_several_pages_has_one_head(void **state)
 
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		const uint8_t octets[4] = {10, 0, (uint8_t)(i >> 8), (uint8_t)i};
-		const struct config_network n = {ip_addr_from_v4(octets), 128};
+		const struct ip_network n = {ip_addr_from_v4(octets), 128};
 		char error[256];
 
 		assert_int_equal(flags_add(served.desk.world.flags, &n, 60, error, sizeof(error)),

@@ -67,9 +67,9 @@ struct ip_addr verdicts_address(const char *text)
 	return a;
 }
 
-struct config_network verdicts_network(const char *text)
+struct ip_network verdicts_network(const char *text)
 {
-	struct config_network n = {0};
+	struct ip_network n = {0};
 
 	if (!config_read_network(text, &n))
 		fail_msg("%s is no network", text);

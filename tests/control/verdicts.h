@@ -30,7 +30,7 @@ void verdicts_end(struct world *w);
 
 /* An address of either version as text. */
 struct ip_addr verdicts_address(const char *text);
-struct config_network verdicts_network(const char *text);
+struct ip_network verdicts_network(const char *text);
 
 /* It asks for unknown ones until it is shut out, and the worker tells of it, having told the kernel
  * or not. */

@@ -207,7 +207,7 @@ static void a_full_filter_gives_a_stranger_no_fifth_answer(void **state)
 {
 	enum { DELIVERED = 65535, UNKNOWN = 5000 };
 	struct harvest_client many = v4(1), mistaken = v4(2 << 8);
-	const struct harvest_network network = {mistaken.address, 128};
+	const struct ip_network network = {mistaken.address, 128};
 	struct harvest_loan loan = {0};
 	struct harvest_counts counts;
 	struct world w;
@@ -941,7 +941,7 @@ static void the_spared_of_a_prefix_can_be_told(void **state)
 static void who_is_allowed_is_never_flagged(void **state)
 {
 	struct harvest_client c = v4(1), other = v4(1 << 8);
-	struct harvest_network network = {c.address, 120};
+	struct ip_network network = {c.address, 120};
 	struct world w;
 
 	begin(&w, false);
@@ -958,7 +958,7 @@ static void who_is_allowed_is_never_flagged(void **state)
 static void who_is_allowed_is_welcome_whatever_was_found_before(void **state)
 {
 	struct harvest_client c = v4(1), neighbour = v4(2), null = v4(1);
-	struct harvest_network network = {c.address, 128};
+	struct ip_network network = {c.address, 128};
 	struct world w;
 
 	begin(&w, false);
@@ -986,16 +986,16 @@ static bool is_allowed(struct world *w, struct harvest_client client)
 static void of_many_networks_each_is_found_and_no_other(void **state)
 {
 	enum { MANY = 10000 };
-	struct harvest_network *networks = calloc(HARVEST_NETWORKS_MAX + 1, sizeof(*networks));
+	struct ip_network *networks = calloc(HARVEST_NETWORKS_MAX + 1, sizeof(*networks));
 	struct world w;
 
 	assert_non_null(networks);
 	begin(&w, false);
 	for (uint32_t i = 0; i < MANY; i++)
-		networks[i] = (struct harvest_network){v4(2 * (MANY - i)).address, 128};
+		networks[i] = (struct ip_network){v4(2 * (MANY - i)).address, 128};
 	networks[MANY] = networks[7]; /* twice */
-	networks[MANY + 1] = (struct harvest_network){v6(1, 1).address, 48};
-	networks[MANY + 2] = (struct harvest_network){v4(1 << 20).address, 120};
+	networks[MANY + 1] = (struct ip_network){v6(1, 1).address, 48};
+	networks[MANY + 2] = (struct ip_network){v4(1 << 20).address, 120};
 	assert_int_equal(harvest_allow(w.h, networks, MANY + 3), 0);
 	for (uint32_t i = 1; i <= MANY; i++) {
 		assert_true(is_allowed(&w, v4(2 * i)));
@@ -1005,7 +1005,7 @@ static void of_many_networks_each_is_found_and_no_other(void **state)
 	assert_false(is_allowed(&w, v6(9 << 16, 1)));
 	assert_true(is_allowed(&w, v4((1 << 20) + 9)));
 	for (uint32_t i = 0; i <= HARVEST_NETWORKS_MAX; i++)
-		networks[i] = (struct harvest_network){v4(i).address, 128};
+		networks[i] = (struct ip_network){v4(i).address, 128};
 	assert_int_equal(harvest_allow(w.h, networks, HARVEST_NETWORKS_MAX + 1), -E2BIG);
 	assert_false(is_allowed(&w, v4(1)));
 	assert_int_equal(harvest_allow(w.h, networks, HARVEST_NETWORKS_MAX), 0);
@@ -1028,7 +1028,7 @@ static struct harvest_story story(struct world *w, const struct ip_addr *address
 static void who_is_shut_out_by_hand_is_so_until_then_only(void **state)
 {
 	struct harvest_client c = v4(1), six = v6(1, 1), allowed = v4(1 << 8);
-	struct harvest_network network = {allowed.address, 128};
+	struct ip_network network = {allowed.address, 128};
 	struct world w, watching;
 
 	begin(&w, false);
